@@ -1,0 +1,1 @@
+"""Grafana dashboards, provisioning and the SQL behind each panel."""

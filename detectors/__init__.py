@@ -1,0 +1,1 @@
+"""Pure mathematics: layouts, summaries, distances, tests, calibration. Imports numpy, scipy and river only."""

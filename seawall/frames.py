@@ -1,0 +1,198 @@
+"""Columns in memory, and their frames on the wire.
+
+A `Columns` object is many events of one model and version, column by column. The SDK builds one and sends it as
+a frame; the worker reads a frame (or gathers single events) into one. Both sides use nothing per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from seawall.errors import WireError
+
+Source = Literal["predictions", "features", "labels"]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Categorical:
+    """A dictionary-encoded column: `codes` (int32, one per row, -1 missing) index `dictionary`."""
+
+    codes: npt.NDArray[np.int32]
+    dictionary: list[str]
+
+    @classmethod
+    def of(cls, values: Sequence[str | None]) -> Categorical:
+        """Encode a sequence of strings; None is missing."""
+        place: dict[str, int] = {}
+        codes = np.empty(len(values), dtype=np.int32)
+        for i, value in enumerate(values):
+            codes[i] = -1 if value is None else place.setdefault(value, len(place))
+        return cls(codes, list(place))
+
+
+@dataclass(slots=True)
+class Columns:
+    """Many events of one model and version.
+
+    Attributes
+    ----------
+    ts : int64 array [rows]
+        Event time, microseconds UTC.
+    numeric, scores : mapping of float64 arrays [rows]
+        NaN is missing. For labels, the truth is ``numeric["label"]`` or ``label``.
+    categorical, segments : mapping of `Categorical`
+    label : Categorical, optional
+        The predicted label (predictions) or the categorical truth (labels).
+    weight : float
+        How many events each row stands for (1 / sampling rate).
+    event_ids, entity_ids : list of str, optional
+    """
+
+    source: Source
+    model: str
+    version: str
+    ts: Ints
+    numeric: dict[str, Floats] = field(default_factory=dict)
+    categorical: dict[str, Categorical] = field(default_factory=dict)
+    scores: dict[str, Floats] = field(default_factory=dict)
+    label: Categorical | None = None
+    segments: dict[str, Categorical] = field(default_factory=dict)
+    weight: float = 1.0
+    frame_id: str = ""
+    event_ids: list[str] | None = None
+    entity_ids: list[str] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of events."""
+        return len(self.ts)
+
+
+FRAME_CONTRACT: Mapping[Source, str] = {
+    "predictions": "prediction_frame",
+    "features": "feature_frame",
+    "labels": "label_frame",
+}
+
+
+def to_record(columns: Columns) -> dict[str, Any]:
+    """Lay `columns` out as the record of its frame contract (`FRAME_CONTRACT`)."""
+    record: dict[str, Any] = {
+        "frame_id": columns.frame_id,
+        "model": columns.model,
+        "version": columns.version,
+        "rows": columns.rows,
+        "ts": np.ascontiguousarray(columns.ts, dtype="<i8").tobytes(),
+        "event_ids": _strings_out(columns.event_ids),
+        "entity_ids": _strings_out(columns.entity_ids),
+        "segments": [_categorical_out(n, c) for n, c in columns.segments.items()],
+        "weight": columns.weight,
+    }
+    if columns.source == "labels":
+        value = columns.numeric.get("label")
+        record["value"] = None if value is None else _numeric_out("label", value)
+        record["label"] = None if columns.label is None else _categorical_out("label", columns.label)
+        return record
+    record["numeric"] = [_numeric_out(n, v) for n, v in columns.numeric.items()]
+    record["categorical"] = [_categorical_out(n, c) for n, c in columns.categorical.items()]
+    if columns.source == "predictions":
+        record["scores"] = [_numeric_out(n, v) for n, v in columns.scores.items()]
+        record["label"] = None if columns.label is None else _categorical_out("label", columns.label)
+    return record
+
+
+def from_record(source: Source, record: Mapping[str, Any]) -> Columns:
+    """Read a frame record. The arrays are views of the record's bytes where that is possible.
+
+    Raises
+    ------
+    WireError
+        ``bad_frame``: a column is not `rows` long, or a code is outside its dictionary.
+    """
+    rows = record["rows"]
+    if rows < 0:
+        raise WireError("bad_frame", f"rows is {rows}")
+    columns = Columns(
+        source,
+        record["model"],
+        record["version"],
+        _array("ts", record["ts"], "<i8", rows),
+        weight=record["weight"],
+        frame_id=record["frame_id"],
+        event_ids=_strings_in("event_ids", record["event_ids"], rows),
+        entity_ids=_strings_in("entity_ids", record["entity_ids"], rows),
+        segments={c["name"]: _categorical_in(c, rows) for c in record["segments"]},
+    )
+    if source == "labels":
+        if record["value"] is not None:
+            columns.numeric["label"] = _numeric_in(record["value"], rows)
+    else:
+        columns.numeric = {c["name"]: _numeric_in(c, rows) for c in record["numeric"]}
+        columns.categorical = {c["name"]: _categorical_in(c, rows) for c in record["categorical"]}
+    if source == "predictions":
+        columns.scores = {c["name"]: _numeric_in(c, rows) for c in record["scores"]}
+    if source != "features" and record["label"] is not None:
+        columns.label = _categorical_in(record["label"], rows)
+    return columns
+
+
+def _array(name: str, data: bytes, dtype: str, rows: int) -> Any:
+    array = np.frombuffer(data, dtype=dtype) if len(data) % np.dtype(dtype).itemsize == 0 else None
+    if array is None or len(array) != rows:
+        raise WireError("bad_frame", f"column {name!r} has {len(data)} bytes, expected {rows} rows of {dtype}")
+    return array
+
+
+def _numeric_out(name: str, values: Floats) -> dict[str, Any]:
+    return {"name": name, "values": np.ascontiguousarray(values, dtype="<f8").tobytes(), "nulls": b""}
+
+
+def _numeric_in(column: Mapping[str, Any], rows: int) -> Floats:
+    values: Floats = _array(column["name"], column["values"], "<f8", rows)
+    if column["nulls"]:
+        if len(column["nulls"]) != (rows + 7) // 8:
+            raise WireError("bad_frame", f"null mask of {column['name']!r} has {len(column['nulls'])} bytes")
+        mask = np.unpackbits(np.frombuffer(column["nulls"], dtype=np.uint8), count=rows).astype(bool)
+        values = np.where(mask, np.nan, values)
+    return values
+
+
+def _categorical_out(name: str, column: Categorical) -> dict[str, Any]:
+    codes = np.ascontiguousarray(column.codes, dtype="<i4").tobytes()
+    return {"name": name, "dictionary": column.dictionary, "codes": codes}
+
+
+def _categorical_in(column: Mapping[str, Any], rows: int) -> Categorical:
+    codes = _array(column["name"], column["codes"], "<i4", rows)
+    dictionary = list(column["dictionary"])
+    if rows and (codes.min() < -1 or codes.max() >= len(dictionary)):
+        raise WireError("bad_frame", f"column {column['name']!r} has a code outside its dictionary")
+    return Categorical(codes, dictionary)
+
+
+def _strings_out(values: list[str] | None) -> dict[str, bytes] | None:
+    if values is None:
+        return None
+    encoded = [v.encode() for v in values]
+    ends = np.cumsum([len(e) for e in encoded], dtype="<i4") if encoded else np.empty(0, "<i4")
+    return {"data": b"".join(encoded), "ends": ends.tobytes()}
+
+
+def _strings_in(name: str, column: Mapping[str, bytes] | None, rows: int) -> list[str] | None:
+    if column is None:
+        return None
+    ends = _array(name, column["ends"], "<i4", rows)
+    if rows and (np.any(np.diff(ends, prepend=0) < 0) or ends[-1] != len(column["data"])):
+        raise WireError("bad_frame", f"{name}: row ends do not fit {len(column['data'])} bytes of text")
+    starts = np.concatenate(([0], ends[:-1])) if rows else ends
+    try:
+        return [column["data"][a:b].decode() for a, b in zip(starts, ends, strict=True)]
+    except UnicodeDecodeError as error:
+        raise WireError("bad_frame", f"{name}: {error}") from error

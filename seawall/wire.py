@@ -1,0 +1,124 @@
+"""Framing: how an event lies in a message.
+
+Three framings are read. Avro single-object encoding (``C3 01`` and the writer schema's CRC-64-AVRO
+fingerprint, Avro specification 1.11, "Single-object encoding") is what Seawall writes. Confluent framing
+(``00`` and a four-byte schema id) is read when a schema registry resolves the id. A JSON object is read for
+people with ``kcat`` and ``curl``; a field ``"type"`` may name the contract when a topic carries several.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import fastavro
+
+from seawall.contracts import Contract, contract, contracts_by_fingerprint
+from seawall.errors import UnknownSchema, WireError
+
+MARKER = b"\xc3\x01"
+HEADER_BYTES = 10
+#: Resolves a Confluent schema id to (contract name, writer schema). May raise `UnknownSchema`.
+Resolver = Callable[[int], tuple[str, Any]]
+
+
+def encode(name: str, record: dict[str, Any]) -> bytes:
+    """Encode a record as contract `name`, in single-object encoding."""
+    c = contract(name)
+    buffer = io.BytesIO()
+    buffer.write(MARKER)
+    buffer.write(c.fingerprint)
+    fastavro.schemaless_writer(buffer, c.schema, record)
+    return buffer.getvalue()
+
+
+def decode(
+    payload: bytes, accept: tuple[str, ...], resolver: Resolver | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Decode a message into (contract name, record).
+
+    Parameters
+    ----------
+    payload
+        The message's value.
+    accept
+        Contract names that this topic carries; anything else is an error. The first is what a bare JSON object is.
+    resolver
+        Looks up Confluent schema ids; without one, Confluent framing is refused.
+
+    Raises
+    ------
+    WireError
+        With a reason: ``empty``, ``alien_bytes``, ``unknown_schema``, ``wrong_contract``, ``truncated``,
+        ``trailing_bytes``, ``bad_json``, ``bad_field``.
+    """
+    if not payload:
+        raise WireError("empty", "the message has no value")
+    if payload[:2] == MARKER:
+        return _decode_single_object(payload, accept)
+    if payload[:1] == b"{":
+        return _decode_json(payload, accept)
+    if payload[:1] == b"\x00" and len(payload) >= 5:
+        return _decode_confluent(payload, accept, resolver)
+    raise WireError("alien_bytes", f"starts with {payload[:4].hex()}, expected c301, 00 or an opening brace")
+
+
+def _decode_single_object(payload: bytes, accept: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    if len(payload) < HEADER_BYTES:
+        raise WireError("truncated", f"{len(payload)} bytes, the header alone has {HEADER_BYTES}")
+    c = contracts_by_fingerprint().get(payload[2:HEADER_BYTES])
+    if c is None:
+        raise UnknownSchema("unknown_schema", f"fingerprint {payload[2:HEADER_BYTES].hex()}")
+    _check_accepted(c.name, accept)
+    return c.name, _read(c.schema, c, payload, HEADER_BYTES)
+
+
+def _decode_confluent(
+    payload: bytes, accept: tuple[str, ...], resolver: Resolver | None
+) -> tuple[str, dict[str, Any]]:
+    schema_id = int.from_bytes(payload[1:5], "big")
+    if resolver is None:
+        raise UnknownSchema("unknown_schema", f"schema id {schema_id}, and no schema registry is configured")
+    name, writer = resolver(schema_id)
+    _check_accepted(name, accept)
+    return name, _read(writer, contract(name), payload, 5)
+
+
+def _read(writer: Any, reader: Contract, payload: bytes, start: int) -> dict[str, Any]:
+    buffer = io.BytesIO(payload)
+    buffer.seek(start)
+    try:
+        same = writer is reader.schema
+        record: Any = fastavro.schemaless_reader(buffer, writer, None if same else reader.schema)
+    except Exception as error:  # fastavro raises EOFError, IndexError, struct.error, UnicodeDecodeError, …
+        raise WireError("truncated", f"not a {reader.name}: {type(error).__name__}: {error}") from error
+    if buffer.tell() != len(payload):
+        raise WireError("trailing_bytes", f"{len(payload) - buffer.tell()} bytes after the {reader.name}")
+    return dict(record)
+
+
+def _decode_json(payload: bytes, accept: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    try:
+        record = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise WireError("bad_json", str(error)) from error
+    name = record.pop("type", accept[0])
+    _check_accepted(name, accept)
+    for field in contract(name).schema["fields"]:
+        if field["name"] not in record and "default" in field:
+            record[field["name"]] = field["default"]
+    try:
+        fastavro.validate(record, contract(name).schema, strict=False)
+        # Through the encoder, so that what a JSON writer may say is exactly what an Avro writer may say.
+        return name, _read(contract(name).schema, contract(name), encode(name, record), HEADER_BYTES)
+    except WireError:
+        raise
+    except Exception as error:
+        raise WireError("bad_field", " ".join(str(error).split())[:500]) from error
+
+
+def _check_accepted(name: str, accept: tuple[str, ...]) -> None:
+    if name not in accept:
+        raise WireError("wrong_contract", f"a {name} on a topic that carries {' or '.join(accept)}")

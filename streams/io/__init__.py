@@ -1,0 +1,1 @@
+"""Effects: one outside system per file."""
