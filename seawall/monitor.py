@@ -1,0 +1,80 @@
+"""A monitor: what its owner says good looks like, with every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+MINUTE_US = 60_000_000
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+
+RollbackMode = Literal["observe", "approve", "auto"]
+
+
+@dataclass(frozen=True)
+class RollbackPolicy:
+    """When and how Seawall may ask the registry to go back."""
+
+    mode: RollbackMode = "observe"
+    target: str = "last_good"
+    """``last_good`` (the version that served before) or a version by name."""
+    cooldown_us: int = 6 * HOUR_US
+    """No second rollback of the model within this event time."""
+    release_window_us: int = 7 * DAY_US
+    """A release older than this is not suspected."""
+    approval_timeout_us: int = 6 * HOUR_US
+    recovery_us: int = 1 * DAY_US
+    """How long after it was applied a rollback has to show that it helped."""
+
+
+@dataclass(frozen=True)
+class ColumnRule:
+    """An owner's override for one column."""
+
+    ignore: bool = False
+    effect: float | None = None
+    """Smallest Jensen-Shannon distance (base 2, 0..1) worth a page."""
+
+
+@dataclass(frozen=True)
+class MonitorSpec:
+    """One model's monitor. Times are microseconds."""
+
+    model: str
+    task: str = ""
+    pane_us: int = MINUTE_US
+    horizons_us: tuple[int, ...] = (5 * MINUTE_US, HOUR_US, DAY_US)
+    """Window lengths, multiples of the pane, ascending. Every window slides by one pane."""
+    lateness_us: int = MINUTE_US
+    """A window closes when the watermark (greatest event time less this) passes its end."""
+    grace_us: int = HOUR_US
+    """An event this much later still revises its windows; a later one is counted late."""
+    segments: tuple[str, ...] = ()
+    """Categorical columns by whose values traffic is watched separately."""
+    max_segments: int = 200
+    """Values of one segment column beyond this many share the segment ``column=(other)``."""
+    false_pages: float = 1.0
+    false_pages_period_us: int = 30 * DAY_US
+    performance: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    """Metric to (comparison, bound), such as ``{"roc_auc": (">=", 0.8)}``."""
+    freshness_us: int | None = None
+    """Page when no prediction came for this long."""
+    min_rows: int = 30
+    """Fewer rows than this is not enough data for a verdict."""
+    min_coverage: float = 0.5
+    """Nor is a window of which less than this share lies after the version's first event."""
+    effect: float = 0.1
+    """Smallest Jensen-Shannon distance (base 2, 0..1) worth a page, unless a column says otherwise."""
+    open_after: int = 2
+    """Consecutive drifted panes before an alarm opens …"""
+    resolve_after: int = 4
+    """… and consecutive stable panes before it closes."""
+    columns: Mapping[str, ColumnRule] = field(default_factory=dict)
+    """Overrides by column name."""
+    skew: bool = True
+    """Compare feature events with the features that predictions carried."""
+    rollback: RollbackPolicy = field(default_factory=RollbackPolicy)
+    notify: tuple[str, ...] = ()
+    """Receivers: ``log``, ``webhook``, ``slack:#channel``, ``pagerduty:service``."""

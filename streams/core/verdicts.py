@@ -1,0 +1,55 @@
+"""The five verdicts, and what is said about one closed window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Verdict(IntEnum):
+    """Only DRIFT may open an alarm and only STABLE may close one. The numbers are those of the tables."""
+
+    STABLE = 0
+    WARNING = 1
+    DRIFT = 2
+    NOT_ENOUGH_DATA = 3
+    ERROR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnVerdict:
+    """Why one column of one window is not stable."""
+
+    name: str
+    role: str
+    verdict: Verdict
+    statistic: str
+    """What was exceeded: ``js``, ``missing_share``, ``unseen_share``, ``out_of_range_share``, ``skew_js``."""
+    value: float
+    limit: float
+    chance: float
+    """What chance alone would give at this sample size."""
+    detail: str = ""
+
+    @property
+    def key(self) -> str:
+        """``role/name``."""
+        return f"{self.role}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowVerdict:
+    """The judgement of one closed window ``[start_us, end_us)``. `columns` holds only those not stable."""
+
+    model: str
+    version: str
+    source: str
+    segment: str
+    horizon_us: int
+    start_us: int
+    end_us: int
+    rows: int
+    verdict: Verdict
+    kind: str = "drift"
+    """Which alarm it speaks to: drift | skew | volume | freshness."""
+    columns: tuple[ColumnVerdict, ...] = ()
