@@ -1,0 +1,1 @@
+"""Seawall: a monitor for machine-learning models in production."""
