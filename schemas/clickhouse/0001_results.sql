@@ -68,9 +68,12 @@ CREATE TABLE IF NOT EXISTS late_events (
     version LowCardinality(String),
     source LowCardinality(String),
     pane_start DateTime64(6, 'UTC'),
+    topic LowCardinality(String),
+    partition Int32,
+    first_offset Int64,
     rows UInt64,
     ver UInt64
-) ENGINE = ReplacingMergeTree(ver) ORDER BY (model, version, source, pane_start)
+) ENGINE = ReplacingMergeTree(ver) ORDER BY (model, version, source, pane_start, topic, partition, first_offset)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE TABLE IF NOT EXISTS alarms (
@@ -135,13 +138,13 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     topic LowCardinality(String),
     partition Int32,
     offset Int64,
-    row Int32,
     reason LowCardinality(String),
     detail String,
+    events UInt32,
     bytes UInt32,
     sha256 String,
     seen DateTime64(6, 'UTC')
-) ENGINE = ReplacingMergeTree ORDER BY (topic, partition, offset, row)
+) ENGINE = ReplacingMergeTree ORDER BY (topic, partition, offset, reason)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE TABLE IF NOT EXISTS notifications (

@@ -1,0 +1,283 @@
+"""Summaries: what many events of one layout held, per segment and pane, as mergeable arrays.
+
+A `Block` has one row (a *cell*) per (segment, pane). Counts add, moments combine by the pairwise formula of Chan,
+Golub & LeVeque (1979), distinct-count registers take the maximum: all three are associative and commutative, so a
+summary does not depend on how its events were batched (counts and registers exactly, moments up to rounding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.layout import INVALID, MISSING, Layout
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+REGISTERS = 256
+#: Moments of a numeric column in a cell; their count is the cell's present, finite values.
+MEAN, M2, MINIMUM, MAXIMUM = range(4)
+#: Dense counts are made for at most this many (cell, slot) pairs at a time.
+_MAX_DENSE = 1 << 24
+
+
+@dataclass(slots=True)
+class Block:
+    """Cells of one layout.
+
+    Attributes
+    ----------
+    segments : list of str [cells]
+        ``""`` for all traffic, else ``column=value``.
+    panes : int64 [cells]
+        Pane start, microseconds UTC.
+    rows : int64 [cells]
+    weights : float64 [cells]
+    counts : int32 [cells, slots]
+    moments : float64 [cells, numeric columns, 4]
+        Mean, M2, minimum, maximum of the finite values; NaN where there are none.
+    distinct : uint8 [cells, categorical columns, 256]
+        HyperLogLog registers.
+    """
+
+    layout: Layout
+    segments: list[str]
+    panes: Ints
+    rows: Ints
+    weights: Floats
+    counts: npt.NDArray[np.int32]
+    moments: Floats
+    distinct: npt.NDArray[np.uint8]
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return len(self.panes)
+
+
+@dataclass(slots=True)
+class Rows:
+    """Events of one layout, row by row, ready to be counted.
+
+    Attributes
+    ----------
+    panes : int64 [rows]
+        Pane start of each event.
+    slots : int32 [rows, columns]
+        Slot in the layout of each value (absolute).
+    values : float64 [rows, numeric columns]
+        The finite values; NaN elsewhere.
+    registers : int16 [rows, categorical columns]
+        HyperLogLog register of each value, -1 where missing.
+    ranks : uint8 [rows, categorical columns]
+    weights : float64 [rows]
+    segments : list of (names, int32 codes [rows])
+        One entry per segment dimension; code -1 keeps a row out of the dimension.
+    """
+
+    layout: Layout
+    panes: Ints
+    slots: npt.NDArray[np.int32]
+    values: Floats
+    registers: npt.NDArray[np.int16]
+    ranks: npt.NDArray[np.uint8]
+    weights: Floats
+    segments: list[tuple[list[str], npt.NDArray[np.int32]]]
+
+    @classmethod
+    def concat(cls, parts: Sequence[Rows]) -> Rows:
+        """Join parts of the same layout and the same segment dimensions."""
+        if len(parts) == 1:
+            return parts[0]
+        dimensions: list[tuple[list[str], npt.NDArray[np.int32]]] = []
+        for dimension in range(len(parts[0].segments)):
+            place: dict[str, int] = {}
+            codes = []
+            for part in parts:
+                names, part_codes = part.segments[dimension]
+                lookup = np.array([*(place.setdefault(n, len(place)) for n in names), -1], dtype=np.int32)
+                codes.append(lookup[part_codes])
+            dimensions.append((list(place), np.concatenate(codes)))
+        return cls(
+            parts[0].layout,
+            np.concatenate([p.panes for p in parts]),
+            np.concatenate([p.slots for p in parts]),
+            np.concatenate([p.values for p in parts]),
+            np.concatenate([p.registers for p in parts]),
+            np.concatenate([p.ranks for p in parts]),
+            np.concatenate([p.weights for p in parts]),
+            dimensions,
+        )
+
+
+def summarise(rows: Rows) -> Block:
+    """Count `rows` into cells: one set for all traffic, one per segment dimension."""
+    blocks = [_cells(rows, [""], np.zeros(len(rows.panes), dtype=np.int32))]
+    blocks += [_cells(rows, names, codes) for names, codes in rows.segments]
+    return _stack([b for b in blocks if b.cells])
+
+
+def _cells(rows: Rows, names: list[str], codes: npt.NDArray[np.int32]) -> Block:
+    keep = np.flatnonzero(codes >= 0)
+    panes, pane_of_row = np.unique(rows.panes[keep], return_inverse=True)
+    keys, group = np.unique(
+        codes[keep].astype(np.int64) * max(len(panes), 1) + pane_of_row, return_inverse=True
+    )
+    order = np.argsort(group, kind="stable")
+    group, keep = group[order], keep[order]
+    starts = np.searchsorted(group, np.arange(len(keys)))
+    cells = len(keys)
+    counts = _dense_counts(rows.slots[keep], group, starts, cells, rows.layout.slots)
+    return Block(
+        rows.layout,
+        [names[k // len(panes)] for k in keys],
+        panes[keys % max(len(panes), 1)],
+        np.diff(np.append(starts, len(keep))),
+        np.add.reduceat(rows.weights[keep], starts) if cells else np.empty(0),
+        counts,
+        _moments(rows.values[keep], group, starts, finite_counts(counts, rows.layout)),
+        _registers(rows.registers[keep], rows.ranks[keep], group, cells),
+    )
+
+
+def _dense_counts(
+    slots: npt.NDArray[np.int32], group: Ints, starts: Ints, cells: int, width: int
+) -> npt.NDArray[np.int32]:
+    out = np.empty((cells, width), dtype=np.int32)
+    ends = np.append(starts, len(group))
+    step = max(_MAX_DENSE // max(width, 1), 1)
+    for a in range(0, cells, step):
+        b = min(a + step, cells)
+        part = slice(ends[a], ends[b])
+        flat = (group[part, None] - a) * width + slots[part]
+        out[a:b] = np.bincount(flat.ravel(), minlength=(b - a) * width).reshape(b - a, width)
+    return out
+
+
+def finite_counts(counts: npt.NDArray[np.integer], layout: Layout) -> Ints:
+    """Present, finite values per numeric column: int64 [cells, numeric columns]."""
+    first = np.array([layout.first_slots[i] for i in layout.numeric], dtype=np.intp)
+    if not len(first):
+        return np.zeros((len(counts), 0), dtype=np.int64)
+    totals = np.add.reduceat(counts, layout.first_slots, axis=1, dtype=np.int64)[:, list(layout.numeric)]
+    out: Ints = totals - counts[:, first + MISSING] - counts[:, first + INVALID]
+    return out
+
+
+def _moments(values: Floats, group: Ints, starts: Ints, finite: Ints) -> Floats:
+    cells, columns = finite.shape
+    out = np.full((cells, columns, 4), np.nan)
+    if not cells or not columns:
+        return out
+    absent = np.isnan(values)
+    some = finite > 0
+    n = np.maximum(finite, 1)
+    # Sums are taken around a value of the cell itself, so that large means lose no digits.
+    centre = np.fmin.reduceat(values, starts, axis=0)
+    centre[~some] = 0.0
+    shifted = np.where(absent, 0.0, values - centre[group])
+    shift_mean = np.add.reduceat(shifted, starts, axis=0) / n
+    deviation = np.where(absent, 0.0, shifted - shift_mean[group])
+    out[..., MEAN] = centre + shift_mean
+    out[..., M2] = np.add.reduceat(deviation * deviation, starts, axis=0)
+    out[..., MINIMUM] = centre
+    out[..., MAXIMUM] = np.fmax.reduceat(values, starts, axis=0)
+    out[~some] = np.nan
+    return out
+
+
+def _registers(
+    registers: npt.NDArray[np.int16], ranks: npt.NDArray[np.uint8], group: Ints, cells: int
+) -> npt.NDArray[np.uint8]:
+    columns = registers.shape[1]
+    out = np.zeros((cells, columns, REGISTERS), dtype=np.uint8)
+    for column in range(columns):
+        present = registers[:, column] >= 0
+        np.maximum.at(
+            out[:, column], (group[present], registers[present, column]), ranks[present, column]
+        )
+    return out
+
+
+def _stack(blocks: Sequence[Block]) -> Block:
+    return Block(
+        blocks[0].layout,
+        [s for b in blocks for s in b.segments],
+        np.concatenate([b.panes for b in blocks]),
+        np.concatenate([b.rows for b in blocks]),
+        np.concatenate([b.weights for b in blocks]),
+        np.concatenate([b.counts for b in blocks]),
+        np.concatenate([b.moments for b in blocks]),
+        np.concatenate([b.distinct for b in blocks]),
+    )
+
+
+def merge(blocks: Sequence[Block]) -> Block:
+    """Merge blocks of the same layout: cells with equal (segment, pane) become one."""
+    if len(blocks) == 1:
+        return blocks[0]
+    whole = _stack(blocks)
+    place: dict[str, int] = {}
+    codes = np.array([place.setdefault(s, len(place)) for s in whole.segments], dtype=np.int64)
+    panes, pane_index = np.unique(whole.panes, return_inverse=True)
+    keys, group = np.unique(codes * len(panes) + pane_index, return_inverse=True)
+    if len(keys) == whole.cells:
+        return whole
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(len(keys)))
+    finite = finite_counts(whole.counts, whole.layout)[order]
+    names = list(place)
+    return Block(
+        whole.layout,
+        [names[k // len(panes)] for k in keys],
+        panes[keys % len(panes)],
+        np.add.reduceat(whole.rows[order], starts),
+        np.add.reduceat(whole.weights[order], starts),
+        np.add.reduceat(whole.counts[order], starts, axis=0),
+        combine_moments(finite, whole.moments[order], starts, group[order]),
+        np.maximum.reduceat(whole.distinct[order], starts, axis=0),
+    )
+
+
+def combine_moments(n: Ints, moments: Floats, starts: Ints, group: Ints) -> Floats:
+    """Combine the moments of runs of cells.
+
+    Parameters
+    ----------
+    n : int64 [cells, columns]
+        Finite values behind each moment.
+    moments : float64 [cells, columns, 4]
+    starts : int64 [groups]
+        First cell of each run.
+    group : int64 [cells]
+        Run of each cell.
+
+    Returns
+    -------
+    float64 [groups, columns, 4]
+    """
+    if not moments.shape[1]:
+        return np.empty((len(starts), 0, 4))
+    total = np.add.reduceat(n, starts, axis=0)
+    some = total > 0
+    centre = np.fmin.reduceat(moments[..., MEAN], starts, axis=0)
+    centre[~some] = 0.0
+    weight = np.where(n > 0, n, 0)
+    offset = np.where(n > 0, moments[..., MEAN] - centre[group], 0.0)
+    shift = np.add.reduceat(weight * offset, starts, axis=0) / np.maximum(total, 1)
+    spread = np.where(n > 0, moments[..., M2] + weight * (offset - shift[group]) ** 2, 0.0)
+    out = np.stack(
+        [
+            centre + shift,
+            np.add.reduceat(spread, starts, axis=0),
+            np.fmin.reduceat(moments[..., MINIMUM], starts, axis=0),
+            np.fmax.reduceat(moments[..., MAXIMUM], starts, axis=0),
+        ],
+        axis=-1,
+    )
+    out[~some] = np.nan
+    return out

@@ -1,0 +1,270 @@
+"""Cutting a partition's log into chunks, and what each chunk held.
+
+The cut depends on the log alone (rows and offsets since the last cut), so a worker that starts again from the
+committed offset makes the same chunks with the same content. The input offset may be committed only at a cut, and
+only after the sealed summary is acknowledged; until then a chunk is made again, byte for byte.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from detectors.layout import Layout
+from detectors.summary import REGISTERS, Block, Rows, merge, summarise
+from seawall.frames import Columns, Source
+from seawall.wire import Resolver
+from streams.core.decode import DeadLetter, Decoded, Record, decode_record, gather
+from streams.core.layouts import LayoutBook
+from streams.core.rows import to_rows
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRule:
+    """When a chunk is full, and how far ahead of the broker's clock an event may push the watermark."""
+
+    rows: int = 8192
+    offsets: int = 8192
+    max_future_skew_us: int = 300_000_000
+
+
+@dataclass(slots=True)
+class Cut:
+    """A sealed chunk: its summaries, and the input offset that may be committed once they are acknowledged."""
+
+    next_offset: int
+    summaries: list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Everything of one (model, version, layout) in the open chunk."""
+
+    layout: Layout
+    baseline_id: str
+    pane_us: int
+    rows: list[Rows] = field(default_factory=list)
+    block: Block | None = None
+
+    def folded(self) -> Block | None:
+        """Count what has come since the last call; returns the whole."""
+        if self.rows:
+            by_dimensions: dict[int, list[Rows]] = {}
+            for part in self.rows:
+                by_dimensions.setdefault(len(part.segments), []).append(part)
+            fresh = [summarise(Rows.concat(parts)) for parts in by_dimensions.values()]
+            self.block = merge([*([self.block] if self.block else []), *fresh])
+            self.rows.clear()
+        return self.block
+
+
+class PartitionChunker:
+    """The open chunk of one input partition.
+
+    `feed` returns the chunks that were completed; `provisional` describes the one that is still filling.
+    Not thread-safe; one per assigned partition, thrown away when the partition is revoked.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        source: Source,
+        book: LayoutBook,
+        rule: ChunkRule,
+        resolver: Resolver | None = None,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.source = source
+        self.book = book
+        self.rule = rule
+        self.resolver = resolver
+        self.max_ts = -1
+        self.dead: list[DeadLetter] = []
+        self.records_seen = 0
+        self.events_seen = 0
+        self._model_max_ts: dict[str, int] = {}
+        self._first: int | None = None
+        self.next_offset = 0
+        self._chunk_rows = 0
+        self._groups: dict[tuple[str, str, str], _Group] = {}
+        self._pending: list[Columns] = []
+        self._singles: list[dict[str, Any]] = []
+        self._dirty: set[str] = set()
+
+    def start_at(self, offset: int) -> None:
+        """Begin a chunk at the committed offset."""
+        self._first = self.next_offset = offset
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the open chunk holds nothing."""
+        return self._first is None or self.next_offset == self._first
+
+    def feed(self, records: Sequence[Record]) -> Iterator[Cut]:
+        """Take records in offset order; yield every chunk that they complete.
+
+        Records before `next_offset` were taken already and are skipped. Dead letters collect in `dead`; they
+        must be acknowledged before the cut that covers them is committed.
+        """
+        for record in records:
+            if self._first is None:
+                self.start_at(record.offset)
+            if record.offset < self.next_offset:
+                continue
+            # A gap in the offsets (compaction, transaction markers) may span a cut of its own.
+            self._take(decode_record(self.source, record, self.resolver), record)
+            if self._chunk_rows >= self.rule.rows or self.next_offset - (self._first or 0) >= self.rule.offsets:
+                yield self._cut()
+        self._count()
+
+    def _take(self, decoded: Decoded, record: Record) -> None:
+        self.next_offset = record.offset + 1
+        self._chunk_rows += decoded.rows
+        self.records_seen += 1
+        self.events_seen += decoded.rows
+        self.dead += decoded.dead
+        ceiling = record.timestamp_us + self.rule.max_future_skew_us
+        if decoded.single is not None:
+            self._singles.append(decoded.single)
+            self._saw(decoded.single["model"], min(decoded.single["ts"], ceiling))
+        elif decoded.columns is not None and decoded.columns.rows:
+            self._pending.append(decoded.columns)
+            self._saw(decoded.columns.model, min(int(decoded.columns.ts.max()), ceiling))
+
+    def _saw(self, model: str, ts: int) -> None:
+        self._dirty.add(model)
+        if ts > self._model_max_ts.get(model, -1):
+            self._model_max_ts[model] = ts
+        self.max_ts = max(self.max_ts, ts)
+
+    def _count(self) -> None:
+        for columns in [*self._pending, *gather(self.source, self._singles)]:
+            layout, baseline_id = self.book.resolve(columns)
+            spec = self.book.control.monitor(columns.model)
+            key = (columns.model, columns.version, layout.layout_id)
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = _Group(layout, baseline_id, spec.pane_us)
+            baseline = self.book.control.baselines.get((columns.model, columns.version))
+            group.rows.append(to_rows(columns, layout, spec, baseline))
+        self._pending.clear()
+        self._singles.clear()
+
+    def _cut(self) -> Cut:
+        self._count()
+        models = {model for model, _, _ in self._groups}
+        cut = Cut(self.next_offset, self._summaries(models, sealed=True, caught_up=False))
+        self._first = self.next_offset
+        self._chunk_rows = 0
+        self._groups.clear()
+        self._dirty.clear()
+        return cut
+
+    def provisional(self, *, caught_up: bool) -> list[dict[str, Any]]:
+        """Summaries of the open chunk for every model that changed since the last call."""
+        self._count()
+        changed = {model for model, _, _ in self._groups if model in self._dirty}
+        self._dirty.clear()
+        return self._summaries(changed, sealed=False, caught_up=caught_up)
+
+    def progress(self, *, caught_up: bool) -> dict[str, Any]:
+        """Return how far this partition was read: a message that is about every model."""
+        return self._summary("", 0, [], sealed=False, caught_up=caught_up, max_ts=self.max_ts)
+
+    def _summaries(self, models: set[str], *, sealed: bool, caught_up: bool) -> list[dict[str, Any]]:
+        out = []
+        for model in sorted(models):
+            blocks, pane_us = [], 0
+            for (of, version, _), group in sorted(self._groups.items()):
+                block = group.folded() if of == model else None
+                if block is not None:
+                    pane_us = group.pane_us
+                    blocks.append(block_record(version, self.source, group.baseline_id, block))
+            max_ts = self._model_max_ts.get(model, -1)
+            out.append(self._summary(model, pane_us, blocks, sealed=sealed, caught_up=caught_up, max_ts=max_ts))
+        return out
+
+    def _summary(
+        self, model: str, pane_us: int, blocks: list[dict[str, Any]], *, sealed: bool, caught_up: bool, max_ts: int
+    ) -> dict[str, Any]:
+        return {
+            "model": model,
+            "topic": self.topic,
+            "partition": self.partition,
+            "first_offset": self._first or 0,
+            "next_offset": self.next_offset,
+            "sealed": sealed,
+            "max_ts": max_ts,
+            "caught_up": caught_up,
+            "pane_us": pane_us,
+            "blocks": blocks,
+        }
+
+
+def block_record(version: str, source: Source, baseline_id: str, block: Block) -> dict[str, Any]:
+    """Lay a block out as the ``CellBlock`` of the summary contract."""
+    largest = int(block.counts.max(initial=0))
+    dtype = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
+    return {
+        "version": version,
+        "source": source,
+        "layout_id": block.layout.layout_id,
+        "baseline_id": baseline_id,
+        "layout": packed_layout(block.layout),
+        "segments": block.segments,
+        "panes": block.panes.astype("<i8").tobytes(),
+        "rows": block.rows.astype("<i8").tobytes(),
+        "weights": block.weights.astype("<f8").tobytes(),
+        "counts": zlib.compress(block.counts.astype(dtype).tobytes(), 1),
+        "counts_dtype": dtype,
+        "moments": zlib.compress(block.moments.astype("<f8").tobytes(), 1),
+        "distinct": zlib.compress(block.distinct.tobytes(), 1),
+    }
+
+
+_packed: dict[str, bytes] = {}
+_unpacked: dict[str, Layout] = {}
+
+
+def packed_layout(layout: Layout) -> bytes:
+    """Compress a layout's JSON, remembering the result."""
+    if layout.layout_id not in _packed:
+        if len(_packed) > 10_000:
+            _packed.clear()
+        _packed[layout.layout_id] = zlib.compress(layout.to_json().encode(), 6)
+    return _packed[layout.layout_id]
+
+
+def unpacked_layout(layout_id: str, packed: bytes) -> Layout:
+    """Read what `packed_layout` wrote, remembering the result."""
+    if layout_id not in _unpacked:
+        if len(_unpacked) > 10_000:
+            _unpacked.clear()
+        _unpacked[layout_id] = Layout.from_json(zlib.decompress(packed).decode())
+    return _unpacked[layout_id]
+
+
+def read_block(record: dict[str, Any]) -> Block:
+    """Read what `block_record` laid out."""
+    layout = unpacked_layout(record["layout_id"], record["layout"])
+    panes = np.frombuffer(record["panes"], dtype="<i8")
+    cells = len(panes)
+    counts = np.frombuffer(zlib.decompress(record["counts"]), dtype=record["counts_dtype"])
+    moments = np.frombuffer(zlib.decompress(record["moments"]), dtype="<f8")
+    distinct = np.frombuffer(zlib.decompress(record["distinct"]), dtype=np.uint8)
+    return Block(
+        layout,
+        list(record["segments"]),
+        panes,
+        np.frombuffer(record["rows"], dtype="<i8"),
+        np.frombuffer(record["weights"], dtype="<f8"),
+        counts.reshape(cells, layout.slots).astype(np.int32),
+        moments.reshape(cells, len(layout.numeric), 4),
+        distinct.reshape(cells, len(layout.categorical), REGISTERS),
+    )

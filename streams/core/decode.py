@@ -1,0 +1,176 @@
+"""From the bytes of a run of records to columns: what is counted, and what is a dead letter and why.
+
+Nothing here raises for bad input. A record, or a row of a frame, that cannot be counted becomes a `DeadLetter`;
+its neighbours are untouched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seawall.errors import WireError
+from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source, from_record
+from seawall.wire import Resolver, decode
+from streams.core.layouts import MAX_COLUMNS
+
+SINGLE_CONTRACT: dict[Source, str] = {"predictions": "prediction", "features": "feature", "labels": "label"}
+#: An event time before 1980 is a unit error (milliseconds read as microseconds), not an old event.
+EARLIEST_US = 315_532_800_000_000
+#: One further ahead of the broker's clock than this is a broken clock.
+FURTHEST_AHEAD_US = 2 * 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a partition, as fetched."""
+
+    offset: int
+    timestamp_us: int
+    """The broker's or producer's clock, not event time."""
+    value: bytes
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record, or some rows of one, that cannot be counted."""
+
+    offset: int
+    reason: str
+    detail: str
+    events: int
+    value: bytes
+    key: bytes | None
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What one record held."""
+
+    offset: int
+    rows: int
+    """Events that it claims to hold, good and bad: what the chunk rule counts."""
+    columns: Columns | None = None
+    single: dict[str, Any] | None = None
+    dead: list[DeadLetter] = field(default_factory=list)
+
+
+def decode_record(source: Source, record: Record, resolver: Resolver | None = None) -> Decoded:
+    """Decode one record. Never raises for bad input."""
+    single, frame = SINGLE_CONTRACT[source], FRAME_CONTRACT[source]
+    try:
+        name, content = decode(record.value, (single, frame), resolver)
+        if not content["model"]:
+            raise WireError("empty_model", "model is an empty string")
+        weight = content["weight"]
+        if not (math.isfinite(weight) and weight > 0):
+            raise WireError("bad_weight", f"weight is {weight!r}, expected a positive number")
+        if name == frame:
+            return _frame(source, record, content)
+        _check_single(source, content, record)
+        return Decoded(record.offset, 1, single=content)
+    except WireError as error:
+        return Decoded(record.offset, 1, dead=[_dead(record, error.reason, error.detail, 1)])
+
+
+def _dead(record: Record, reason: str, detail: str, events: int) -> DeadLetter:
+    return DeadLetter(record.offset, reason, detail, events, record.value, record.key)
+
+
+def _frame(source: Source, record: Record, content: dict[str, Any]) -> Decoded:
+    columns = from_record(source, content)
+    if len(columns.numeric) + len(columns.categorical) + len(columns.scores) > MAX_COLUMNS:
+        raise WireError("too_many_columns", f"more than {MAX_COLUMNS} columns")
+    rows = columns.rows
+    latest = record.timestamp_us + FURTHEST_AHEAD_US
+    good = (columns.ts >= EARLIEST_US) & (columns.ts <= latest)
+    decoded = Decoded(record.offset, rows, columns)
+    if not good.all():
+        bad = columns.ts[~good]
+        detail = f"{len(bad)} of {rows} rows, such as ts {int(bad[0])}: expected {EARLIEST_US} to {latest} microseconds"
+        decoded.dead.append(_dead(record, "bad_timestamp", detail, len(bad)))
+        decoded.columns = _take(columns, np.flatnonzero(good)) if good.any() else None
+    return decoded
+
+
+def _take(columns: Columns, keep: Any) -> Columns:
+    return Columns(
+        columns.source,
+        columns.model,
+        columns.version,
+        columns.ts[keep],
+        {n: v[keep] for n, v in columns.numeric.items()},
+        {n: Categorical(c.codes[keep], c.dictionary) for n, c in columns.categorical.items()},
+        {n: v[keep] for n, v in columns.scores.items()},
+        None if columns.label is None else Categorical(columns.label.codes[keep], columns.label.dictionary),
+        {n: Categorical(c.codes[keep], c.dictionary) for n, c in columns.segments.items()},
+        columns.weight,
+    )
+
+
+def _check_single(source: Source, content: dict[str, Any], record: Record) -> None:
+    ts = content["ts"]
+    if not EARLIEST_US <= ts <= record.timestamp_us + FURTHEST_AHEAD_US:
+        latest = record.timestamp_us + FURTHEST_AHEAD_US
+        raise WireError("bad_timestamp", f"ts is {ts}: expected {EARLIEST_US} to {latest} microseconds")
+    if source == "labels":
+        return
+    for kind in ("numeric", "categorical", "scores"):
+        names = [v["name"] for v in content.get(kind, ())]
+        if len(names) > MAX_COLUMNS:
+            raise WireError("too_many_columns", f"{len(names)} {kind} columns, expected at most {MAX_COLUMNS}")
+        if len(set(names)) != len(names):
+            twice = next(n for n in names if names.count(n) > 1)
+            raise WireError("duplicate_column", f"{kind} names {twice!r} more than once")
+
+
+def gather(source: Source, singles: Iterable[dict[str, Any]]) -> list[Columns]:
+    """Turn single events into columns, one object per (model, version, weight, set of column names)."""
+    groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for event in singles:
+        groups[_shape(source, event)].append(event)
+    return [_columns(source, events) for events in groups.values()]
+
+
+def _shape(source: Source, event: dict[str, Any]) -> tuple[Any, ...]:
+    head = (event["model"], event["version"], event["weight"], tuple(s["name"] for s in event["segments"]))
+    if source == "labels":
+        return (*head, event["value"] is not None, event["label"] is not None)
+    names = tuple(tuple(v["name"] for v in event.get(k, ())) for k in ("numeric", "categorical", "scores"))
+    return (*head, *names, event.get("label") is not None)
+
+
+def _columns(source: Source, events: Sequence[dict[str, Any]]) -> Columns:
+    first = events[0]
+    ts = np.fromiter((e["ts"] for e in events), dtype=np.int64, count=len(events))
+    columns = Columns(source, first["model"], first["version"], ts, weight=first["weight"])
+    columns.segments = _words(events, "segments")
+    if source == "labels":
+        if first["value"] is not None:
+            columns.numeric["label"] = np.array([e["value"] for e in events], dtype=np.float64)
+    else:
+        columns.numeric = _numbers(events, "numeric")
+        columns.categorical = _words(events, "categorical")
+    if source == "predictions":
+        columns.scores = _numbers(events, "scores")
+    if source != "features" and first["label"] is not None:
+        columns.label = Categorical.of([e["label"] for e in events])
+    return columns
+
+
+def _numbers(events: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
+    names = [v["name"] for v in events[0][kind]]
+    flat = [math.nan if v["value"] is None else v["value"] for e in events for v in e[kind]]
+    table = np.array(flat, dtype=np.float64).reshape(len(events), len(names))
+    return {name: table[:, i] for i, name in enumerate(names)}
+
+
+def _words(events: Sequence[dict[str, Any]], kind: str) -> dict[str, Categorical]:
+    names = [v["name"] for v in events[0][kind]]
+    return {n: Categorical.of([e[kind][i]["value"] for e in events]) for i, n in enumerate(names)}

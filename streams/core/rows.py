@@ -1,0 +1,108 @@
+"""From columns to countable rows: every value gets its slot."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.layout import Layout, slots_of_codes, slots_of_numeric
+from detectors.summary import Rows
+from seawall.baseline import Baseline
+from seawall.frames import Categorical, Columns, Floats
+from seawall.monitor import MonitorSpec
+
+OTHER_SEGMENT = "(other)"
+
+
+def to_rows(columns: Columns, layout: Layout, spec: MonitorSpec, baseline: Baseline | None) -> Rows:
+    """Place every value of `columns` in `layout`.
+
+    A column that the layout has and the events lack counts as missing: that is how a feature that a release
+    forgot to send is seen.
+    """
+    n = columns.rows
+    slots = np.empty((n, len(layout.columns)), dtype=np.int32)
+    values = np.full((n, len(layout.numeric)), np.nan)
+    registers = np.full((n, len(layout.categorical)), -1, dtype=np.int16)
+    ranks = np.zeros((n, len(layout.categorical)), dtype=np.uint8)
+    number = word = 0
+    for i, column in enumerate(layout.columns):
+        first = layout.first_slots[i]
+        if column.kind == "numeric":
+            data = _numeric(columns, column.role, column.name)
+            if data is None:
+                slots[:, i] = first
+            else:
+                slots[:, i] = slots_of_numeric(column, data) + first
+                values[:, number] = data
+            number += 1
+        else:
+            words = _categorical(columns, column.role, column.name)
+            if words is None:
+                slots[:, i] = first
+            else:
+                slots[:, i] = slots_of_codes(column, words.codes, words.dictionary) + first
+                registers[:, word], ranks[:, word] = _hashes(words)
+            word += 1
+    values[np.isinf(values)] = np.nan
+    return Rows(
+        layout,
+        columns.ts - columns.ts % spec.pane_us,
+        slots,
+        values,
+        registers,
+        ranks,
+        np.full(n, columns.weight),
+        [_segment(columns, name, spec, baseline) for name in spec.segments],
+    )
+
+
+def _numeric(columns: Columns, role: str, name: str) -> Floats | None:
+    return columns.scores.get(name) if role == "score" else columns.numeric.get(name)
+
+
+def _categorical(columns: Columns, role: str, name: str) -> Categorical | None:
+    return columns.categorical.get(name) if role == "feature" else columns.label
+
+
+@lru_cache(maxsize=1 << 16)
+def _hash(value: str) -> tuple[int, int]:
+    """Return (register, rank) of a string: HyperLogLog with 256 registers over a 64-bit hash."""
+    digest = int.from_bytes(hashlib.blake2b(value.encode(errors="surrogatepass"), digest_size=8).digest(), "big")
+    rest = digest & ((1 << 56) - 1)
+    return digest >> 56, 57 - rest.bit_length()
+
+
+def _hashes(words: Categorical) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+    pairs = [_hash(v) for v in words.dictionary]
+    registers = np.array([*(p[0] for p in pairs), -1], dtype=np.int16)
+    ranks = np.array([*(p[1] for p in pairs), 0], dtype=np.uint8)
+    return registers[words.codes], ranks[words.codes]
+
+
+def _segment(
+    columns: Columns, name: str, spec: MonitorSpec, baseline: Baseline | None
+) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """Segment code of every row in one dimension. Rows without the column are in no segment of it."""
+    words = columns.segments.get(name) or columns.categorical.get(name)
+    if words is None:
+        return [], np.full(columns.rows, -1, dtype=np.int32)
+    known = _known_values(name, baseline)
+    kept: dict[str, int] = {}
+    lookup = []
+    for value in words.dictionary:
+        # A flood of values must not become a flood of segments: those that the baseline
+        # does not know, or that come after the first `max_segments`, share one.
+        listed = value in known if known else len(kept) < spec.max_segments or value in kept
+        segment = f"{name}={value}" if listed else f"{name}={OTHER_SEGMENT}"
+        lookup.append(kept.setdefault(segment, len(kept)))
+    return list(kept), np.array([*lookup, -1], dtype=np.int32)[words.codes]
+
+
+def _known_values(name: str, baseline: Baseline | None) -> frozenset[str]:
+    if baseline is None:
+        return frozenset()
+    return frozenset(v for c in baseline.columns if c.name == name and c.role == "feature" for v in c.categories)
