@@ -1,0 +1,226 @@
+"""From reference data to a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.layout import Column, Layout, Role, slots_of_codes, slots_of_numeric
+from detectors.reference import (
+    QUANTILE_LEVELS,
+    categorical_statistics,
+    choose_categories,
+    choose_edges,
+    numeric_statistics,
+)
+from seawall.baseline import Baseline, BaselineColumn
+from seawall.errors import ContractError
+from seawall.frames import Categorical, Columns, Floats, Ints
+from streams.core.reference_performance import reference_performance
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+DEFAULT_PANE_US = HOUR_US
+#: Enough for half a year of hours; the seasonal pattern and the natural wander need no more.
+MAX_PANES = 4000
+#: `pane_counts` is dense in memory: 2**24 four-byte counts are 64 MiB.
+MAX_COUNTS = 1 << 24
+#: What the predicted label and the truth are called in every layout.
+LABEL = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One column's data, and where it belongs."""
+
+    name: str
+    role: Role
+    data: Floats | Categorical
+
+
+def build_baseline(
+    columns: Columns,
+    *,
+    model: str,
+    version: str,
+    task: str = "",
+    labels: Categorical | Floats | None = None,
+    pane_us: int | None = None,
+    lineage: Mapping[str, str] | None = None,
+    performance: Mapping[str, float] | None = None,
+    importance: Mapping[str, float] | None = None,
+    now_us: int,
+) -> Baseline:
+    """Build the reference of one model version.
+
+    Parameters
+    ----------
+    columns
+        The reference, one row per prediction. ``columns.ts`` all zero means that the data has no time.
+        ``columns.label`` is what the model predicted.
+    model, version
+        What the baseline is of; they override those of `columns`.
+    task
+        ``binary_classification``, ``multiclass_classification``, ``regression`` or empty.
+    labels
+        The truth, row by row: a `Categorical`, or floats with NaN where it is not known.
+    pane_us
+        Width of the reference panes; an hour by default. It is coarsened so that there are at most
+        `MAX_PANES` occupied panes. 0 puts everything into one pane, as for data without time.
+    lineage
+        Where the reference comes from, such as ``data_sha256``, ``code_revision``, ``parent_version``.
+    performance
+        Metrics measured elsewhere; they win over those computed here from `labels`.
+    importance
+        The model's own importance of its features, by name.
+    now_us
+        Creation time; no part of the baseline's identity.
+
+    Returns
+    -------
+    Baseline
+        With its `baseline_id`. Only panes that hold a row are listed.
+
+    Raises
+    ------
+    ContractError
+        No rows, no columns, a column that is not as long as ``ts``, or a negative pane.
+    """
+    sources = _sources(columns, labels)
+    _check(columns, sources, pane_us)
+    by_key = {f"{s.role}/{s.name}": s for s in sources}
+    layout = Layout.of(_choose(s) for s in sources)
+    ordered = [by_key[c.key] for c in layout.columns]
+    width_us, starts, pane_of_row = _panes(columns.ts, pane_us, layout.slots)
+    measured = reference_performance(columns, labels, task) if labels is not None else {}
+    weights = importance or {}
+    return Baseline(
+        model=model,
+        version=version,
+        rows=columns.rows,
+        columns=tuple(
+            _describe(c, s.data, weights.get(c.name) if c.role == "feature" else None)
+            for c, s in zip(layout.columns, ordered, strict=True)
+        ),
+        pane_us=width_us,
+        pane_starts=starts,
+        pane_counts=_count(layout, ordered, pane_of_row, len(starts)),
+        created_us=now_us,
+        task=task,
+        performance={**measured, **(performance or {})},
+        lineage=dict(lineage or {}),
+    ).with_id()
+
+
+def _sources(columns: Columns, labels: Categorical | Floats | None) -> list[_Source]:
+    found = [_Source(name, "feature", values) for name, values in columns.numeric.items()]
+    found += [_Source(name, "feature", words) for name, words in columns.categorical.items()]
+    found += [_Source(name, "score", values) for name, values in columns.scores.items()]
+    if columns.label is not None:
+        found.append(_Source(LABEL, "prediction", columns.label))
+    if labels is not None:
+        found.append(_Source(LABEL, "label", labels))
+    return found
+
+
+def _check(columns: Columns, sources: list[_Source], pane_us: int | None) -> None:
+    if not columns.rows:
+        raise ContractError("rows: the reference has no row, expected at least one")
+    if not sources:
+        raise ContractError("columns: the reference has no feature, score, prediction or label column")
+    if pane_us is not None and pane_us < 0:
+        msg = f"pane_us: {pane_us} is negative, expected a width in microseconds, or 0 for none"
+        raise ContractError(msg)
+    seen: set[str] = set()
+    for source in sources:
+        key = f"{source.role}/{source.name}"
+        if key in seen:
+            msg = f"{key}: the column is there twice, as numeric and as categorical"
+            raise ContractError(msg)
+        seen.add(key)
+        length = len(source.data.codes) if isinstance(source.data, Categorical) else len(source.data)
+        if length != columns.rows:
+            msg = f"{key}: {length} values, expected {columns.rows}, one per row"
+            raise ContractError(msg)
+
+
+def _choose(source: _Source) -> Column:
+    if isinstance(source.data, Categorical):
+        codes, dictionary = source.data.codes, source.data.dictionary
+        counts = np.bincount(codes[codes >= 0], minlength=len(dictionary))
+        categories = choose_categories(dictionary, counts)
+        return Column(source.name, source.role, "categorical", categories=categories)
+    return Column(source.name, source.role, "numeric", edges=choose_edges(source.data))
+
+
+def _describe(column: Column, data: Floats | Categorical, importance: float | None) -> BaselineColumn:
+    if isinstance(data, Categorical):
+        statistics = categorical_statistics(data.codes)
+    else:
+        statistics = numeric_statistics(data)
+    return BaselineColumn(
+        name=column.name,
+        role=column.role,
+        kind=column.kind,
+        edges=column.edges,
+        categories=column.categories,
+        count=statistics.count,
+        missing=statistics.missing,
+        mean=statistics.mean,
+        std=statistics.std,
+        minimum=statistics.minimum,
+        maximum=statistics.maximum,
+        quantile_levels=QUANTILE_LEVELS if statistics.quantiles else (),
+        quantiles=statistics.quantiles,
+        distinct=statistics.distinct,
+        importance=importance,
+    )
+
+
+def _panes(ts: Ints, pane_us: int | None, slots: int) -> tuple[int, Ints, npt.NDArray[np.intp]]:
+    """Return (pane width, starts of the occupied panes, pane index of every row)."""
+    if pane_us == 0 or not ts.any():
+        return 0, np.zeros(1, dtype=np.int64), np.zeros(len(ts), dtype=np.intp)
+    base_us = pane_us or DEFAULT_PANE_US
+    limit = max(1, min(MAX_PANES, MAX_COUNTS // max(slots, 1)))
+    # Time zero must fall on a pane's start whatever the width, so coarse panes are made of whole fine ones.
+    fine, fine_of_row = np.unique(np.floor_divide(ts, base_us), return_inverse=True)
+    multiple = _coarsening(fine, base_us, limit)
+    coarse, coarse_of_fine = np.unique(np.floor_divide(fine, multiple), return_inverse=True)
+    width_us = base_us * multiple
+    return width_us, coarse * width_us, coarse_of_fine[fine_of_row]
+
+
+def _coarsening(fine: Ints, base_us: int, limit: int) -> int:
+    """Least multiple that leaves at most `limit` occupied panes and that days can be made of."""
+
+    def occupied(multiple: int) -> int:
+        # `fine` ascends, so equal quotients are neighbours.
+        return 1 + int(np.count_nonzero(np.diff(np.floor_divide(fine, multiple))))
+
+    per_day = math.ceil(DAY_US / base_us)
+    for multiple in range(1, per_day):
+        if per_day % multiple == 0 and occupied(multiple) <= limit:
+            return multiple
+    days = 1
+    while occupied(per_day * days) > limit:
+        days += 1 + days // 4
+    return per_day * days
+
+
+def _count(
+    layout: Layout, sources: list[_Source], pane_of_row: npt.NDArray[np.intp], panes: int
+) -> npt.NDArray[np.uint32]:
+    counts = np.zeros((panes, layout.slots), dtype=np.uint32)
+    for i, (column, source) in enumerate(zip(layout.columns, sources, strict=True)):
+        if isinstance(source.data, Categorical):
+            slots = slots_of_codes(column, source.data.codes, source.data.dictionary)
+        else:
+            slots = slots_of_numeric(column, source.data)
+        flat = np.bincount(pane_of_row * column.slots + slots, minlength=panes * column.slots)
+        counts[:, layout.slice_of(i)] = flat.reshape(panes, column.slots)
+    return counts

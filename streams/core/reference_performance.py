@@ -1,0 +1,117 @@
+"""How well a model did on its reference: from labels, scores and predictions to named metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from detectors import quality
+from seawall.frames import Categorical, Columns, Floats
+
+#: Spellings of the positive class, lower case.
+POSITIVE_NAMES = frozenset({"1", "1.0", "true", "yes", "y", "t", "positive", "pos"})
+#: Class probabilities may miss 1 by this much, as single precision does.
+_SUM_TOLERANCE = 1e-4
+
+
+def reference_performance(columns: Columns, labels: Categorical | Floats, task: str) -> dict[str, float]:
+    """Return every metric that the data allow, by name; undefined ones are left out.
+
+    Binary classification has roc_auc, log_loss, brier and ece (the last three only when the score lies in
+    0..1) and accuracy; multiclass has accuracy and log_loss; regression rmse and mae. Rows in
+    which the label or the score is missing are left out.
+    """
+    if isinstance(labels, Categorical):
+        if task == "regression":
+            return {}
+        found = _accuracy(columns.label, labels) if columns.label is not None else {}
+        classes = _classes(labels)
+        if task == "multiclass_classification" or (not task and len(classes) > 2):
+            found |= _multiclass(labels, columns.scores)
+        elif len(classes) == 2:
+            found |= _binary(labels, columns.scores, classes)
+    elif task in {"binary_classification", "multiclass_classification"}:
+        return {}
+    else:
+        found = _regression(labels, columns.scores)
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def positive_class(classes: Sequence[str], score_names: Sequence[str] = ()) -> str:
+    """Say which of two classes a binary score speaks for.
+
+    The class that the only score is named after; else one spelt like a yes; else the one that sorts last,
+    which is scikit-learn's ``classes_[1]``.
+
+    Examples
+    --------
+    >>> positive_class(["late", "on_time"], ["late"]), positive_class(["true", "false"])
+    ('late', 'true')
+    """
+    named = [c for c in classes if c in score_names]
+    if len(named) == 1:
+        return named[0]
+    yes = [c for c in classes if c.lower() in POSITIVE_NAMES]
+    return yes[0] if len(yes) == 1 else max(classes)
+
+
+def _classes(labels: Categorical) -> list[str]:
+    present = np.unique(labels.codes[labels.codes >= 0])
+    return [labels.dictionary[i] for i in present]
+
+
+def _accuracy(predicted: Categorical, labels: Categorical) -> dict[str, float]:
+    place = {name: i for i, name in enumerate(labels.dictionary)}
+    # A predicted class that the labels lack is wrong (-2), not missing.
+    translate = np.array([*(place.get(name, -2) for name in predicted.dictionary), -1])
+    same_codes = translate[predicted.codes]
+    known = (same_codes != -1) & (labels.codes >= 0)
+    if not known.any():
+        return {}
+    return {"accuracy": float(np.mean(same_codes[known] == labels.codes[known]))}
+
+
+def _binary(labels: Categorical, scores: Mapping[str, Floats], classes: list[str]) -> dict[str, float]:
+    positive = positive_class(classes, list(scores))
+    if positive in scores:
+        score = scores[positive]
+    elif len(scores) == 1:
+        score = next(iter(scores.values()))
+    else:
+        return {}
+    known = (labels.codes >= 0) & np.isfinite(score)
+    truth = labels.codes[known] == labels.dictionary.index(positive)
+    score = score[known]
+    found = {"roc_auc": quality.roc_auc(truth, score)}
+    if len(score) and score.min() >= 0 and score.max() <= 1:
+        found["log_loss"] = quality.log_loss(truth, score)
+        found["brier"] = quality.brier(truth, score)
+        found["ece"] = quality.calibration_error(truth, score)
+    return found
+
+
+def _multiclass(labels: Categorical, scores: Mapping[str, Floats]) -> dict[str, float]:
+    names = list(scores)
+    if not names or not set(_classes(labels)) <= set(names):
+        return {}
+    table = np.column_stack([scores[name] for name in names])
+    place = np.array([*(names.index(c) if c in names else -1 for c in labels.dictionary), -1])
+    truth = place[labels.codes]
+    known = (truth >= 0) & np.isfinite(table).all(axis=1)
+    table, truth = table[known], truth[known]
+    if not len(table) or table.min() < 0 or np.abs(table.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
+        return {}
+    return {"log_loss": quality.log_loss_of_classes(truth, table)}
+
+
+def _regression(labels: Floats, scores: Mapping[str, Floats]) -> dict[str, float]:
+    if len(scores) != 1:
+        return {}
+    prediction = next(iter(scores.values()))
+    known = np.isfinite(labels) & np.isfinite(prediction)
+    return {
+        "rmse": quality.rmse(labels[known], prediction[known]),
+        "mae": quality.mae(labels[known], prediction[known]),
+    }
