@@ -77,8 +77,10 @@ class PartitionChunker:
         book: LayoutBook,
         rule: ChunkRule,
         resolver: Resolver | None = None,
+        partitions: int = 1,
     ) -> None:
         self.topic = topic
+        self.partitions = partitions
         self.partition = partition
         self.source = source
         self.book = book
@@ -202,6 +204,7 @@ class PartitionChunker:
             "sealed": sealed,
             "max_ts": max_ts,
             "caught_up": caught_up,
+            "partitions": self.partitions,
             "pane_us": pane_us,
             "blocks": blocks,
         }

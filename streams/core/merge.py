@@ -1,0 +1,267 @@
+"""Folding chunk summaries into windows: what is closed, what is revised, what is late.
+
+For each source partition a model has the folded sealed chunks and the open parts of chunks that still fill. A
+provisional summary replaces the one before it; a sealed one is folded in once (`sealed_upto`). A pane is *closed*
+when the watermark has passed its end, and *final* when the grace period is over too: what arrives for a final pane
+is counted late.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seawall.frames import Source
+from seawall.monitor import MonitorSpec
+from streams.core.chunks import read_block
+from streams.core.series import (
+    Cells,
+    Series,
+    SeriesKey,
+    WindowBatch,
+    ends_touched,
+    split_by_segment,
+    windows_of,
+)
+from streams.core.watermark import Partition, Progress, Watermarks
+
+#: Windows are computed at most this many at a time, to bound memory.
+_BATCH = 256
+_SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
+
+
+@dataclass(slots=True)
+class OpenPart:
+    """The part of a chunk that is known while it still fills."""
+
+    next_offset: int
+    cells: dict[SeriesKey, Cells] = field(default_factory=dict)
+    frozen: dict[tuple[SeriesKey, int], int] = field(default_factory=dict)
+    """Rows of this chunk that were folded into panes when these became final."""
+
+
+@dataclass(frozen=True, slots=True)
+class LateEvents:
+    """Events of one chunk that came after their pane was final."""
+
+    source: str
+    version: str
+    pane_start_us: int
+    partition: Partition
+    first_offset: int
+    rows: int
+
+
+class ModelMerge:
+    """All windows of one model. A pure fold over its summaries; time comes in as arguments."""
+
+    def __init__(self, model: str, watermarks: Watermarks) -> None:
+        self.model = model
+        self.watermarks = watermarks
+        self.series: dict[SeriesKey, Series] = {}
+        self.open: dict[tuple[Partition, int], OpenPart] = {}
+        self.sealed_upto: dict[Partition, int] = {}
+        self.closed: dict[Source, int] = {}
+        """Pane number up to which windows of a source are closed."""
+        self.final: dict[Source, int] = defaultdict(int)
+        self.first_pane: dict[tuple[str, str], int] = {}
+        self.revisions: dict[tuple[SeriesKey, int, int], int] = {}
+        self.late: list[LateEvents] = []
+        self.late_rows = 0
+        self._dirty: dict[SeriesKey, set[int]] = defaultdict(set)
+
+    def on_summary(self, summary: dict[str, Any], source: Source, spec: MonitorSpec, now_us: int) -> None:
+        """Take one chunk summary of this model."""
+        partition = Partition(summary["topic"], summary["partition"])
+        first, following = summary["first_offset"], summary["next_offset"]
+        self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
+        if first < self.sealed_upto.get(partition, -1):
+            return  # sealed and folded already: a worker that was started again, or a zombie
+        part = self.open.get((partition, first)) or OpenPart(-1)
+        if following < part.next_offset:
+            return  # an older picture of the same chunk
+        fresh = self._read(summary["blocks"], source, summary["pane_us"] or spec.pane_us)
+        accepted: dict[SeriesKey, Cells] = {}
+        for key, cells in fresh.items():
+            kept = self._without_final(key, cells, part, partition, first, source, spec)
+            self._mark(key, part.cells.get(key), kept, source)
+            accepted[key] = kept
+        if summary["sealed"]:
+            for key, cells in accepted.items():
+                self.series[key].add(cells)
+            self.open.pop((partition, first), None)
+            self.sealed_upto[partition] = following
+        else:
+            self.open[partition, first] = OpenPart(following, accepted, part.frozen)
+
+    def _read(self, blocks: list[dict[str, Any]], source: Source, pane_us: int) -> dict[SeriesKey, Cells]:
+        out: dict[SeriesKey, Cells] = {}
+        for record in blocks:
+            block = read_block(record)
+            for segment, cells in split_by_segment(block, pane_us).items():
+                key = (record["version"], source, record["layout_id"], segment)
+                out[key] = cells
+                if key not in self.series:
+                    self.series[key] = Series(block.layout, record["baseline_id"])
+            seen = int(block.panes.min()) // pane_us
+            at = (record["version"], source)
+            self.first_pane[at] = min(self.first_pane.get(at, seen), seen)
+        return out
+
+    def _without_final(
+        self,
+        key: SeriesKey,
+        cells: Cells,
+        part: OpenPart,
+        partition: Partition,
+        first: int,
+        source: Source,
+        spec: MonitorSpec,
+    ) -> Cells:
+        late = cells.panes < self.final[source]
+        if not late.any():
+            return cells
+        if key[3] == "":  # each event once: segments are views of the same traffic
+            for pane, rows in zip(cells.panes[late], cells.rows[late], strict=True):
+                extra = int(rows) - part.frozen.get((key, int(pane)), 0)
+                if extra > 0:
+                    start = int(pane) * spec.pane_us
+                    self.late.append(LateEvents(source, key[0], start, partition, first, extra))
+        return cells.take(~late)
+
+    def _mark(self, key: SeriesKey, before: Cells | None, after: Cells, source: Source) -> None:
+        closed = self.closed.get(source)
+        if closed is None:
+            return
+        old = dict(zip(before.panes.tolist(), before.rows.tolist(), strict=True)) if before else {}
+        for pane, rows in zip(after.panes.tolist(), after.rows.tolist(), strict=True):
+            if pane < closed and old.get(pane, 0) != rows:
+                self._dirty[key].add(pane)
+
+    def advance(self, spec: MonitorSpec, now_us: int) -> Iterator[WindowBatch]:
+        """Close what the watermark has passed and revise what changed; yields the windows."""
+        for source in _SOURCES:
+            upto = self._closable(source, spec, now_us)
+            if upto is None:
+                continue
+            yield from self._revised(source, spec)
+            before = self.closed.get(source)
+            if before is None or upto > before:
+                yield from self._closing(source, spec, before, upto)
+                self.closed[source] = upto
+                self._finalise(source, spec, upto)
+
+    def _closable(self, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
+        watermark = self.watermarks.of(self.model, source, spec, now_us)
+        if source == "features" and spec.skew and watermark is not None:
+            # Feature windows are compared with what predictions carried, so they wait for them.
+            predictions = self.watermarks.of(self.model, "predictions", spec, now_us)
+            watermark = watermark if predictions is None else min(watermark, predictions)
+        return None if watermark is None else watermark // spec.pane_us
+
+    def _panes(self, key: SeriesKey) -> set[int]:
+        panes = set(self.series[key].index)
+        for part in self.open.values():
+            if key in part.cells:
+                panes.update(part.cells[key].panes.tolist())
+        return panes
+
+    def _keys(self, source: Source) -> list[SeriesKey]:
+        return sorted(k for k in self.series if k[1] == source)
+
+    def _closing(self, source: Source, spec: MonitorSpec, before: int | None, upto: int) -> Iterator[WindowBatch]:
+        for key in self._keys(source):
+            panes = self._panes(key)
+            if not panes:
+                continue
+            after = min(panes) if before is None else before
+            for width in widths(spec):
+                for a, b in ends_touched(panes, width, after, upto):
+                    yield from self._batches(key, width, a, b)
+
+    def _revised(self, source: Source, spec: MonitorSpec) -> Iterator[WindowBatch]:
+        closed = self.closed.get(source, 0)
+        for key in [k for k in self._dirty if k[1] == source]:
+            panes = self._dirty.pop(key)
+            for width in widths(spec):
+                for a, b in ends_touched(panes, width, min(panes), closed):
+                    for end in range(a, b):
+                        at = (key, width, end)
+                        self.revisions[at] = self.revisions.get(at, 0) + 1
+                    yield from self._batches(key, width, a, b)
+
+    def _batches(self, key: SeriesKey, width: int, a: int, b: int) -> Iterator[WindowBatch]:
+        series = self.series[key]
+        parts = [p.cells[key] for p in self.open.values() if key in p.cells]
+        for start in range(a, b, _BATCH):
+            stop = min(start + _BATCH, b)
+            dense = series.dense(start - width, stop - start + width - 1, parts)
+            rows, weights, counts, moments, distinct = windows_of(dense, series.layout, width)
+            revisions = [self.revisions.get((key, width, e), 0) for e in range(start, stop)]
+            yield WindowBatch(
+                key,
+                series.layout,
+                series.baseline_id,
+                width,
+                start,
+                rows,
+                weights,
+                counts,
+                moments,
+                distinct,
+                np.array(revisions, dtype=np.int32),
+                dense.rows,
+                self.first_pane[key[0], key[1]],
+            )
+
+    def window_counts(
+        self, key: SeriesKey, width: int, first_end: int, windows: int
+    ) -> tuple[Any, Series] | None:
+        """Counts of some windows of another series: int64 [windows, slots], and that series."""
+        series = self.series.get(key)
+        if series is None:
+            return None
+        parts = [p.cells[key] for p in self.open.values() if key in p.cells]
+        dense = series.dense(first_end - width, windows + width - 1, parts)
+        return windows_of(dense, series.layout, width)[2], series
+
+    def _finalise(self, source: Source, spec: MonitorSpec, upto: int) -> None:
+        """Fold open parts of panes whose grace is over, and forget panes that no window can hold."""
+        final = upto - -(-spec.grace_us // spec.pane_us)
+        self.final[source] = max(self.final[source], final)
+        for part in self.open.values():
+            for key in [k for k in part.cells if k[1] == source]:
+                cells = part.cells[key]
+                done = cells.panes < final
+                if not done.any():
+                    continue
+                self.series[key].add(cells.take(done))
+                for pane, rows in zip(cells.panes[done].tolist(), cells.rows[done].tolist(), strict=True):
+                    part.frozen[key, pane] = part.frozen.get((key, pane), 0) + rows
+                part.cells[key] = cells.take(~done)
+        horizon = final - max(widths(spec))
+        for key in self._keys(source):
+            self.series[key].drop_before(horizon)
+        self.revisions = {k: v for k, v in self.revisions.items() if k[0][1] != source or k[2] > horizon}
+
+    def take_late(self) -> list[LateEvents]:
+        """Return the late events found since the last call."""
+        late, self.late = self.late, []
+        return late
+
+    def oldest_needed(self, spec: MonitorSpec) -> int:
+        """Pane start, microseconds, before which no summary is needed to rebuild this state."""
+        panes = [min(p) for k in self.series if (p := self._panes(k))]
+        return min(panes, default=0) * spec.pane_us
+
+
+def widths(spec: MonitorSpec) -> tuple[int, ...]:
+    """Window lengths in panes: the pane itself first, then every horizon."""
+    return (1, *(w for h in spec.horizons_us if (w := h // spec.pane_us) > 1))
+
+
+__all__ = ["LateEvents", "ModelMerge", "OpenPart", "Progress", "widths"]

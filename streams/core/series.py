@@ -1,0 +1,250 @@
+"""Pane by pane state of one (version, source, layout, segment), and the windows made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.layout import Layout
+from detectors.summary import REGISTERS, Block, combine_moments, finite_counts
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+#: (version, source, layout_id, segment)
+SeriesKey = tuple[str, str, str, str]
+
+
+@dataclass(slots=True)
+class Cells:
+    """Some panes of one series; see `detectors.summary.Block` for shapes. Panes are pane *numbers*."""
+
+    panes: Ints
+    rows: Ints
+    weights: Floats
+    counts: npt.NDArray[np.int32]
+    moments: Floats
+    distinct: npt.NDArray[np.uint8]
+
+    def take(self, keep: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Cells:
+        """Return the chosen cells."""
+        return Cells(
+            self.panes[keep],
+            self.rows[keep],
+            self.weights[keep],
+            self.counts[keep],
+            self.moments[keep],
+            self.distinct[keep],
+        )
+
+
+def split_by_segment(block: Block, pane_us: int) -> dict[str, Cells]:
+    """Split a block into the cells of each segment."""
+    segments = np.array(block.segments, dtype=object)
+    out = {}
+    for name in dict.fromkeys(block.segments):
+        keep = np.flatnonzero(segments == name)
+        out[name] = Cells(
+            block.panes[keep] // pane_us,
+            block.rows[keep],
+            block.weights[keep],
+            block.counts[keep],
+            block.moments[keep],
+            block.distinct[keep],
+        )
+    return out
+
+
+@dataclass(slots=True)
+class Dense:
+    """Consecutive panes, empty ones included.
+
+    `rows` and `weights` are [panes], `counts` [panes, slots], `moments` [panes, numeric, 4] (NaN where empty),
+    `distinct` [panes, categorical, 256].
+    """
+
+    rows: Ints
+    weights: Floats
+    counts: Ints
+    moments: Floats
+    distinct: npt.NDArray[np.uint8]
+
+
+class Series:
+    """Cells of sealed chunks by pane. Sparse: a silent year costs nothing."""
+
+    def __init__(self, layout: Layout, baseline_id: str) -> None:
+        self.layout = layout
+        self.baseline_id = baseline_id
+        self.index: dict[int, int] = {}
+        self._free: list[int] = []
+        self._allocate(8)
+
+    def _allocate(self, capacity: int) -> None:
+        layout = self.layout
+        self._free += range(capacity)
+        self.rows = np.zeros(capacity, dtype=np.int64)
+        self.weights = np.zeros(capacity)
+        self.counts = np.zeros((capacity, layout.slots), dtype=np.int64)
+        self.moments = np.full((capacity, len(layout.numeric), 4), np.nan)
+        self.distinct = np.zeros((capacity, len(layout.categorical), REGISTERS), dtype=np.uint8)
+
+    def _grow(self, needed: int) -> None:
+        old = len(self.rows)
+        more = max(needed, old)
+        self._free += range(old, old + more)
+
+        def extended(array: npt.NDArray[np.generic], fill: float = 0) -> npt.NDArray[np.generic]:
+            return np.concatenate([array, np.full((more, *array.shape[1:]), fill, dtype=array.dtype)])
+
+        self.rows, self.weights = extended(self.rows), extended(self.weights)  # type: ignore[assignment]
+        self.counts, self.distinct = extended(self.counts), extended(self.distinct)  # type: ignore[assignment]
+        self.moments = extended(self.moments, np.nan)  # type: ignore[assignment]
+
+    def add(self, cells: Cells) -> None:
+        """Add cells; their panes are distinct."""
+        fresh = [int(p) for p in cells.panes if int(p) not in self.index]
+        if len(fresh) > len(self._free):
+            self._grow(len(fresh))
+        for pane in fresh:
+            self.index[pane] = self._free.pop()
+        at = np.fromiter((self.index[int(p)] for p in cells.panes), dtype=np.intp, count=len(cells.panes))
+        n_old = finite_counts(self.counts[at], self.layout)
+        n_new = finite_counts(cells.counts, self.layout)
+        self.moments[at] = pair_moments(n_old, self.moments[at], n_new, cells.moments)
+        self.rows[at] += cells.rows
+        self.weights[at] += cells.weights
+        self.counts[at] += cells.counts
+        self.distinct[at] = np.maximum(self.distinct[at], cells.distinct)
+
+    def drop_before(self, pane: int) -> None:
+        """Forget panes below `pane`."""
+        for old in [p for p in self.index if p < pane]:
+            at = self.index.pop(old)
+            self.rows[at] = 0
+            self.weights[at] = 0
+            self.counts[at] = 0
+            self.moments[at] = np.nan
+            self.distinct[at] = 0
+            self._free.append(at)
+
+    def dense(self, first: int, panes: int, open_parts: Iterable[Cells]) -> Dense:
+        """Lay out panes ``first … first + panes - 1``, sealed and open parts together."""
+        shape = self.layout
+        out = Dense(
+            np.zeros(panes, dtype=np.int64),
+            np.zeros(panes),
+            np.zeros((panes, shape.slots), dtype=np.int64),
+            np.full((panes, len(shape.numeric), 4), np.nan),
+            np.zeros((panes, len(shape.categorical), REGISTERS), dtype=np.uint8),
+        )
+        if len(self.index) < panes:
+            held = [(p - first, at) for p, at in self.index.items() if first <= p < first + panes]
+        else:
+            held = [(k, at) for k in range(panes) if (at := self.index.get(first + k)) is not None]
+        if held:
+            to, at = (np.array(x, dtype=np.intp) for x in zip(*held, strict=True))
+            out.rows[to], out.weights[to] = self.rows[at], self.weights[at]
+            out.counts[to], out.moments[to], out.distinct[to] = self.counts[at], self.moments[at], self.distinct[at]
+        for part in open_parts:
+            keep = (part.panes >= first) & (part.panes < first + panes)
+            if keep.any():
+                _add_open(out, part.take(keep), first, shape)
+        return out
+
+
+def _add_open(out: Dense, part: Cells, first: int, layout: Layout) -> None:
+    to = (part.panes - first).astype(np.intp)
+    n_old = finite_counts(out.counts[to], layout)
+    out.moments[to] = pair_moments(n_old, out.moments[to], finite_counts(part.counts, layout), part.moments)
+    out.rows[to] += part.rows
+    out.weights[to] += part.weights
+    out.counts[to] += part.counts
+    out.distinct[to] = np.maximum(out.distinct[to], part.distinct)
+
+
+def pair_moments(n_a: Ints, a: Floats, n_b: Ints, b: Floats) -> Floats:
+    """Combine two sets of moments, cell by cell: n int64 [cells, columns], moments [cells, columns, 4]."""
+    cells = len(a)
+    both = np.concatenate([a, b])
+    order = np.arange(2 * cells).reshape(2, cells).T.ravel()
+    starts = np.arange(0, 2 * cells, 2)
+    group = np.repeat(np.arange(cells), 2)
+    return combine_moments(np.concatenate([n_a, n_b])[order], both[order], starts, group) if cells else a
+
+
+@dataclass(slots=True)
+class WindowBatch:
+    """Windows of one series and horizon whose ends are consecutive pane numbers.
+
+    `rows`, `weights`, `revisions` are [windows]; `counts` [windows, slots]; `moments` [windows, numeric, 4];
+    `distinct` [windows, categorical, 256]. `pane_rows` [panes] are the rows of each pane under the windows.
+    """
+
+    key: SeriesKey
+    layout: Layout
+    baseline_id: str
+    width: int
+    first_end: int
+    rows: Ints
+    weights: Floats
+    counts: Ints
+    moments: Floats
+    distinct: npt.NDArray[np.uint8]
+    revisions: npt.NDArray[np.int32]
+    pane_rows: Ints
+    first_pane: int = 0
+    """First pane in which this version was seen: windows that begin earlier are only partly covered."""
+
+    @property
+    def windows(self) -> int:
+        """Number of windows."""
+        return len(self.rows)
+
+
+def windows_of(dense: Dense, layout: Layout, width: int) -> tuple[Ints, Floats, Ints, Floats, npt.NDArray[np.uint8]]:
+    """Slide a window of `width` panes over `dense`: rows, weights, counts, moments, distinct per window."""
+    windows = len(dense.rows) - width + 1
+    if width == 1:
+        return dense.rows, dense.weights, dense.counts, dense.moments, dense.distinct
+    at = (np.arange(windows)[:, None] + np.arange(width)).ravel()
+    starts = np.arange(0, windows * width, width)
+    group = np.repeat(np.arange(windows), width)
+    n = finite_counts(dense.counts, layout)
+    distinct = dense.distinct[:windows].copy()
+    for shift in range(1, width):
+        np.maximum(distinct, dense.distinct[shift : shift + windows], out=distinct)
+    return (
+        sliding_sum(dense.rows, width),
+        np.add.reduceat(dense.weights[at], starts),
+        sliding_sum(dense.counts, width),
+        combine_moments(n[at], dense.moments[at], starts, group),
+        distinct,
+    )
+
+
+def sliding_sum(values: Ints, width: int) -> Ints:
+    """Sum of every `width` consecutive rows: int64 [rows - width + 1, …]."""
+    total = np.cumsum(values, axis=0)
+    out: Ints = total[width - 1 :].copy()
+    out[1:] -= total[:-width]
+    return out
+
+
+def ends_touched(panes: Iterable[int], width: int, after: int, upto: int) -> list[tuple[int, int]]:
+    """Ranges ``[a, b)`` of window ends in ``(after, upto]`` whose windows hold any of `panes`.
+
+    A window that ends at pane number e holds panes ``e - width … e - 1``.
+    """
+    ranges: list[tuple[int, int]] = []
+    for pane in sorted(panes):
+        a, b = max(pane + 1, after + 1), min(pane + width, upto) + 1
+        if a >= b:
+            continue
+        if ranges and a <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(b, ranges[-1][1]))
+        else:
+            ranges.append((a, b))
+    return ranges

@@ -1,0 +1,128 @@
+"""How far event time has come, per model and source.
+
+The watermark is the least, over the partitions of the source's topic, of the greatest event time read there, less
+the allowed lateness. A partition that is read to its end and silent does not hold it back (Flink calls this
+*idleness*); a partition that nothing was heard from yet does. It never goes backwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from seawall.frames import Source
+from seawall.monitor import MonitorSpec
+
+
+class Partition(NamedTuple):
+    """A partition of an input topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known of one source partition."""
+
+    max_ts: int = -1
+    caught_up: bool = False
+    moved_us: int = 0
+    next_offset: int = -1
+
+
+@dataclass(slots=True)
+class _Seen:
+    max_ts: int
+    at_us: int
+
+
+@dataclass
+class Watermarks:
+    """Watermarks of every model whose summaries come through one summaries partition.
+
+    Attributes
+    ----------
+    sources : topic name to source
+    replay : bool
+        Event time is not the wall clock: a stream that is read to its end and idle closes its last pane at
+        once. Otherwise silence lets event time pass at the pace of the wall clock.
+    """
+
+    sources: dict[str, Source]
+    idle_timeout_us: int = 30_000_000
+    replay: bool = False
+    progress: dict[Partition, Progress] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
+    _seen: dict[tuple[str, Partition], _Seen] = field(default_factory=dict)
+    _reached: dict[tuple[str, Source], int] = field(default_factory=dict)
+    _first_heard_us: dict[str, int] = field(default_factory=dict)
+
+    def heard(self, partition: Partition, partitions: int, max_ts: int, next_offset: int, caught_up: bool, now_us: int) -> None:  # noqa: E501, FBT001
+        """Take a progress report about a source partition."""
+        self.partitions[partition.topic] = max(partitions, self.partitions.get(partition.topic, 0))
+        self._first_heard_us.setdefault(partition.topic, now_us)
+        progress = self.progress.setdefault(partition, Progress(moved_us=now_us))
+        if next_offset > progress.next_offset:
+            progress.next_offset = next_offset
+            progress.moved_us = now_us
+        progress.max_ts = max(progress.max_ts, max_ts)
+        progress.caught_up = caught_up
+
+    def saw(self, model: str, partition: Partition, max_ts: int, now_us: int) -> None:
+        """Take the greatest event time of a model on a source partition."""
+        seen = self._seen.setdefault((model, partition), _Seen(-1, now_us))
+        if max_ts > seen.max_ts:
+            seen.max_ts = max_ts
+            seen.at_us = now_us
+
+    def of(self, model: str, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
+        """Return the watermark in microseconds, or None while it is not known."""
+        key = (model, source)
+        reached = self._reached.get(key)
+        fresh = self._fresh(model, source, spec, now_us)
+        if fresh is None:
+            return reached
+        reached = fresh if reached is None else max(reached, fresh)
+        self._reached[key] = reached
+        return reached
+
+    def _fresh(self, model: str, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
+        topics = [t for t, s in self.sources.items() if s == source]
+        holding: list[int] = []
+        greatest, last_us = -1, 0
+        for topic in topics:
+            if self._unheard(topic, now_us):
+                return None
+            for partition, progress in self.progress.items():
+                if partition.topic != topic:
+                    continue
+                seen = self._seen.get((model, partition))
+                if seen is not None:
+                    greatest, last_us = max(greatest, seen.max_ts), max(last_us, seen.at_us)
+                held = self._held_at(seen, progress, now_us)
+                if held is not None:
+                    holding.append(held)
+        if greatest < 0:
+            return None
+        if holding:
+            return min(holding) - spec.lateness_us if min(holding) >= 0 else None
+        if self.replay:
+            return -(-(greatest + 1) // spec.pane_us) * spec.pane_us
+        return greatest - spec.lateness_us + max(now_us - last_us, 0)
+
+    def _unheard(self, topic: str, now_us: int) -> bool:
+        known = sum(1 for p in self.progress if p.topic == topic)
+        if not known:
+            return True
+        waited = now_us - self._first_heard_us[topic]
+        return known < self.partitions[topic] and waited < self.idle_timeout_us
+
+    def _held_at(self, seen: _Seen | None, progress: Progress, now_us: int) -> int | None:
+        """Event time at which a partition holds the watermark, or None when it does not."""
+        if seen is None:
+            # Nothing of this model here so far. While there is more to read, something may come.
+            return None if progress.caught_up else progress.max_ts
+        if progress.caught_up and now_us - max(seen.at_us, 0) >= self.idle_timeout_us:
+            return None
+        return seen.max_ts
