@@ -73,6 +73,8 @@ class MonitorSpec:
     """… and consecutive stable panes before it closes."""
     columns: Mapping[str, ColumnRule] = field(default_factory=dict)
     """Overrides by column name."""
+    timezone: str = "UTC"
+    """IANA zone in which the baseline's hours are compared with a window's."""
     skew: bool = True
     """Compare feature events with the features that predictions carried."""
     rollback: RollbackPolicy = field(default_factory=RollbackPolicy)

@@ -1,0 +1,331 @@
+"""Judging closed windows: how far each column is from its baseline, and whether that is further than it wanders.
+
+A column drifts when its distance exceeds three limits at once: the smallest effect worth a page, what chance alone
+gives at this sample size, and how far windows of the same length wandered within the baseline itself, compared with
+the baseline's own pattern of the same hours. So neither small samples, nor correlated traffic (one weather, many
+flights), nor the time of day raise an alarm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.compare import Comparison, compare
+from detectors.describe import Description, describe
+from detectors.distinct import estimate
+from detectors.layout import Layout
+from seawall.frames import Source
+from seawall.monitor import MonitorSpec
+from streams.core.layouts import Control, baseline_layout
+from streams.core.seasons import Seasons
+from streams.core.series import WindowBatch, sliding_sum
+from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
+
+Floats = npt.NDArray[np.float64]
+#: How much further than ever seen in the baseline a window must be.
+WANDER_MARGIN = 1.25
+#: How much further than the 95 % line of chance a window must be: about 3.5 standard errors for one bin.
+CHANCE_MARGIN = 2.0
+#: Smallest change of a share (missing, unseen, out of range) worth a page.
+SHARE_EFFECT = 0.05
+#: From this part of the limit on, a column is a warning.
+WARNING_AT = 0.8
+_SHARES = ("missing_share", "unseen_share", "out_of_range_share")
+
+
+@dataclass(slots=True)
+class Limits:
+    """Per column: how far windows of one length wandered within the baseline. Float64 [columns]."""
+
+    js: Floats
+    shares: dict[str, Floats]
+
+
+@dataclass(slots=True)
+class Reference:
+    """A baseline seen through one layout."""
+
+    rows: int
+    seasons: Seasons
+    known: npt.NDArray[np.bool_]
+    """Which columns the baseline describes."""
+    limits: dict[int, Limits]
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What is said about a batch of windows. Arrays are [windows, columns] unless said otherwise."""
+
+    batch: WindowBatch
+    comparison: Comparison
+    description: Description
+    distinct: Floats
+    ratio: Floats
+    """Greatest value over its limit, of any statistic: 1 and above is drift."""
+    js_limit: Floats
+    column_verdicts: npt.NDArray[np.int8]
+    verdicts: npt.NDArray[np.int8]
+    """[windows]"""
+    skew_js: Floats
+    windows: list[WindowVerdict]
+    """One for each window that speaks to an alarm."""
+
+
+class Judge:
+    """Judges windows of any model; remembers references by (baseline, layout)."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self._references: dict[tuple[str, str, str, str], Reference] = {}
+
+    def reference(self, spec: MonitorSpec, batch: WindowBatch) -> Reference | None:
+        """Return the reference of a batch's windows, or None when its version has no baseline."""
+        version, source, layout_id, _ = batch.key
+        baseline = self.control.baselines.get((spec.model, version))
+        if baseline is None or baseline.baseline_id != batch.baseline_id:
+            return None
+        key = (batch.baseline_id, layout_id, source, spec.timezone)
+        found = self._references.get(key)
+        if found is None:
+            whole = baseline_layout(baseline)
+            counts = np.zeros((len(baseline.pane_counts), batch.layout.slots), dtype=np.int64)
+            known = np.zeros(len(batch.layout.columns), dtype=bool)
+            for i, column in enumerate(batch.layout.columns):
+                j = whole.index.get(column.key)
+                if j is not None and whole.columns[j] == column:
+                    counts[:, batch.layout.slice_of(i)] = baseline.pane_counts[:, whole.slice_of(j)]
+                    known[i] = counts[:, batch.layout.slice_of(i)].any()
+            seasons = Seasons(batch.layout, counts, baseline.pane_starts, baseline.pane_us, spec.timezone)
+            found = self._references[key] = Reference(baseline.rows, seasons, known, {})
+        return found
+
+    def judge(
+        self, spec: MonitorSpec, batch: WindowBatch, predictions: npt.NDArray[np.int64] | None = None
+    ) -> Judgement:
+        """Judge a batch.
+
+        Parameters
+        ----------
+        predictions : int64 [windows, slots of the batch's layout], optional
+            For feature windows: what predictions of the same windows carried, to find skew.
+        """
+        reference = self.reference(spec, batch)
+        expected, reference_rows = self._expected(spec, batch, reference)
+        comparison = compare(batch.counts, expected, reference_rows, batch.layout)
+        js_limit, share_limits = self._limits(spec, batch, reference, comparison)
+        ratio = comparison.js / js_limit
+        for name in _SHARES:
+            excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
+            ratio = np.fmax(ratio, excess / share_limits[name])
+        judged = (reference.known if reference else np.zeros(len(batch.layout.columns), dtype=bool))[None, :]
+        judged = judged & self._watched(spec, batch.layout)
+        column_verdicts = np.where(ratio >= 1, Verdict.DRIFT, np.where(ratio >= WARNING_AT, Verdict.WARNING, 0))
+        enough = self._enough(spec, batch)
+        column_verdicts = np.where(judged & enough[:, None], column_verdicts, Verdict.NOT_ENOUGH_DATA).astype(np.int8)
+        seen = np.where(column_verdicts == Verdict.NOT_ENOUGH_DATA, -1, column_verdicts)
+        verdicts = seen.max(axis=1, initial=-1)
+        verdicts = np.where(verdicts < 0, Verdict.NOT_ENOUGH_DATA, verdicts).astype(np.int8)
+        judgement = Judgement(
+            batch,
+            comparison,
+            describe(batch.counts, batch.moments, batch.layout),
+            self._distinct(batch),
+            ratio,
+            js_limit,
+            column_verdicts,
+            verdicts,
+            np.full_like(ratio, np.nan),
+            [],
+        )
+        if batch.key[1] == "predictions" and batch.width > 1:
+            judgement.windows = self._drift_windows(spec, judgement, share_limits)
+        elif predictions is not None:
+            judgement.windows = self._skew(spec, judgement, predictions, enough)
+        return judgement
+
+    def _expected(
+        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None
+    ) -> tuple[Floats, float]:
+        if reference is None:
+            return np.zeros((1, batch.layout.slots)), 0.0
+        first = (batch.first_end - batch.width) * spec.pane_us
+        starts = first + np.arange(len(batch.pane_rows), dtype=np.int64) * spec.pane_us
+        return reference.seasons.expected(starts, batch.pane_rows, batch.width), float(reference.rows)
+
+    def _limits(
+        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None, comparison: Comparison
+    ) -> tuple[Floats, dict[str, Floats]]:
+        columns = batch.layout.columns
+        effect = np.array(
+            [r.effect if (r := spec.columns.get(c.name)) and r.effect is not None else spec.effect for c in columns]
+        )
+        wander = self._wander(spec, batch, reference)
+        js = np.fmax(effect, WANDER_MARGIN * wander.js)[None, :]
+        js = np.fmax(js, CHANCE_MARGIN * comparison.js_chance)
+        n = np.maximum(batch.rows, 1)[:, None]
+        shares = {}
+        for name in _SHARES:
+            p = np.clip(getattr(comparison, f"{name[:-6]}_expected"), 0.5 / n, 1 - 0.5 / n)
+            noise = 4 * np.sqrt(p * (1 - p) / n)
+            shares[name] = np.maximum(np.fmax(SHARE_EFFECT, WANDER_MARGIN * wander.shares[name]), noise)
+        return js, shares
+
+    def _wander(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None) -> Limits:
+        none = np.zeros(len(batch.layout.columns))
+        if reference is None or reference.seasons.pane_us == 0:
+            return Limits(none, dict.fromkeys(_SHARES, none))
+        width = max(round(batch.width * spec.pane_us / reference.seasons.pane_us), 1)
+        if width not in reference.limits:
+            reference.limits[width] = _measure_wander(reference, width, batch.layout, spec.min_rows)
+        return reference.limits[width]
+
+    def _watched(self, spec: MonitorSpec, layout: Layout) -> npt.NDArray[np.bool_]:
+        ignored = {name for name, rule in spec.columns.items() if rule.ignore}
+        return np.array([c.name not in ignored for c in layout.columns])[None, :]
+
+    def _enough(self, spec: MonitorSpec, batch: WindowBatch) -> npt.NDArray[np.bool_]:
+        ends = batch.first_end + np.arange(batch.windows)
+        covered = np.minimum(ends - batch.first_pane, batch.width) / batch.width
+        return (batch.rows >= spec.min_rows) & (covered >= spec.min_coverage)
+
+    def _distinct(self, batch: WindowBatch) -> Floats:
+        out = np.full((batch.windows, len(batch.layout.columns)), np.nan)
+        if batch.layout.categorical:
+            out[:, list(batch.layout.categorical)] = estimate(batch.distinct)
+        return out
+
+    def _drift_windows(
+        self, spec: MonitorSpec, judgement: Judgement, share_limits: dict[str, Floats]
+    ) -> list[WindowVerdict]:
+        out = []
+        for w in range(judgement.batch.windows):
+            culprits: list[ColumnVerdict] = []
+            if judgement.verdicts[w] in (Verdict.DRIFT, Verdict.WARNING):
+                for c in np.flatnonzero(np.isin(judgement.column_verdicts[w], (Verdict.DRIFT, Verdict.WARNING))):
+                    culprits.append(_column_verdict(judgement, share_limits, w, int(c)))
+            out.append(_window_verdict(spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits))
+        return out
+
+    def _skew(
+        self,
+        spec: MonitorSpec,
+        judgement: Judgement,
+        predictions: npt.NDArray[np.int64],
+        enough: npt.NDArray[np.bool_],
+    ) -> list[WindowVerdict]:
+        batch = judgement.batch
+        served = _shares_by_column(predictions, batch.layout)
+        rows = served.rows
+        skew = compare(batch.counts, served.shares, np.maximum(rows, 1), batch.layout)
+        judgement.skew_js = skew.js
+        limit = np.fmax(spec.effect, CHANCE_MARGIN * skew.js_chance)
+        enough = enough & (rows >= spec.min_rows)
+        watched = self._watched(spec, batch.layout)[0]
+        out = []
+        for w in range(batch.windows):
+            if batch.width == 1:
+                break
+            drifted = np.flatnonzero(watched & (skew.js[w] >= limit[w]))
+            verdict = Verdict.NOT_ENOUGH_DATA if not enough[w] else Verdict.DRIFT if len(drifted) else Verdict.STABLE
+            culprits = [
+                ColumnVerdict(
+                    batch.layout.columns[c].name,
+                    batch.layout.columns[c].role,
+                    Verdict.DRIFT,
+                    "skew_js",
+                    float(skew.js[w, c]),
+                    float(limit[w, c]),
+                    float(skew.js_chance[w, c]),
+                    "the feature store and the predictions disagree",
+                )
+                for c in (drifted if verdict is Verdict.DRIFT else ())
+            ]
+            out.append(_window_verdict(spec, batch, w, verdict, "skew", culprits))
+        return out
+
+
+@dataclass(slots=True)
+class _Served:
+    shares: Floats
+    rows: Floats
+
+
+def _shares_by_column(counts: npt.NDArray[np.int64], layout: Layout) -> _Served:
+    totals = np.add.reduceat(counts, layout.first_slots, axis=1).astype(np.float64)
+    shares = counts / np.maximum(totals, 1)[:, layout.column_of_slot]
+    return _Served(shares, totals.max(axis=1))
+
+
+def _measure_wander(reference: Reference, width: int, layout: Layout, min_rows: int) -> Limits:
+    """Slide windows over the baseline's own panes, and take the furthest that any column went."""
+    seasons = reference.seasons
+    starts, counts, rows = seasons.dense_panes()
+    columns = len(layout.columns)
+    none = np.zeros(columns)
+    if len(starts) < 2 * width:
+        return Limits(none, dict.fromkeys(_SHARES, none))
+    windows = sliding_sum(counts, width)
+    expected = seasons.expected(starts, rows, width)
+    comparison = compare(windows, expected, np.inf, layout)
+    enough = sliding_sum(rows, width) >= min_rows
+    # A window with holes is shorter than it looks.
+    enough &= sliding_sum((rows > 0).astype(np.int64), width) >= width / 2
+
+    def furthest(values: Floats) -> Floats:
+        return np.nan_to_num(np.nanmax(np.where(enough[:, None], values, 0.0), axis=0, initial=0.0))
+
+    shares = {
+        name: furthest(np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected")))
+        for name in _SHARES
+    }
+    return Limits(furthest(np.nan_to_num(comparison.js)), shares)
+
+
+def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: int, c: int) -> ColumnVerdict:
+    comparison, column = judgement.comparison, judgement.batch.layout.columns[c]
+    best = ("js", float(comparison.js[w, c]), float(judgement.js_limit[w, c]), float(comparison.js_chance[w, c]))
+    ratio = best[1] / best[2] if best[1] == best[1] else 0.0
+    detail = _detail(judgement, w, c)
+    for name in _SHARES:
+        value = float(getattr(comparison, name)[w, c])
+        usual = float(getattr(comparison, f"{name[:-6]}_expected")[w, c])
+        limit = float(share_limits[name][w, c])
+        if value == value and abs(value - usual) / limit > ratio:
+            ratio = abs(value - usual) / limit
+            side = limit if value >= usual else -limit
+            best = (name, value, usual + side, usual)
+            detail = f"{name.removesuffix('_share').replace('_', ' ')} {value:.1%}, usually {usual:.1%}"
+    return ColumnVerdict(
+        column.name, column.role, Verdict(int(judgement.column_verdicts[w, c])), *best, detail=detail
+    )
+
+
+def _detail(judgement: Judgement, w: int, c: int) -> str:
+    """Say in words what moved: the median and mean of a number, nothing for a category."""
+    mean = judgement.description.mean[w, c]
+    if not np.isfinite(mean):
+        return ""
+    return f"mean {mean:.4g}"
+
+
+def _window_verdict(
+    spec: MonitorSpec, batch: WindowBatch, w: int, verdict: Verdict, kind: str, columns: list[ColumnVerdict]
+) -> WindowVerdict:
+    end = (batch.first_end + w) * spec.pane_us
+    source: Source = batch.key[1]  # type: ignore[assignment]  # a series key holds a source
+    return WindowVerdict(
+        spec.model,
+        batch.key[0],
+        source,
+        batch.key[3],
+        batch.width * spec.pane_us,
+        end - batch.width * spec.pane_us,
+        end,
+        int(batch.rows[w]),
+        verdict,
+        kind,
+        tuple(columns),
+    )
