@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-#: A probability of exactly 0 or 1 that turns out wrong would cost infinity; it is taken as this close instead.
+#: A probability of exactly 0 or 1 that turns out wrong would cost infinity; it is taken as this close.
 _EPSILON = 1e-15
 
 

@@ -1,0 +1,67 @@
+"""What a monitor file may hold: its keys, its words and the metrics that can be promised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TASKS = ("binary_classification", "multiclass_classification", "regression", "none")
+MODES = ("observe", "approve", "auto")
+
+KEYS = (
+    "model",
+    "task",
+    "promise",
+    "windows",
+    "segments",
+    "max_segments",
+    "effect",
+    "columns",
+    "alarm",
+    "skew",
+    "rollback",
+    "notify",
+)
+PROMISE_KEYS = ("false_pages", "performance", "freshness")
+WINDOW_KEYS = ("pane", "horizons", "lateness", "grace", "min_rows", "min_coverage")
+COLUMN_KEYS = ("ignore", "effect")
+ALARM_KEYS = ("open_after", "resolve_after")
+ROLLBACK_KEYS = ("mode", "target", "cooldown", "release_window", "approval_timeout", "recovery")
+
+SHORTEST_PANE_US = 1_000_000
+#: Every open window holds one cell per pane and segment, so the longest horizon bounds a worker's memory.
+MOST_PANES_IN_HORIZON = 20_160
+MOST_HORIZONS = 8
+
+RECEIVERS = {
+    "log": "log",
+    "webhook": "webhook",
+    "slack": "slack:#channel",
+    "pagerduty": "pagerduty:service",
+}
+#: Receivers that need a part after the colon.
+ADDRESSED = frozenset({"slack", "pagerduty"})
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric that a monitor can promise."""
+
+    tasks: tuple[str, ...]
+    higher_is_better: bool
+    most: float | None = 1.0
+    """Greatest value it can take, None when there is no limit. The least is 0."""
+
+
+_BINARY = ("binary_classification",)
+_CLASSES = ("binary_classification", "multiclass_classification")
+_REGRESSION = ("regression",)
+
+METRICS: dict[str, Metric] = {
+    "roc_auc": Metric(_BINARY, True),
+    "accuracy": Metric(_CLASSES, True),
+    "log_loss": Metric(_CLASSES, False, None),
+    "brier": Metric(_BINARY, False),
+    "ece": Metric(_BINARY, False),
+    "rmse": Metric(_REGRESSION, False, None),
+    "mae": Metric(_REGRESSION, False, None),
+}
