@@ -1,0 +1,171 @@
+"""One step in the life of an alarm: its evidence, how bad it is, and the sentence that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
+from streams.core.words import list_text, span_text, utc_text
+
+AlarmState = Literal["open", "updated", "resolved"]
+
+#: Most columns, and most segments, that a step names. The table of windows has them all.
+MAX_CULPRITS = 10
+MAX_SEGMENTS = 5
+#: A drift of at least this many times its limit is an error; a smaller one is a warning.
+ERROR_RATIO = 2.0
+SEVERITIES = ("info", "warning", "error", "critical")
+
+_SAID = {
+    "missing_share": "is missing more often than in its baseline",
+    "unseen_share": "has values that its baseline never saw",
+    "out_of_range_share": "leaves the range of its baseline",
+    "skew_js": "differs between predictions and feature events",
+}
+_SAID_WITHOUT_COLUMNS = {
+    "volume": "traffic is far from its usual volume",
+    "freshness": "no fresh predictions arrive",
+    "skew": "predictions and feature events differ",
+}
+
+
+class Attribution(NamedTuple):
+    """Who is at fault, and why that is believed."""
+
+    outcome: str = "unknown"
+    """version | world | unknown"""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """One column behind an alarm, or, with the role ``segment``, one part of traffic that it touches."""
+
+    name: str
+    role: str
+    statistic: str
+    value: float
+    limit: float
+    chance: float
+    detail: str = ""
+
+    @property
+    def key(self) -> str:
+        """``role/name``."""
+        return f"{self.role}/{self.name}"
+
+    @property
+    def ratio(self) -> float:
+        """How many times the limit."""
+        if self.limit > 0:
+            return self.value / self.limit
+        return float("inf") if self.value > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmStep:
+    """One step in the life of an alarm: the fields of ``schemas/alarm.avsc``. Times are event time."""
+
+    alarm_id: str
+    model: str
+    version: str
+    segment: str
+    kind: str
+    state: AlarmState
+    severity: str
+    revision: int
+    opened_us: int
+    """End of the first drifted window of the run that opened it: since when it has been seen."""
+    updated_us: int
+    resolved_us: int | None
+    summary: str
+    window_start_us: int
+    window_end_us: int
+    horizon_us: int
+    rows: int
+    features: tuple[Culprit, ...]
+    attribution: str
+    attribution_why: str
+    notify: tuple[str, ...]
+
+    @property
+    def culprits(self) -> tuple[Culprit, ...]:
+        """The columns among `features`, worst first, without the segments."""
+        return tuple(c for c in self.features if c.role != "segment")
+
+    def to_record(self, emitted_us: int) -> dict[str, Any]:
+        """Return the record for the bus; `emitted_us` is the wall clock, which decides nothing."""
+        return {
+            **asdict(self),
+            "features": [asdict(c) for c in self.features],
+            "notify": list(self.notify),
+            "emitted_us": emitted_us,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> AlarmStep:
+        """Undo `to_record`."""
+        fields = {name: record[name] for name in cls.__slots__}
+        fields["features"] = tuple(Culprit(**c) for c in record["features"])
+        fields["notify"] = tuple(record["notify"])
+        return cls(**fields)
+
+
+def culprits_of(verdict: WindowVerdict) -> tuple[Culprit, ...]:
+    """Return the drifted columns, furthest beyond its limit first; ties by name, so that replays agree."""
+    drifted = [_culprit(c) for c in verdict.columns if c.verdict is Verdict.DRIFT]
+    return tuple(sorted(drifted, key=lambda c: (-c.ratio, c.key)))
+
+
+def _culprit(column: ColumnVerdict) -> Culprit:
+    return Culprit(
+        column.name, column.role, column.statistic, column.value, column.limit, column.chance, column.detail
+    )
+
+
+def severity_of(kind: str, culprits: Iterable[Culprit]) -> str:
+    """Return how bad a drifted window is.
+
+    Silence (``freshness``) is an error, for nothing is being served or nothing is being watched. Anything
+    else is an error from `ERROR_RATIO` times its limit on, a warning below. ``critical`` is left to
+    realised harm, which distance from a baseline does not prove.
+    """
+    if kind == "freshness":
+        return "error"
+    return "error" if any(c.ratio >= ERROR_RATIO for c in culprits) else "warning"
+
+
+def worse(one: str, other: str) -> str:
+    """Return the more severe of two."""
+    return max(one, other, key=SEVERITIES.index)
+
+
+def drift_sentence(
+    verdict: WindowVerdict, culprits: tuple[Culprit, ...], segments: tuple[str, ...], opened_us: int
+) -> str:
+    """Say what is wrong, where, and since when."""
+    since = f"since {utc_text(opened_us)}"
+    if not culprits:
+        said = _SAID_WITHOUT_COLUMNS.get(verdict.kind, f"{verdict.kind} is far from its baseline")
+        return f"{subject(verdict.model, verdict.version, verdict.segment)}: {said} {since}"
+    worst, *others = culprits
+    said = _SAID.get(worst.statistic, "is far from its baseline")
+    numbers = f"({worst.statistic} {worst.value:.2f}, limit {worst.limit:.2f}, chance {worst.chance:.2f})"
+    also = f"; also {list_text([c.name for c in others])}" if others else ""
+    where = f"; in {list_text(segments)}" if segments else ""
+    name = subject(verdict.model, verdict.version, verdict.segment)
+    return f"{name}: {worst.name} {said} {numbers} {since}{also}{where}"
+
+
+def resolved_sentence(step: AlarmStep, at_us: int, reason: str) -> str:
+    """Say that it is over, and why."""
+    lasted = span_text(at_us - step.opened_us)
+    name = subject(step.model, step.version, step.segment)
+    return f"{name}: {step.kind} alarm resolved at {utc_text(at_us)} after {lasted}: {reason}"
+
+
+def subject(model: str, version: str, segment: str) -> str:
+    """``late-arrival v2 [origin=JFK]``."""
+    return f"{model} {version} [{segment}]" if segment else f"{model} {version}"

@@ -1,0 +1,73 @@
+"""What an `AlarmBook` remembers of one version, segment and kind."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from streams.core.alarm_steps import AlarmStep, Culprit
+from streams.core.streaks import Streak
+from streams.core.verdicts import Verdict
+
+
+class TrackKey(NamedTuple):
+    """What an alarm belongs to."""
+
+    version: str
+    segment: str
+    kind: str
+
+
+@dataclass(slots=True)
+class OpenAlarm:
+    """An open alarm: what was last told, which columns were ever told, which streams have drifted."""
+
+    step: AlarmStep
+    told: set[str]
+    drifted: set[str]
+
+
+@dataclass(slots=True)
+class Track:
+    """The streaks of every source and horizon that speak to one alarm, and the alarm when one is open."""
+
+    streams: dict[str, Streak] = field(default_factory=dict)
+    alarm: OpenAlarm | None = None
+    closed: tuple[str, int] | None = None
+    """Id and revision of the last alarm resolved: one that opens again under the same id goes on counting."""
+    worst: Culprit | None = None
+    """Worst column of the last drifted window."""
+
+    def is_drifting(self, end_us: int) -> bool:
+        """Whether, on any stream, the newest window ends at `end_us` or later and drifted."""
+        return any(
+            s.verdict is Verdict.DRIFT and s.end_us is not None and s.end_us >= end_us
+            for s in self.streams.values()
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, fit for JSON."""
+        return {
+            "streams": {name: s.snapshot() for name, s in self.streams.items()},
+            "alarm": _alarm_to_json(self.alarm) if self.alarm else None,
+            "closed": list(self.closed) if self.closed else None,
+            "worst": asdict(self.worst) if self.worst else None,
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Track:
+        """Undo `snapshot`."""
+        return cls(
+            {name: Streak.restore(s) for name, s in state["streams"].items()},
+            _alarm_from_json(state["alarm"]) if state["alarm"] else None,
+            (state["closed"][0], state["closed"][1]) if state["closed"] else None,
+            Culprit(**state["worst"]) if state["worst"] else None,
+        )
+
+
+def _alarm_to_json(alarm: OpenAlarm) -> dict[str, Any]:
+    return {"step": alarm.step.to_record(0), "told": sorted(alarm.told), "drifted": sorted(alarm.drifted)}
+
+
+def _alarm_from_json(state: dict[str, Any]) -> OpenAlarm:
+    return OpenAlarm(AlarmStep.from_record(state["step"]), set(state["told"]), set(state["drifted"]))

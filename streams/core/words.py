@@ -1,0 +1,34 @@
+"""Short names and short sentences that more than one decision needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def short_id(*parts: str | int) -> str:
+    """Sixteen hex digits that depend on `parts` alone: the same cause keeps the same id on every replay."""
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
+
+
+def utc_text(at_us: int) -> str:
+    """Say a time the way a person reads it on a page: ``2013-06-03 14:00 UTC``."""
+    return f"{_EPOCH + timedelta(microseconds=at_us):%Y-%m-%d %H:%M} UTC"
+
+
+def span_text(length_us: int) -> str:
+    """Say a length of time in its two largest units: ``2d 3h``, ``45m``."""
+    minutes = max(length_us, 0) // 60_000_000
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    said = [f"{n}{unit}" for n, unit in ((days, "d"), (hours, "h"), (rest, "m")) if n]
+    return " ".join(said[:2]) or "0m"
+
+
+def list_text(names: Sequence[str], most: int = 3) -> str:
+    """Join the first `most` names and count the rest: ``a, b and 4 more``."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
