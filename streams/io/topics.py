@@ -1,0 +1,167 @@
+"""Create the catalogue's topics on any Kafka."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from seawall.contracts import Topic, topics
+from seawall.errors import ConfigError, Unavailable
+from seawall.settings import Settings
+
+#: Topics whose partition count is the user's to choose; the others' is part of how the service works.
+DATA_TOPICS = frozenset({"predictions", "features", "labels"})
+TIMEOUT_S = 30.0
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LEGAL_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
+
+
+@dataclass(frozen=True)
+class Created:
+    """What `create_topics` found and did; names are those on the broker."""
+
+    created: tuple[str, ...]
+    existing: tuple[str, ...]
+    without_configs: tuple[str, ...] = ()
+    """Created, but the broker refused their configs, so its own defaults hold."""
+
+
+def retention_ms(text: str) -> int:
+    """Read a retention such as ``7d``; ``forever`` is -1, as Kafka writes it."""
+    if text == "forever":
+        return -1
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None:
+        msg = f"retention: {text!r} is not a time such as 7d, 12h or forever"
+        raise ConfigError(msg)
+    return int(match.group(1)) * _UNITS_MS[match.group(2)]
+
+
+def topic_configs(topic: Topic) -> dict[str, str]:
+    """Return the Kafka topic configs that the catalogue asks for."""
+    configs = {"cleanup.policy": topic.cleanup}
+    if topic.cleanup == "delete":
+        configs["retention.ms"] = str(retention_ms(topic.retention))
+    if topic.max_message_bytes:
+        configs["max.message.bytes"] = str(topic.max_message_bytes)
+    return configs
+
+
+def partitions(topic: Topic, settings: Settings) -> int:
+    """Return how many partitions `topic` gets."""
+    if settings.topic_partitions < 0:
+        msg = f"SEAWALL_TOPIC_PARTITIONS: {settings.topic_partitions} is negative; 0 takes the catalogue's"
+        raise ConfigError(msg)
+    return (
+        settings.topic_partitions
+        if settings.topic_partitions and topic.name in DATA_TOPICS
+        else topic.partitions
+    )
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """Return librdkafka's connection properties; secrets included, so never log it.
+
+    Raises
+    ------
+    ConfigError
+        An unknown ``broker_security``, or a password that would travel in clear.
+    """
+    security = settings.broker_security.lower()
+    if security not in {"plaintext", "ssl", "sasl_ssl", "sasl_plaintext"}:
+        known = "plaintext, ssl, sasl_ssl, sasl_plaintext"
+        msg = f"SEAWALL_BROKER_SECURITY: {settings.broker_security!r} is none of {known}"
+        raise ConfigError(msg)
+    mechanism = settings.broker_sasl_mechanism.upper()
+    if security == "sasl_plaintext" and mechanism == "PLAIN" and not settings.broker_allow_insecure:
+        msg = (
+            "SEAWALL_BROKER_SECURITY: sasl_plaintext with PLAIN sends the password in clear; use sasl_ssl, "
+            "or set SEAWALL_BROKER_ALLOW_INSECURE=true"
+        )
+        raise ConfigError(msg)
+    config: dict[str, Any] = {"bootstrap.servers": settings.broker, "security.protocol": security}
+    if security.startswith("sasl"):
+        config |= {
+            "sasl.mechanism": mechanism,
+            "sasl.username": settings.broker_username,
+            "sasl.password": settings.broker_password,
+        }
+    files = {
+        "ssl.ca.location": settings.broker_ca_file,
+        "ssl.certificate.location": settings.broker_cert_file,
+        "ssl.key.location": settings.broker_key_file,
+    }
+    return config | (
+        {name: path for name, path in files.items() if path} if "ssl" in security.split("_") else {}
+    )
+
+
+def create_topics(settings: Settings, names: Iterable[str] | None = None) -> Created:
+    """Create the catalogue's topics that do not exist yet. Existing ones are left as they are.
+
+    Blocks for up to `TIMEOUT_S`; may be run by several processes at once.
+
+    Raises
+    ------
+    Unavailable
+        The broker does not answer, or refused a topic.
+    """
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    catalogue = topics()
+    wanted = {
+        catalogue[name].full_name(settings.topic_prefix): catalogue[name] for name in names or catalogue
+    }
+    illegal = [name for name in wanted if not _LEGAL_NAME.match(name)]
+    if illegal:
+        msg = f"SEAWALL_TOPIC_PREFIX: {settings.topic_prefix!r} is not made of letters, digits, '.', '_' and '-'"
+        raise ConfigError(msg)
+    admin = AdminClient(client_config(settings) | {"log_level": 0})
+    try:
+        present = set(admin.list_topics(timeout=TIMEOUT_S).topics)
+    except KafkaException as error:
+        msg = f"broker: {settings.broker} does not answer: {error.args[0].str()}"
+        raise Unavailable(msg) from error
+    missing = {name: topic for name, topic in wanted.items() if name not in present}
+    refused = _create(admin, missing, settings, with_configs=True)
+    still_refused = _create(admin, {name: missing[name] for name in refused}, settings, with_configs=False)
+    if still_refused:
+        name, reason = next(iter(still_refused.items()))
+        msg = f"broker: topic {name!r} was refused: {reason}"
+        raise Unavailable(msg)
+    return Created(tuple(missing), tuple(name for name in wanted if name in present), tuple(refused))
+
+
+def _create(
+    admin: Any, wanted: dict[str, Topic], settings: Settings, *, with_configs: bool
+) -> dict[str, str]:
+    """Create topics; return those refused, with the broker's words."""
+    from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415
+    from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # noqa: PLC0415 - not in its __all__
+
+    if not wanted:
+        return {}
+    new = [
+        NewTopic(
+            name,
+            partitions(topic, settings),
+            settings.topic_replication,
+            config=topic_configs(topic) if with_configs else {},
+        )
+        for name, topic in wanted.items()
+    ]
+    refused = {}
+    for name, future in admin.create_topics(
+        new, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S
+    ).items():
+        try:
+            future.result()
+        except KafkaException as exception:
+            error = exception.args[0]
+            # somebody else was quicker: as good as ours
+            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                refused[name] = error.str()
+    return refused
