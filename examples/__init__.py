@@ -1,0 +1,1 @@
+"""Runnable examples. Nothing in Seawall knows about them."""
