@@ -1,0 +1,185 @@
+"""Window reports: a judgement on the bus, and the same as rows of the result tables."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seawall.errors import ContractError
+from streams.core.chunks import packed_layout, unpacked_layout
+from streams.core.judge import Judgement
+from streams.core.merge import LateEvents
+
+_LEVELS = ("p01", "p05", "p25", "p50", "p75", "p95", "p99")
+_DESCRIBED = ("mean", "std", "minimum", "maximum")
+_COUNTED = ("present", "missing", "invalid")
+_COMPARED = (
+    "missing_share", "out_of_range_share", "unseen_share", "psi", "psi_chance", "js", "js_chance", "ks",
+    "ks_chance", "wasserstein", "wasserstein_chance", "chi2", "chi2_p",
+)  # fmt: skip
+#: Statistics that are kept in double precision; the others are single.
+DOUBLES = frozenset((*_DESCRIBED, *_LEVELS))
+STATISTICS = (*_COUNTED, *_DESCRIBED, *_LEVELS, "distinct", *_COMPARED, "evidence", "effect_limit", "skew_js")
+
+Columns = dict[str, Any]
+
+
+def report_record(model: str, pane_us: int, ver: int, judgement: Judgement) -> dict[str, Any]:
+    """Lay a judgement out as the ``window_report`` contract."""
+    batch = judgement.batch
+    version, source, layout_id, segment = batch.key
+    ends = (batch.first_end + np.arange(batch.windows, dtype=np.int64)) * pane_us
+    return {
+        "model": model,
+        "version": version,
+        "source": source,
+        "segment": segment,
+        "baseline_id": batch.baseline_id,
+        "layout_id": layout_id,
+        "horizon_us": batch.width * pane_us,
+        "windows": batch.windows,
+        "ends": ends.astype("<i8").tobytes(),
+        "rows": batch.rows.astype("<i8").tobytes(),
+        "weights": batch.weights.astype("<f8").tobytes(),
+        "revisions": batch.revisions.astype("<i4").tobytes(),
+        "ver": ver,
+        "verdicts": judgement.verdicts.astype(np.int8).tobytes(),
+        "columns": [c.key for c in batch.layout.columns],
+        "counts": zlib.compress(batch.counts.astype("<u4").tobytes(), 1),
+        "stats": {name: values.tobytes() for name, values in _statistics(judgement).items()},
+        "column_verdicts": judgement.column_verdicts.astype(np.int8).tobytes(),
+        "layout": packed_layout(batch.layout),
+        "late": [],
+    }
+
+
+def _statistics(judgement: Judgement) -> dict[str, npt.NDArray[Any]]:
+    """Every statistic as [windows, columns]. A pane on its own is counted, not described."""
+    if judgement.batch.width == 1:
+        return {}
+    d, c = judgement.description, judgement.comparison
+    found: dict[str, Any] = {name: getattr(d, name) for name in (*_COUNTED, *_DESCRIBED)}
+    found |= {name: d.quantiles[:, :, i] for i, name in enumerate(_LEVELS)}
+    found |= {name: getattr(c, name) for name in _COMPARED}
+    found |= {
+        "distinct": judgement.distinct,
+        "evidence": judgement.ratio,
+        "effect_limit": judgement.js_limit,
+        "skew_js": judgement.skew_js,
+    }
+    shape = judgement.ratio.shape
+    return {
+        name: np.broadcast_to(found[name], shape).astype("<f8" if name in DOUBLES else "<f4")
+        for name in STATISTICS
+    }
+
+
+def late_record(model: str, ver: int, late: list[LateEvents]) -> dict[str, Any]:
+    """Lay late events out as a ``window_report`` without windows."""
+    empty = {name: b"" for name in ("ends", "rows", "weights", "revisions", "verdicts", "column_verdicts", "layout")}
+    return empty | {
+        "model": model,
+        "version": "",
+        "source": "",
+        "segment": "",
+        "baseline_id": "",
+        "layout_id": "",
+        "horizon_us": 0,
+        "windows": 0,
+        "ver": ver,
+        "columns": [],
+        "counts": zlib.compress(b"", 1),
+        "stats": {},
+        "late": [
+            {
+                "source": e.source,
+                "version": e.version,
+                "pane_start": e.pane_start_us,
+                "topic": e.partition.topic,
+                "partition": e.partition.partition,
+                "first_offset": e.first_offset,
+                "rows": e.rows,
+            }
+            for e in late
+        ],
+    }
+
+
+def window_rows(report: dict[str, Any]) -> Columns:
+    """Rows of table ``windows``: column name to array or scalar; `counts` is [windows, slots]."""
+    n = report["windows"]
+    ends = _array(report, "ends", "<i8", n)
+    counts = np.frombuffer(zlib.decompress(report["counts"]), dtype="<u4")
+    return {
+        **_head(report),
+        "baseline_id": report["baseline_id"],
+        "start": ends - report["horizon_us"],
+        "end": ends,
+        "rows": _array(report, "rows", "<i8", n),
+        "weight": _array(report, "weights", "<f8", n),
+        "verdict": _array(report, "verdicts", "i1", n),
+        "counts": counts.reshape(n, -1),
+        "revision": _array(report, "revisions", "<i4", n),
+    }
+
+
+def column_rows(report: dict[str, Any]) -> Columns:
+    """Rows of table ``window_columns``, or nothing for a report without statistics."""
+    n, names = report["windows"], report["columns"]
+    if not report["stats"] or not n:
+        return {}
+    k = len(names)
+    roles, columns = zip(*(name.split("/", 1) for name in names), strict=True)
+    rows: Columns = {
+        **_head(report),
+        "end": np.repeat(_array(report, "ends", "<i8", n), k),
+        "column": list(columns) * n,
+        "role": list(roles) * n,
+        "verdict": _array(report, "column_verdicts", "i1", n * k),
+        "revision": np.repeat(_array(report, "revisions", "<i4", n), k),
+    }
+    for name in STATISTICS:
+        rows[name] = np.frombuffer(report["stats"][name], dtype="<f8" if name in DOUBLES else "<f4")
+    return rows
+
+
+def layout_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of table ``layouts``."""
+    if not report["layout"]:
+        return []
+    layout = unpacked_layout(report["layout_id"], report["layout"])
+    return [
+        {
+            "layout_id": report["layout_id"],
+            "column_index": i,
+            "name": c.name,
+            "role": c.role,
+            "kind": c.kind,
+            "first_slot": layout.first_slots[i],
+            "slots": c.slots,
+            "edges": list(c.edges),
+            "categories": list(c.categories),
+        }
+        for i, c in enumerate(layout.columns)
+    ]
+
+
+def late_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of table ``late_events``."""
+    return [{"model": report["model"], "ver": report["ver"], **late} for late in report["late"]]
+
+
+def _head(report: dict[str, Any]) -> Columns:
+    names = ("model", "version", "source", "segment", "layout_id", "horizon_us", "ver")
+    return {name: report[name] for name in names}
+
+
+def _array(report: dict[str, Any], name: str, dtype: str, n: int) -> npt.NDArray[Any]:
+    array = np.frombuffer(report[name], dtype=dtype)
+    if len(array) != n:
+        msg = f"window_report.{name}: {len(array)} values, expected {n}"
+        raise ContractError(msg)
+    return array

@@ -1,0 +1,66 @@
+"""Reading the topics that every worker must know whole: monitors, baselines, registry, rollbacks.
+
+They are read without a consumer group, from the beginning, by every worker; `ready` is set when everything that was
+there at the start has been read, and no event is counted before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from seawall.settings import Settings
+from streams.io.kafka import aiokafka_config
+
+log = logging.getLogger(__name__)
+#: Called with (short topic name, key, value) for each record, in order.
+OnRecord = Callable[[str, bytes, bytes | None], None]
+
+
+class ControlReader:
+    """Tails whole topics."""
+
+    def __init__(self, settings: Settings, topics: Sequence[str], on_record: OnRecord) -> None:
+        self._settings = settings
+        self._names = {settings.topic(name): name for name in topics}
+        self._on_record = on_record
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read for ever. Raises what the client raises; the caller decides what a lost connection means."""
+        consumer = AIOKafkaConsumer(
+            **aiokafka_config(self._settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=32 << 20,
+            fetch_max_bytes=64 << 20,
+        )
+        await consumer.start()
+        try:
+            partitions = await self._partitions(consumer)
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            ends = await consumer.end_offsets(partitions)
+            waiting = {tp for tp, end in ends.items() if end > 0}
+            while True:
+                waiting = {tp for tp in waiting if await consumer.position(tp) < ends[tp]}
+                if not waiting:
+                    self.ready.set()
+                for tp, records in (await consumer.getmany(timeout_ms=200, max_records=500)).items():
+                    for record in records:
+                        self._on_record(self._names[tp.topic], record.key or b"", record.value)
+        finally:
+            await consumer.stop()
+
+    async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+        found: list[TopicPartition] = []
+        for topic in self._names:
+            await consumer._client.add_topic(topic)  # noqa: SLF001 - aiokafka asks for metadata of known topics only
+        await consumer._client.force_metadata_update()  # noqa: SLF001
+        for topic in self._names:
+            numbers = consumer.partitions_for_topic(topic) or set()
+            found += [TopicPartition(topic, n) for n in sorted(numbers)]
+        return found

@@ -1,0 +1,251 @@
+"""Faust, with runs instead of records and a ledger instead of acks.
+
+Faust keeps what it is good at: group membership, rebalancing, pausing, heartbeats. Two things are replaced.
+
+*Delivery.* An agent receives one message per fetched run of records of a partition (`Run`), not one per record.
+
+*Commits.* Faust's ack bookkeeping can commit past a message that is still in flight and acks a message whose agent
+raised (faust-streaming issues 606, 315, 527). Here acks mean nothing. Agents write offsets into `RunConsumer.ledger`
+when everything up to them is durable, and only these are committed.
+
+Every assignment starts a new *epoch*: positions are the committed offsets, and runs fetched before are dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.auth import SASLMechanism
+from yarl import URL
+
+from seawall.errors import ConfigError
+from seawall.settings import Settings
+from streams.core.decode import Record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive records of one partition, as one fetch returned them."""
+
+    tp: TP
+    records: list[Any]
+    """aiokafka's ``ConsumerRecord``: offset, timestamp (milliseconds), key, value, headers."""
+    epoch: int
+    highwater: int | None
+    """Offset after the partition's last record, as far as known."""
+
+    def plain(self) -> list[Record]:
+        """Return the records without anything of the client library."""
+        return [
+            Record(r.offset, (r.timestamp or 0) * 1000, r.value or b"", r.key) for r in self.records
+        ]
+
+
+@dataclass
+class Assignment:
+    """What this worker was assigned, and from where it reads."""
+
+    epoch: int = 0
+    starts: dict[TP, int | None] = field(default_factory=dict)
+    """Committed offset of each partition, None where nothing was ever committed."""
+
+
+class RunConsumer(driver.Consumer):
+    """Delivers runs; commits what the ledger says."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ledger: dict[TP, int] = {}
+        self.current = Assignment()
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Yield one message per fetched run."""
+        epoch = self.current.epoch
+        records, active = await self._wait_next_records(timeout)
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self._seek_quietly()
+            return
+        if epoch != self.current.epoch:
+            # Fetched across a rebalance: it is not known from which side. Read again from the start.
+            for tp in records:
+                await self._back_to_start(tp)
+            return
+        for tp, run in records.items():
+            if not run:
+                continue
+            if active is not None and tp not in active and tp not in self._buffered_partitions:
+                await self.seek(tp, run[0].offset)
+                continue
+            highwater = self.highwater(tp)
+            self.app.monitor.track_tp_end_offset(tp, highwater)
+            message = self._to_message(tp, run[-1])
+            message.value = Run(tp, list(run), epoch, highwater)
+            yield tp, message
+
+    async def _seek_quietly(self) -> None:
+        try:
+            await self.perform_seek()
+        except Exception as error:  # noqa: BLE001 - retried by the next fetch; the epoch keeps it harmless
+            log.warning("could not seek while the flow is stopped: %r", error)
+
+    async def _back_to_start(self, tp: TP) -> None:
+        start = self.current.starts.get(tp)
+        if start is not None:
+            await self.seek(tp, start)
+        elif tp in self.current.starts:
+            await self._thread.seek_to_beginning(tp)
+
+    async def perform_seek(self) -> None:
+        """Go to the committed offsets, and begin a new epoch there."""
+        self.ledger.clear()
+        committed = await self.seek_to_committed()
+        self._read_offset.clear()
+        self._committed_offset.clear()
+        starts: dict[TP, int | None] = {}
+        for tp in self.assignment():
+            offset = committed.get(tp)
+            starts[tp] = offset if offset is not None and offset >= 0 else None
+            if starts[tp] is not None:
+                self._committed_offset[tp] = offset
+        self.current = Assignment(self.current.epoch + 1, starts)
+
+    # -- acks mean nothing here ---------------------------------------------------------------------------
+
+    def ack(self, message: Any) -> bool:
+        """Forget the message; nothing is committed because of it."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return False
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Gaps do not matter to the ledger."""
+
+    async def wait_empty(self) -> None:
+        """Commit the ledger. What is in flight is not waited for: it will be read again."""
+        await self.commit()
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in list(self.ledger) if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.ledger.get(tp)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust looks for partitions that do not commit; a chunk that fills slowly is none of its business."""
+
+
+class RunTransport(driver.Transport):
+    """Faust's Kafka transport with `RunConsumer`."""
+
+    Consumer = RunConsumer
+
+
+class RunApp(faust.App):  # type: ignore[misc]  # faust has no types for its lazily imported names
+    """A Faust application whose topics are delivered in runs."""
+
+    def _new_transport(self) -> RunTransport:
+        return RunTransport(self.conf.broker_consumer, self)
+
+    @property
+    def runs(self) -> RunConsumer:
+        """The consumer."""
+        consumer: RunConsumer = self.consumer
+        return consumer
+
+
+def make_app(settings: Settings) -> RunApp:
+    """Make the application. Nothing is started and nothing is connected."""
+    credentials = faust_credentials(settings)
+    return RunApp(
+        settings.group,
+        broker=[URL(f"kafka://{server.strip()}") for server in settings.broker.split(",")],
+        broker_credentials=credentials,
+        broker_session_timeout=settings.broker_session_timeout_s,
+        broker_heartbeat_interval=settings.broker_session_timeout_s / 4,
+        broker_request_timeout=max(settings.broker_session_timeout_s * 2, 30.0),
+        broker_max_poll_records=4000,
+        broker_commit_interval=0.5,
+        broker_max_poll_interval=600.0,
+        consumer_max_fetch_size=8 << 20,
+        consumer_auto_offset_reset="earliest",
+        producer_max_request_size=32 << 20,
+        producer_compression_type="lz4",
+        producer_linger=0.005,
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        store="memory://",
+        web_enabled=False,
+        autodiscover=False,
+        table_standby_replicas=0,
+        loghandlers=[],
+    )
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    """TLS settings as a context, or None when the connection is not encrypted."""
+    if not settings.broker_security.endswith("ssl"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.broker_ca_file or None)
+        if settings.broker_cert_file:
+            context.load_cert_chain(settings.broker_cert_file, settings.broker_key_file or None)
+    except (OSError, ssl.SSLError) as error:
+        msg = f"broker TLS files ({settings.broker_ca_file or 'system CAs'}, {settings.broker_cert_file}): {error}"
+        raise ConfigError(msg) from error
+    return context
+
+
+def faust_credentials(settings: Settings) -> Any:
+    """Credentials in Faust's words. Raises `ConfigError` for a password that would travel in the clear."""
+    context = ssl_context(settings)
+    if not settings.broker_security.startswith("sasl"):
+        return faust.SSLCredentials(context) if context else None
+    mechanism = settings.broker_sasl_mechanism.upper()
+    if context is None and mechanism == "PLAIN" and not settings.broker_allow_insecure:
+        raise ConfigError("SEAWALL_BROKER_SASL_MECHANISM: PLAIN without TLS sends the password in the clear; use sasl_ssl")
+    return faust.SASLCredentials(
+        username=settings.broker_username,
+        password=settings.broker_password,
+        ssl_context=context,
+        mechanism=SASLMechanism(mechanism),
+    )
+
+
+def aiokafka_config(settings: Settings) -> dict[str, Any]:
+    """Connection settings for a bare aiokafka client."""
+    config: dict[str, Any] = {"bootstrap_servers": settings.broker}
+    if settings.broker_security != "plaintext":
+        config["security_protocol"] = settings.broker_security.upper()
+        config["ssl_context"] = ssl_context(settings)
+    if settings.broker_security.startswith("sasl"):
+        faust_credentials(settings)  # the same refusal
+        config["sasl_mechanism"] = settings.broker_sasl_mechanism.upper()
+        config["sasl_plain_username"] = settings.broker_username
+        config["sasl_plain_password"] = settings.broker_password
+    return config
+
+
+async def publish(
+    app: RunApp, messages: Iterable[tuple[str, bytes, bytes, int | None]], headers: Mapping[str, bytes] | None = None
+) -> None:
+    """Send (topic, key, value, partition) messages and wait until the broker has acknowledged all of them."""
+    sent = [
+        await app.producer.send(topic, key, value, partition, None, dict(headers) if headers else None)
+        for topic, key, value, partition in messages
+    ]
+    for future in sent:
+        await future
