@@ -37,7 +37,7 @@ def compose(text: str, report: Report) -> Node | None:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        report.add(line, "", repr(chr(ord(text[error.position]))), "a printable character")
+        report.add(line, "", text[error.position], "a printable character")
         return None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -48,7 +48,7 @@ def compose(text: str, report: Report) -> Node | None:
         report.add(1, "", "", "less deeply nested YAML")
         return None
     if node is None:
-        report.add(1, "", "", "the file is empty, expected at least 'model: NAME'")
+        report.add(1, "", "", "at least 'model: NAME', found an empty file")
     return node
 
 
@@ -155,7 +155,7 @@ class Section:
                 line_of(key),
                 field,
                 name,
-                f"no such key{did_you_mean(name, known) or '; there are ' + any_of(known, 20)}",
+                f"a known key{did_you_mean(name, known) or ': ' + any_of(known, 20)}",
             )
         else:
             self._nodes[name] = value

@@ -84,6 +84,7 @@ def _monitor(node: Node, report: Report, baseline: Baseline | None) -> MonitorSp
     _segments(top, fields)
     fields.take("max_segments", lambda v: values.whole(v, 1, 10_000))
     fields.take("effect", lambda v: values.share(v, zero=False))
+    fields.take("timezone", values.timezone)
     fields.take("skew", values.flag)
     alarm = _Fields(_section(top, "alarm", rules.ALARM_KEYS))
     alarm.take("open_after", lambda v: values.whole(v, 1, 1000))

@@ -24,7 +24,7 @@ class Problem:
         where = f"{self.file}:{self.line}: "
         field = f"{self.field}: " if self.field else ""
         stands = f"{self.value!r}: " if self.value else ""
-        return f"{where}{field}{stands}{self.expected}"
+        return f"{where}{field}{stands}expected {self.expected}"
 
 
 class MonitorError(ConfigError):
@@ -62,6 +62,7 @@ def did_you_mean(value: str, known: Iterable[str]) -> str:
     """
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(value.lower(), by_lower, 1, 0.6)
+    near = near or [k for k in by_lower if len(value) > 2 and k.startswith(value.lower())]
     return f"; did you mean {by_lower[near[0]]}?" if near else ""
 
 

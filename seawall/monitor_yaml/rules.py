@@ -16,6 +16,7 @@ KEYS = (
     "max_segments",
     "effect",
     "columns",
+    "timezone",
     "alarm",
     "skew",
     "rollback",

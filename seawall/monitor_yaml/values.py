@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
+from zoneinfo import available_timezones
 
 from seawall.durations import parse_duration
 from seawall.monitor_yaml.nodes import Node, Section, kind_in_words, kind_of, line_of, shown
@@ -80,6 +81,18 @@ def flag(value: Value) -> bool | None:
     return str(value.node.value).lower() in {"true", "yes", "on"}
 
 
+def timezone(value: Value) -> str | None:
+    """Read an IANA time zone."""
+    name = text(value)
+    if name is None:
+        return None
+    known = available_timezones() | {"UTC"}
+    if name not in known:
+        value.refuse(f"an IANA time zone, such as Europe/Amsterdam or UTC{did_you_mean(name, known)}")
+        return None
+    return name
+
+
 def whole(value: Value, least: int, most: int) -> int | None:
     """Read a whole number in a closed range."""
     expected = f"a whole number from {least} to {most}"
@@ -120,7 +133,7 @@ def duration(value: Value, least_us: int = 0) -> int | None:
     try:
         microseconds = 0 if value.node.value == "0" else parse_duration(value.node.value)
     except ValueError as error:
-        below = "0 or more: " if value.node.value.strip().startswith("-") else ""
+        below = "0 or more, as " if value.node.value.strip().startswith("-") else ""
         value.refuse(f"{below}{error}")
         return None
     if microseconds < least_us:
@@ -182,7 +195,7 @@ def bound(value: Value, *, higher_is_better: bool) -> tuple[str, float] | None:
     if match[1][0] != good[0]:
         better = "larger" if higher_is_better else "smaller"
         value.refuse(
-            f'"{good} {number:g}": this metric is better when {better}, so that is what can be promised'
+            f'"{good} {number:g}"; this metric is better when {better}, so that is what can be promised'
         )
         return None
     return match[1], number

@@ -69,8 +69,8 @@ def build_baseline(
     labels
         The truth, row by row: a `Categorical`, or floats with NaN where it is not known.
     pane_us
-        Width of the reference panes; an hour by default. It is coarsened so that there are at most
-        `MAX_PANES` occupied panes. 0 puts everything into one pane, as for data without time.
+        Width of the reference panes; an hour by default. It is coarsened so that the period has at most
+        `MAX_PANES` panes. 0 puts everything into one pane, as for data without time.
     lineage
         Where the reference comes from, such as ``data_sha256``, ``code_revision``, ``parent_version``.
     performance
@@ -187,28 +187,28 @@ def _panes(ts: Ints, pane_us: int | None, slots: int) -> tuple[int, Ints, npt.ND
         return 0, np.zeros(1, dtype=np.int64), np.zeros(len(ts), dtype=np.intp)
     base_us = pane_us or DEFAULT_PANE_US
     limit = max(1, min(MAX_PANES, MAX_COUNTS // max(slots, 1)))
-    # Time zero must fall on a pane's start whatever the width, so coarse panes are made of whole fine ones.
-    fine, fine_of_row = np.unique(np.floor_divide(ts, base_us), return_inverse=True)
-    multiple = _coarsening(fine, base_us, limit)
-    coarse, coarse_of_fine = np.unique(np.floor_divide(fine, multiple), return_inverse=True)
-    width_us = base_us * multiple
-    return width_us, coarse * width_us, coarse_of_fine[fine_of_row]
+    width_us = base_us * _coarsening(int(ts.min()), int(ts.max()), base_us, limit)
+    panes, pane_of_row = np.unique(np.floor_divide(ts, width_us), return_inverse=True)
+    return width_us, panes * width_us, pane_of_row
 
 
-def _coarsening(fine: Ints, base_us: int, limit: int) -> int:
-    """Least multiple that leaves at most `limit` occupied panes and that days can be made of."""
+def _coarsening(first_us: int, last_us: int, base_us: int, limit: int) -> int:
+    """Least multiple of the pane that covers the period with at most `limit` panes and that days are made of.
 
-    def occupied(multiple: int) -> int:
-        # `fine` ascends, so equal quotients are neighbours.
-        return 1 + int(np.count_nonzero(np.diff(np.floor_divide(fine, multiple))))
+    Empty panes count as well: whoever looks for the wander of quiet windows lays all of them side by side.
+    """
 
-    per_day = math.ceil(DAY_US / base_us)
+    def panes(multiple: int) -> int:
+        width_us = base_us * multiple
+        return last_us // width_us - first_us // width_us + 1
+
+    per_day = max(1, math.ceil(DAY_US / base_us))
     for multiple in range(1, per_day):
-        if per_day % multiple == 0 and occupied(multiple) <= limit:
+        if per_day % multiple == 0 and panes(multiple) <= limit:
             return multiple
     days = 1
-    while occupied(per_day * days) > limit:
-        days += 1 + days // 4
+    while panes(per_day * days) > limit:
+        days *= 2
     return per_day * days
 
 
