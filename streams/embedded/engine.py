@@ -8,7 +8,7 @@ own (opening one costs about 2 ms), which is also what makes its settings and pa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Engine:
         from chdb.state.sqlitelike import Connection  # noqa: PLC0415
 
         directory.mkdir(parents=True, exist_ok=True)
-        self._connect = lambda: Connection(str(directory))
+        self._connect: Callable[[], Any] = lambda: Connection(str(directory))
         try:
             # held open for the life of the process: the engine closes with its last connection
             self._anchor = self._connect()

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent: a log file, a readiness deadline and a bounded stop each."""
+"""Child processes that never outlive their parent: log file, readiness deadline, bounded stop."""
 
 from __future__ import annotations
 

@@ -28,15 +28,33 @@ from aiohttp import hdrs, web
 
 from seawall.errors import SeawallError, Unavailable
 from streams.embedded.engine import Engine, QueryFailed, Reply, Request
-from streams.embedded.native import with_block_info
+from streams.embedded.native import UnsupportedType, with_block_info
 
 CONCURRENCY = 4
 MAX_BODY_BYTES = 1 << 30
 #: Parameters of the interface itself; any other one is a setting of the query.
 _INTERFACE = frozenset(
-    "query database default_format user password quota_key query_id role stacktrace session_id session_timeout "
-    "session_check compress decompress enable_http_compression client_protocol_version wait_end_of_query "
-    "buffer_size http_write_exception_in_output_format".split()
+    {
+        "query",
+        "database",
+        "default_format",
+        "user",
+        "password",
+        "quota_key",
+        "query_id",
+        "role",
+        "stacktrace",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "compress",
+        "decompress",
+        "enable_http_compression",
+        "client_protocol_version",
+        "wait_end_of_query",
+        "buffer_size",
+        "http_write_exception_in_output_format",
+    }
 )
 _CONTENT_TYPES = (
     ("json", "application/json"),
@@ -79,11 +97,11 @@ class StoreServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse web pages (cross-site posts, rebound names) and wrong passwords; word errors as ClickHouse."""
+        """Refuse web pages (cross-site posts, rebound names), wrong passwords; word errors like ClickHouse."""
         host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
         if host not in _LOOPBACK_HOSTS or hdrs.ORIGIN in request.headers:
             return _failure(
-                "Code: 516. DB::Exception: The embedded store answers local programs only, not web pages.",
+                "Code: 516. DB::Exception: Local programs only, not web pages.",
                 516,
             )
         if request.path == "/" and not self._is_allowed(request):
@@ -95,6 +113,8 @@ class StoreServer:
             return await handler(request)
         except QueryFailed as error:
             return _failure(str(error), error.code)
+        except UnsupportedType as error:
+            return _failure(f"Code: 48. DB::Exception: {error}. (NOT_IMPLEMENTED)", 48)
         except web.HTTPRequestEntityTooLarge:
             return _failure(
                 f"Code: 307. DB::Exception: The body exceeds {MAX_BODY_BYTES} bytes. (TOO_MANY_BYTES)",
@@ -141,7 +161,7 @@ class StoreServer:
             text,
             data,
             default_format=default_format,
-            database=arguments.get("database") or request.headers.get("X-ClickHouse-Database", ""),
+            database=arguments.get("database", "") or request.headers.get("X-ClickHouse-Database", ""),
             parameters={k.removeprefix("param_"): v for k, v in arguments.items() if k.startswith("param_")},
             settings={
                 k: v for k, v in arguments.items() if k not in _INTERFACE and not k.startswith("param_")
@@ -196,7 +216,9 @@ def _decompress_lz4(body: bytes) -> bytes:
         msg = f"Code: 354. DB::Exception: The body is not an LZ4 frame: {error}. (ZLIB_INFLATE_FAILED)"
         raise QueryFailed(msg) from error
     if not decompressor.eof:
-        msg = f"Code: 307. DB::Exception: The LZ4 frame is cut short or over {MAX_BODY_BYTES} bytes. (TOO_MANY_BYTES)"
+        msg = (
+            f"Code: 307. DB::Exception: LZ4 frame cut short or over {MAX_BODY_BYTES} bytes. (TOO_MANY_BYTES)"
+        )
         raise QueryFailed(msg)
     return bytes(data)
 

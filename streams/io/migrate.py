@@ -1,8 +1,8 @@
-"""Bring the store's tables to what this version of the code expects: numbered SQL files, applied once, in turn.
+"""Bring the store's tables to what this version of the code expects: numbered SQL files, applied once.
 
-Every migration is recorded with the hash of its text. A file that changed after it was applied, and a store that
-is ahead of the code, are refused: both mean that somebody would be guessing. Statements are written to be
-repeatable (``IF NOT EXISTS``), so a migration cut off half-way is simply run again.
+Every migration is recorded with its hash. A file that changed after it was applied, and a store that is ahead of
+the code, are refused: both mean that somebody would be guessing. Statements are written to be repeatable
+(``IF NOT EXISTS``), so a migration cut off half-way is simply run again.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def create_topics(settings: Settings, names: Iterable[str] | None = None) -> Cre
     }
     illegal = [name for name in wanted if not _LEGAL_NAME.match(name)]
     if illegal:
-        msg = f"SEAWALL_TOPIC_PREFIX: {settings.topic_prefix!r} is not made of letters, digits, '.', '_' and '-'"
+        msg = f"SEAWALL_TOPIC_PREFIX: {settings.topic_prefix!r} may hold letters, digits, '.', '_', '-' only"
         raise ConfigError(msg)
     admin = AdminClient(client_config(settings) | {"log_level": 0})
     try:

@@ -3,8 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import admin as kafka
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
 from seawall.contracts import topics
 from seawall.errors import ConfigError, Unavailable
@@ -41,8 +42,7 @@ def test_the_broker_knows_which_topics_are_compacted(settings: Settings) -> None
     create_topics(settings, ["monitors", "predictions"])
     admin = AdminClient({"bootstrap.servers": settings.broker})
     resources = [
-        kafka.ConfigResource(kafka.ResourceType.TOPIC, settings.topic(name))
-        for name in ("monitors", "predictions")
+        ConfigResource(ResourceType.TOPIC, settings.topic(name)) for name in ("monitors", "predictions")
     ]
     answers = {r.name: f.result() for r, f in admin.describe_configs(resources).items()}
     assert answers[settings.topic("monitors")]["cleanup.policy"].value == "compact"
