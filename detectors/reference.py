@@ -6,6 +6,7 @@ the order in which they arrive.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,8 +86,8 @@ def choose_edges(values: Floats, max_bins: int = MAX_BINS) -> tuple[float, ...]:
     distinct, counts = np.unique(finite + 0.0, return_counts=True)  # + 0.0 makes -0.0 the same text as 0.0
     low, high = float(distinct[0]), float(distinct[-1])
     if low == high:
-        above = float(np.nextafter(high, np.inf))
-        return (low, above) if np.isfinite(above) else (float(np.nextafter(low, -np.inf)), high)
+        above = math.nextafter(high, math.inf)
+        return (low, above) if math.isfinite(above) else (math.nextafter(low, -math.inf), high)
     bins = min(max_bins, max(MIN_BINS, len(finite) // MIN_VALUES_PER_BIN))
     cuts = [_between(float(distinct[i - 1]), float(distinct[i])) for i in _group_starts(counts, bins)]
     # Between two neighbouring floats the only cut is the upper one, which may be the maximum itself.
@@ -97,22 +98,44 @@ def _group_starts(counts: npt.NDArray[np.intp], bins: int) -> list[int]:
     """First index of every group but the first, when ordered masses are put into at most `bins` groups."""
     totals = np.cumsum(counts)
     middles = totals - counts / 2
+    is_atom = _find_atoms(counts, bins)
+    atom_totals = np.cumsum(np.where(is_atom, counts, 0))
+    atom_numbers = np.cumsum(is_atom)
     starts: list[int] = []
-    at, mass_before = 0, 0.0
+    at = 0
     for bins_left in range(bins, 1, -1):
         if len(counts) - at <= bins_left:
             starts.extend(range(at + 1, len(counts)))
             break
-        target = (float(totals[-1]) - mass_before) / bins_left
-        end = max(at + 1, int(np.searchsorted(middles, mass_before + target, side="right")))
+        before = totals[at - 1] if at else 0
+        mass_left = float(totals[-1] - before)
+        light_left = mass_left - float(atom_totals[-1] - (atom_totals[at - 1] if at else 0))
+        light_bins = bins_left - int(atom_numbers[-1] - (atom_numbers[at - 1] if at else 0))
+        # Once light runs have used up the bins, what is left shares them evenly, atoms or not.
+        target = light_left / light_bins if light_bins > 0 else mass_left / bins_left
+        end = max(at + 1, int(np.searchsorted(middles, before + target, side="right")))
         atoms = np.flatnonzero(counts[at + 1 : end] >= target)
-        if len(atoms):
+        if is_atom[at] and light_bins > 0:
+            end = at + 1
+        elif len(atoms):
             end = at + 1 + int(atoms[0])
         if end >= len(counts):
             break
         starts.append(end)
-        at, mass_before = end, float(totals[end - 1])
+        at = end
     return starts
+
+
+def _find_atoms(counts: npt.NDArray[np.intp], bins: int) -> npt.NDArray[np.bool_]:
+    """Which values alone fill a bin of equal mass, when all such values have bins of their own."""
+    is_atom = np.zeros(len(counts), dtype=bool)
+    while True:
+        left = bins - int(is_atom.sum())
+        # Atoms take mass away, so a bin of what remains is lighter and more values may fill one.
+        grown = is_atom | (counts >= counts[~is_atom].sum() / left) if left > 0 else is_atom
+        if (grown == is_atom).all() or grown.all():
+            return is_atom
+        is_atom = grown
 
 
 def _between(low: float, high: float) -> float:
@@ -166,12 +189,13 @@ def numeric_statistics(
         return ColumnStatistics(0, missing, 0)
     low, high = float(finite.min()), float(finite.max())
     scale = _SCALE if max(-low, high) > _LARGE else 1.0
-    scaled = np.sort(finite / scale)
+    ordered = np.sort(finite)
+    scaled = ordered / scale
     quantiles = np.quantile(scaled, quantile_levels) * scale
     return ColumnStatistics(
         count=len(finite),
         missing=missing,
-        distinct=1 + int(np.count_nonzero(np.diff(scaled))),
+        distinct=1 + int(np.count_nonzero(ordered[1:] != ordered[:-1])),
         # A mean may round to just outside the range of its values.
         mean=min(max(float(scaled.mean()) * scale, low), high),
         std=float(scaled.std()) * scale,
