@@ -1,1 +1,74 @@
-"""Seawall: a monitor for machine-learning models in production."""
+"""Seawall: a monitor for machine-learning models in production.
+
+The names below are loaded when they are first used, so that ``import seawall`` costs a product nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seawall.baseline import Baseline
+    from seawall.client import Client
+    from seawall.errors import (
+        ConfigError,
+        ContractError,
+        SeawallError,
+        Unavailable,
+        UnknownSchema,
+        WireError,
+    )
+    from seawall.monitor import MonitorSpec
+    from seawall.sender import ClientStats
+    from seawall.settings import Settings
+    from seawall.transport import InMemoryTransport, KafkaTransport, Transport
+    from seawall.wrap import watch
+
+__all__ = [
+    "Baseline",
+    "Client",
+    "ClientStats",
+    "ConfigError",
+    "ContractError",
+    "InMemoryTransport",
+    "KafkaTransport",
+    "MonitorSpec",
+    "SeawallError",
+    "Settings",
+    "Transport",
+    "Unavailable",
+    "UnknownSchema",
+    "WireError",
+    "watch",
+]
+
+_HOMES = {
+    "Baseline": "baseline",
+    "Client": "client",
+    "ClientStats": "sender",
+    "ConfigError": "errors",
+    "ContractError": "errors",
+    "InMemoryTransport": "transport",
+    "KafkaTransport": "transport",
+    "MonitorSpec": "monitor",
+    "SeawallError": "errors",
+    "Settings": "settings",
+    "Transport": "transport",
+    "Unavailable": "errors",
+    "UnknownSchema": "errors",
+    "WireError": "errors",
+    "watch": "wrap",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'seawall' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"seawall.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

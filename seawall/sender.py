@@ -1,0 +1,432 @@
+"""The buffer between a product's threads and the broker, and the thread that empties it.
+
+A product's thread appends and goes on. One daemon thread batches, encodes and hands over. The buffer is
+bounded in events and in bytes; what does not fit is dropped and counted, never waited for. Every event is
+in exactly one of the counters of `ClientStats` at any time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from seawall.batching import Event, Kinds, columns_of, events_of, group_key
+from seawall.cutting import frames_of, halves
+from seawall.frames import Columns
+from seawall.transport import MessageTooLarge, Transport
+
+_log = logging.getLogger("seawall.client")
+_POLL_S = 0.1
+#: While the thread is at work nobody needs to wake it.
+_NEVER = 1 << 62
+#: A batch of columns this short is taken apart and joins the single events of its kind.
+_SHORT_ROWS = 64
+_REMIND_AFTER_S = 300.0
+
+
+@dataclass(frozen=True)
+class ClientStats:
+    """What became of the events, in rows. ``logged`` is the sum of the others."""
+
+    logged: int = 0
+    """Events that the product handed over."""
+    sampled_out: int = 0
+    """Left out on purpose."""
+    queued: int = 0
+    """In this process, not yet with the transport."""
+    in_flight: int = 0
+    """With the transport, not yet acknowledged."""
+    sent: int = 0
+    """Acknowledged by the broker."""
+    dropped: int = 0
+    """The buffer was full, or the client closed."""
+    invalid: int = 0
+    """Not what an event may be; the first reason was logged."""
+    failed: int = 0
+    """The broker did not take them in time, or a single row was too large."""
+    queued_bytes: int = 0
+    """Estimated size of what is queued."""
+    frames: int = 0
+    """Frames handed to the transport."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Columns that the product handed over in one piece, at most a frame long."""
+
+    columns: Columns
+    size_bytes: int
+
+    @property
+    def rows(self) -> int:
+        """Number of events."""
+        return self.columns.rows
+
+
+class _Mark:
+    """A place in the queue; set when everything before it is with the transport."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+
+
+class Sender:
+    """A bounded buffer and its thread."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        topic_of: Callable[[str], str],
+        *,
+        linger_s: float,
+        max_events: int,
+        max_bytes: int,
+        max_frame_rows: int,
+    ) -> None:
+        self.transport = transport
+        self._topic_of = topic_of
+        self._linger_s = linger_s
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._max_frame_rows = max_frame_rows
+        self.is_closed = False
+        self._start_afresh()
+        _living.add(self)
+
+    def _start_afresh(self) -> None:
+        # Reentrant, because a signal handler of the product may log while the same thread is inside.
+        self._lock = threading.RLock()
+        self._room = threading.Condition(self._lock)
+        self._work = threading.RLock()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._pending: deque[Event | Batch | _Mark] = deque()
+        self._groups: dict[tuple[object, ...], list[Event]] = {}
+        self._oldest_s: float | None = None
+        self._kinds = Kinds()
+        self._wake_at = 1
+        self._thread: threading.Thread | None = None
+        self._give_up_at_s: float | None = None
+        self._notices: dict[str, str] = {}
+        self._told: dict[str, float] = {}
+        self._ended = 0
+        # Made anew after a fork, or two children would give out the same ids.
+        self._id_prefix, self._id_counter = os.urandom(8).hex(), itertools.count()
+        self._counts = dict.fromkeys(ClientStats.__dataclass_fields__, 0)
+
+    # The product's side: nothing here encodes, does input and output, or waits unless asked to.
+
+    def new_id(self) -> str:
+        """Make an id that no other process makes, at a tenth of the cost of a UUID."""
+        return f"{self._id_prefix}-{next(self._id_counter):x}"
+
+    def put(self, event: Event) -> None:
+        """Append one event, or drop it when the buffer is full."""
+        counts = self._counts
+        with self._lock:
+            counts["logged"] += 1
+            size = counts["queued_bytes"] + event.size_bytes
+            if counts["queued"] >= self._max_events or size > self._max_bytes or self.is_closed:
+                self._drop(1)
+                if self.is_closed:
+                    self._tell()
+                return
+            counts["queued"] += 1
+            counts["queued_bytes"] = size
+            self._append(event)
+
+    def put_batch(self, batch: Batch, wait_s: float) -> None:
+        """Append columns, waiting for room at most `wait_s`."""
+        with self._room:
+            self._counts["logged"] += batch.rows
+            if not self._room.wait_for(lambda: self.is_closed or self._fits(batch), wait_s) or self.is_closed:
+                self._drop(batch.rows)
+                return
+            self._counts["queued"] += batch.rows
+            self._counts["queued_bytes"] += batch.size_bytes
+            self._append(batch)
+
+    def count(self, counter: str, rows: int, notice: str = "") -> None:
+        """Count events that end before the buffer: ``invalid`` or ``sampled_out``."""
+        with self._lock:
+            self._counts["logged"] += rows
+            self._counts[counter] += rows
+            if notice and counter not in self._told:
+                self._notices.setdefault(counter, notice)
+                self._wake()
+
+    def stats(self) -> ClientStats:
+        """Return one consistent reading of the counters."""
+        with self._lock:
+            return ClientStats(**self._counts)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything logged before was delivered or given up; False when time ran out."""
+        deadline_s = time.monotonic() + timeout_s
+        mark = _Mark()
+        with self._lock:
+            self._pending.append(mark)
+            self._wake()
+        if self._thread is None or not self._thread.is_alive():
+            self._give_up_at_s = deadline_s
+            self._cycle(is_urgent=True)  # no thread can be had any more: the interpreter is going down
+        reached = mark.reached.wait(max(0.0, deadline_s - time.monotonic()))
+        return self.transport.flush(max(0.0, deadline_s - time.monotonic())) and reached
+
+    def close(self, timeout_s: float) -> bool:
+        """Flush, stop the thread and let go of the transport; False when something was left behind."""
+        deadline_s = time.monotonic() + timeout_s
+        with self._lock:
+            was_closed, self.is_closed = self.is_closed, True
+            self._room.notify_all()
+        if was_closed:
+            return True
+        is_flushed = self.flush(timeout_s)
+        with self._lock:
+            self._give_up_at_s = deadline_s
+            self._wake()
+        if self._thread is not None:
+            self._thread.join(max(0.5, deadline_s - time.monotonic()))
+        self.transport.close(max(0.0, deadline_s - time.monotonic()))
+        with self._lock:
+            left = self._counts["queued"]
+            self._counts["queued"] = self._counts["queued_bytes"] = 0
+            if left:
+                self._drop(left)
+        self._tell()
+        _living.discard(self)
+        return is_flushed and not left
+
+    def after_fork(self) -> None:
+        """In a forked child: start empty, with a transport of its own. The parent sends what it had."""
+        self._start_afresh()
+        try:
+            self.transport.after_fork()
+        except Exception:
+            _log.exception("seawall: the transport did not survive a fork; this process logs nothing")
+            self.is_closed = True
+
+    def _fits(self, batch: Batch) -> bool:
+        queued, size = self._counts["queued"], self._counts["queued_bytes"]
+        return queued + batch.rows <= self._max_events and size + batch.size_bytes <= self._max_bytes
+
+    def _drop(self, rows: int) -> None:
+        self._counts["dropped"] += rows
+        if "dropped" not in self._notices:
+            why = (
+                "the client is closed"
+                if self.is_closed
+                else (
+                    f"the buffer is full ({self._counts['queued']} events of {self._max_events}, "
+                    f"{self._counts['queued_bytes']} bytes of {self._max_bytes})"
+                )
+            )
+            self._notices["dropped"] = f"dropping events: {why}; the product goes on"
+
+    def _append(self, item: Event | Batch) -> None:
+        self._pending.append(item)
+        if len(self._pending) >= self._wake_at:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._wake_at = _NEVER
+        if self._thread is None:
+            self._start_thread()
+        self._bell.put(None)
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name="seawall-sender", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is going down; close() drains without a thread
+            return
+        self._thread = thread
+
+    # The thread's side.
+
+    def _run(self) -> None:
+        while True:
+            self._wait()
+            self._cycle(is_urgent=False)
+            with self._lock:
+                if self._give_up_at_s is not None and not self._pending:
+                    return
+
+    def _wait(self) -> None:
+        with self._lock:
+            if self._oldest_s is not None:
+                wait_s: float | None = max(0.0, self._oldest_s + self._linger_s - time.monotonic())
+                self._wake_at = self._max_frame_rows
+            else:
+                wait_s, self._wake_at = None, 1
+            if self._counts["in_flight"]:
+                wait_s = _POLL_S if wait_s is None else min(wait_s, _POLL_S)
+            if len(self._pending) >= self._wake_at:
+                return
+        try:
+            self._bell.get(timeout=wait_s)
+            while True:
+                self._bell.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _cycle(self, *, is_urgent: bool) -> None:
+        """Take in what is pending, send the groups whose time has come, and serve delivery reports."""
+        with self._work:
+            while self._pending:
+                self._take_in(self._pending.popleft())
+            is_due = self._oldest_s is not None and time.monotonic() >= self._oldest_s + self._linger_s
+            if is_due or is_urgent:
+                self._send_groups()
+            self.transport.poll(0.0)
+            self._tell()
+
+    def _take_in(self, item: Event | Batch | _Mark) -> None:
+        if isinstance(item, _Mark):
+            self._send_groups()
+            item.reached.set()
+        elif isinstance(item, Batch) and item.rows > _SHORT_ROWS:
+            self._send_guarded(item.rows, item.size_bytes, partial(self._send_columns, item.columns))
+        elif isinstance(item, Batch):
+            for event in events_of(item.columns, item.size_bytes):
+                self._group(event)
+        else:
+            self._group(item)
+
+    def _group(self, event: Event) -> None:
+        try:
+            key = group_key(event)
+            group = self._groups.setdefault(key, [])
+        except Exception as error:
+            self._release(event.size_bytes)
+            self._end("queued", "invalid", 1, f"an event was left out: {error}")
+            return
+        group.append(event)
+        if self._oldest_s is None:
+            self._oldest_s = time.monotonic()
+        if len(group) >= self._max_frame_rows:
+            self._send_group(self._groups.pop(key))
+
+    def _send_groups(self) -> None:
+        groups, self._groups, self._oldest_s = self._groups, {}, None
+        for group in groups.values():
+            self._send_group(group)
+
+    def _send_group(self, group: list[Event]) -> None:
+        size = sum(event.size_bytes for event in group)
+        self._send_guarded(len(group), size, partial(self._send_events, group))
+
+    def _send_guarded(self, rows: int, size_bytes: int, send: Callable[[], None]) -> None:
+        """Run one sending; whatever goes wrong in it costs the rows it had left, and nothing else."""
+        self._release(size_bytes)
+        before = self._ended
+        try:
+            send()
+        except Exception as error:
+            self._end(
+                "queued", "failed", rows - (self._ended - before), f"a batch could not be sent: {error!r}"
+            )
+
+    def _send_events(self, group: list[Event]) -> None:
+        built, rejected = columns_of(group, self._kinds)
+        if rejected.rows:
+            self._end("queued", "invalid", rejected.rows, f"an event was left out: {rejected.reason}")
+        for columns in built:
+            self._send_columns(columns)
+
+    def _send_columns(self, columns: Columns) -> None:
+        for part, payload in frames_of(columns, self._max_frame_rows):
+            if payload is None:
+                self._end("queued", "failed", part.rows, "an event is larger than a frame may be (900 kB)")
+            else:
+                self._hand_over(part, payload)
+
+    def _hand_over(self, columns: Columns, payload: bytes) -> None:
+        """Give a frame to the transport, waiting while it has no room: the buffer behind us is bounded."""
+        rows = columns.rows
+        topic, key = self._topic_of(columns.source), columns.frame_id.encode()
+        self._end("queued", "in_flight", rows)
+        try:
+            while not self.transport.send(topic, key, payload, partial(self._delivered, rows)):
+                if self._give_up_at_s is not None and time.monotonic() >= self._give_up_at_s:
+                    self._end(
+                        "in_flight", "dropped", rows, "dropping events: closed before the broker had room"
+                    )
+                    return
+                self.transport.poll(_POLL_S)
+                self._tell()
+        except MessageTooLarge as error:
+            if rows == 1:
+                self._end("in_flight", "failed", 1, f"an event is too large for the broker: {error}")
+                return
+            self._end("in_flight", "queued", rows)
+            for half in halves(columns):
+                self._send_columns(half)
+        except Exception:
+            self._end("in_flight", "queued", rows)
+            raise
+        else:
+            self._counts["frames"] += 1
+
+    def _delivered(self, rows: int, error: str | None) -> None:
+        if error is None:
+            self._end("in_flight", "sent", rows)
+        else:
+            self._end("in_flight", "failed", rows, f"the broker did not take a frame: {error}")
+
+    def _end(self, source: str, target: str, rows: int, notice: str = "") -> None:
+        """Move rows from one counter to another."""
+        with self._room:
+            self._counts[source] -= rows
+            self._counts[target] += rows
+            self._ended += rows * ((source == "queued") - (target == "queued"))
+            if notice:
+                self._notices.setdefault(target, notice)
+            if source == "queued":
+                self._room.notify_all()
+
+    def _release(self, size_bytes: int) -> None:
+        with self._room:
+            self._counts["queued_bytes"] -= size_bytes
+            self._room.notify_all()
+
+    def _tell(self) -> None:
+        """Log what the product should know: each kind once, losses again when they come back much later."""
+        while self._notices:
+            kind, text = self._notices.popitem()
+            now_s = time.monotonic()
+            told_s = self._told.get(kind)
+            if told_s is None or (kind != "invalid" and now_s - told_s > _REMIND_AFTER_S):
+                self._told[kind] = now_s
+                with contextlib.suppress(Exception):  # a product's logging filter is not ours to trust
+                    _log.warning("seawall: %s", text)
+
+
+_living: weakref.WeakSet[Sender] = weakref.WeakSet()
+#: How long all clients together may hold up the end of the process.
+EXIT_TIMEOUT_S = 5.0
+
+
+def _after_fork() -> None:
+    for sender in list(_living):
+        sender.after_fork()
+
+
+def _at_exit() -> None:
+    deadline_s = time.monotonic() + EXIT_TIMEOUT_S
+    for sender in list(_living):
+        sender.close(max(0.1, deadline_s - time.monotonic()))
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)
