@@ -1,9 +1,9 @@
 """ClickHouse's Native format as newer clients ask for it (``client_protocol_version``).
 
 Such a client (Grafana's data source is one) expects a header before each block and a flag after each
-column's type. The engine in this process writes neither, so they are put in here, which takes walking over the
-columns' data to find where each one ends. Clients that ask for an older protocol detect its absence and get the
-data as it is.
+column's type. The engine in this process writes neither, so they are put in here, which takes walking over
+the columns' data to find where each one ends. Clients that ask for an older protocol detect its absence and
+get the data as it is.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class StoreServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse web pages (cross-site posts, rebound names), wrong passwords; word errors like ClickHouse."""
+        """Refuse web pages (cross-site posts, rebound names), wrong passwords; word errors as ClickHouse."""
         host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
         if host not in _LOOPBACK_HOSTS or hdrs.ORIGIN in request.headers:
             return _failure(

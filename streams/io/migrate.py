@@ -1,7 +1,7 @@
 """Bring the store's tables to what this version of the code expects: numbered SQL files, applied once.
 
-Every migration is recorded with its hash. A file that changed after it was applied, and a store that is ahead of
-the code, are refused: both mean that somebody would be guessing. Statements are written to be repeatable
+Every migration is recorded with its hash. A file that changed after it was applied, and a store that is ahead
+of the code, are refused: both mean that somebody would be guessing. Statements are written to be repeatable
 (``IF NOT EXISTS``), so a migration cut off half-way is simply run again.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from seawall.contracts import contracts_dir
 from seawall.errors import ConfigError, Unavailable
 from seawall.settings import Settings
+from streams.io.clickhouse import connect
 
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
 _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -50,49 +50,6 @@ class Outcome:
     version: int
     applied: tuple[str, ...]
     is_dry_run: bool
-
-
-def connect(settings: Settings, database: str | None = None) -> Any:
-    """Return a clickhouse-connect client of the configured store.
-
-    Parameters
-    ----------
-    database
-        Overrides ``settings.store_database``; an empty string connects without one.
-
-    Raises
-    ------
-    ConfigError
-        ``store_url`` is not an http(s) URL with a host.
-    Unavailable
-        The store does not answer, or refuses the credentials or the database.
-    """
-    import clickhouse_connect  # noqa: PLC0415 - slow to import, and not needed to read migrations
-    from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
-
-    url = urlsplit(settings.store_url)
-    if url.scheme not in {"http", "https"} or not url.hostname:
-        msg = f"SEAWALL_STORE_URL: {settings.store_url!r} is not a URL such as http://127.0.0.1:18123"
-        raise ConfigError(msg)
-    try:
-        return clickhouse_connect.get_client(
-            host=url.hostname,
-            port=url.port or (8443 if url.scheme == "https" else 8123),
-            secure=url.scheme == "https",
-            username=settings.store_username,
-            password=settings.store_password,
-            # an empty name is left out of the requests; None would be looked up on the server
-            database=settings.store_database if database is None else database or "__default__",
-            connect_timeout=settings.store_timeout_s,
-            send_receive_timeout=settings.store_timeout_s,
-            # a session would forbid asking from two threads
-            autogenerate_session_id=False,
-            compress=url.hostname not in {"127.0.0.1", "localhost", "::1"},
-        )
-    except ClickHouseError as error:
-        where = f"{settings.store_url} (database {settings.store_database!r})"
-        msg = f"store: {where} cannot be used: {_first_line(error)}"
-        raise Unavailable(msg) from error
 
 
 def read_migrations(directory: Path | None = None) -> list[Migration]:
@@ -176,7 +133,7 @@ def migrate(settings: Settings, *, is_dry_run: bool = False, directory: Path | N
         raise ConfigError(msg)
     migrations = read_migrations(directory)
     step = "reading schema_migrations"
-    client = connect(settings, "")
+    client = connect(settings, database="__default__")  # ours may not exist yet
     try:
         recorded = _recorded(client, settings.store_database)
         todo = pending(migrations, recorded)

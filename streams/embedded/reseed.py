@@ -1,0 +1,97 @@
+"""Give a fresh broker the control messages that the last one forgot, from the store's ``control`` table.
+
+The workers' sink writes every message of the control topics there: its topic's short name, its key (for the
+registry, which is a log, the event's id) and its bytes in base64. Order and timestamps are kept.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from seawall.errors import SeawallError, Unavailable
+from seawall.settings import Settings
+from seawall.wire import decode
+from streams.io.clickhouse import connect
+from streams.io.topics import TIMEOUT_S, client_config
+
+TOPICS = ("monitors", "baselines", "registry")
+
+
+def reseed(settings: Settings) -> dict[str, int]:
+    """Publish the remembered control messages; returns how many per topic. For a broker that has none.
+
+    Raises
+    ------
+    Unavailable
+        The store or the broker did not take part.
+    """
+    from confluent_kafka import KafkaException, Producer  # noqa: PLC0415
+
+    counts = dict.fromkeys(TOPICS, 0)
+    failures: list[str] = []
+    producer = Producer(
+        client_config(settings)
+        | {
+            "enable.idempotence": True,
+            "message.max.bytes": 64 << 20,
+            "compression.type": "none",
+            "log_level": 0,
+        }
+    )
+
+    def delivered(error: Any, message: Any) -> None:
+        if error is not None:
+            failures.append(f"{message.topic()}: {error.str()}")
+
+    for topic, key, payload, published_ms in _remembered(settings):
+        if topic not in counts or not payload:
+            continue  # an empty payload is a deletion, which a fresh topic does not need
+        while True:
+            try:
+                producer.produce(
+                    settings.topic(topic),
+                    payload,
+                    key=_message_key(topic, key, payload),
+                    timestamp=published_ms,
+                    on_delivery=delivered,
+                )
+                break
+            except BufferError:  # the producer's queue is full: let it drain
+                producer.poll(0.1)
+            except KafkaException as error:
+                msg = f"broker: {settings.topic(topic)!r} refused a control message: {error.args[0].str()}"
+                raise Unavailable(msg) from error
+        counts[topic] += 1
+    left = producer.flush(TIMEOUT_S)
+    if failures or left:
+        why = failures[0] if failures else f"{left} were left after {TIMEOUT_S:g} s"
+        msg = f"broker: control messages were not delivered: {why}"
+        raise Unavailable(msg)
+    return counts
+
+
+def _remembered(settings: Settings) -> list[tuple[str, str, bytes, int]]:
+    from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
+
+    client = connect(settings)
+    try:
+        rows = client.query(
+            "SELECT topic, key, payload, toUnixTimestamp64Milli(published) "
+            "FROM control FINAL ORDER BY published, key"
+        ).result_rows
+    except ClickHouseError as error:
+        msg = f"store: the control table cannot be read: {str(error).splitlines()[0][:300]}"
+        raise Unavailable(msg) from error
+    finally:
+        client.close()
+    return [(topic, key, base64.b64decode(payload), int(ms)) for topic, key, payload, ms in rows]
+
+
+def _message_key(topic: str, key: str, payload: bytes) -> bytes:
+    if topic != "registry":
+        return key.encode()
+    try:
+        return str(decode(payload, ("registry_event",))[1]["model"]).encode()
+    except SeawallError:
+        return key.encode()  # the workers will say what is wrong with it, as they did the first time

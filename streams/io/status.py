@@ -1,0 +1,166 @@
+"""What an operator asks first: which models, how far behind, what is wrong. Read from bus and store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from seawall.contracts import topics
+from seawall.errors import SeawallError
+from seawall.settings import Settings
+from streams.io.clickhouse import connect
+from streams.io.topics import client_config
+
+TIMEOUT_S = 10.0
+#: Topics that the consumer group works through.
+CONSUMED = tuple(name for name, topic in topics().items() if topic.direction == "in" or name == "summaries")
+_MODELS = """
+SELECT model, max(seen) AS version, max(end) AS window_end, max(current) AS current_version,
+    max(open) AS open_alarms
+FROM (
+    SELECT model, argMax(version, windows.end) AS seen, toNullable(max(windows.end)) AS end,
+        '' AS current, 0 AS open
+    FROM windows FINAL GROUP BY model
+    UNION ALL
+    SELECT model, '' AS seen, NULL AS end, argMax(version, ts) AS current, 0 AS open
+    FROM registry_events FINAL WHERE action IN ('promoted', 'rolled_back') GROUP BY model
+    UNION ALL
+    SELECT model, '' AS seen, NULL AS end, '' AS current, countIf(last != 'resolved') AS open
+    FROM (SELECT model, argMax(state, revision) AS last FROM alarms FINAL GROUP BY model, alarm_id)
+    GROUP BY model
+) GROUP BY model ORDER BY model
+"""
+_ALARMS = """
+SELECT alarm_id, model, version, kind, severity, opened, summary
+FROM (SELECT * FROM alarms FINAL ORDER BY alarm_id, revision DESC LIMIT 1 BY alarm_id)
+WHERE state != 'resolved' ORDER BY opened DESC, alarm_id LIMIT 100
+"""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model. `current_version` is what the registry says serves; `version` what the last window saw."""
+
+    model: str
+    version: str
+    current_version: str
+    window_end: str
+    open_alarms: int
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One open alarm."""
+
+    alarm_id: str
+    model: str
+    version: str
+    kind: str
+    severity: str
+    opened: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """One look at a deployment. A part that could not be asked has its reason in `broker` or `store`."""
+
+    asked: str
+    broker: str = "ok"
+    store: str = "ok"
+    lag: dict[str, int] = field(default_factory=dict)
+    """Records that the consumer group has not committed yet, by short topic name."""
+    models: list[Model] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether anything answered."""
+        return self.broker == "ok" or self.store == "ok"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def read_status(settings: Settings) -> Status:
+    """Ask the broker and the store; neither's failure hides the other. Blocks, see `TIMEOUT_S`."""
+    broker = store = "ok"
+    lag: dict[str, int] = {}
+    models: list[Model] = []
+    alarms: list[Alarm] = []
+    try:
+        lag = read_lag(settings)
+    except SeawallError as error:
+        broker = str(error)
+    try:
+        models, alarms = _read_store(settings)
+    except SeawallError as error:
+        store = str(error)
+    return Status(datetime.now(UTC).isoformat(timespec="seconds"), broker, store, lag, models, alarms)
+
+
+def read_lag(settings: Settings) -> dict[str, int]:
+    """Return how many records of each consumed topic ``settings.group`` has not committed yet.
+
+    Raises
+    ------
+    Unavailable
+        The broker does not answer.
+    """
+    from confluent_kafka import Consumer, KafkaException, TopicPartition  # noqa: PLC0415
+
+    from seawall.errors import Unavailable  # noqa: PLC0415
+
+    # it never subscribes, so it does not join the group and disturbs nobody
+    consumer = Consumer(client_config(settings) | {"group.id": settings.group, "log_level": 0})
+    try:
+        known = consumer.list_topics(timeout=TIMEOUT_S).topics
+        asked = {
+            TopicPartition(settings.topic(name), partition): name
+            for name in CONSUMED
+            if settings.topic(name) in known
+            for partition in known[settings.topic(name)].partitions
+        }
+        lag = dict.fromkeys(asked.values(), 0)
+        for committed in consumer.committed(list(asked), timeout=TIMEOUT_S) if asked else ():
+            low, high = consumer.get_watermark_offsets(committed, timeout=TIMEOUT_S)
+            name = asked[TopicPartition(committed.topic, committed.partition)]
+            lag[name] += high - max(low, committed.offset)  # no commit yet reads as a negative offset
+    except KafkaException as error:
+        msg = f"broker: {settings.broker} does not answer: {error.args[0].str()}"
+        raise Unavailable(msg) from error
+    finally:
+        consumer.close()
+    return lag
+
+
+def _read_store(settings: Settings) -> tuple[list[Model], list[Alarm]]:
+    from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
+
+    from seawall.errors import Unavailable  # noqa: PLC0415
+
+    client = connect(settings)
+    try:
+        models = [
+            Model(
+                m["model"], m["version"], m["current_version"], _iso(m["window_end"]), int(m["open_alarms"])
+            )
+            for m in client.query(_MODELS).named_results()
+        ]
+        alarms = [Alarm(**{**a, "opened": _iso(a["opened"])}) for a in client.query(_ALARMS).named_results()]
+    except ClickHouseError as error:
+        words = " ".join(str(error).split())[:300]
+        hint = " (run `seawall migrate`?)" if "UNKNOWN_TABLE" in words or "UNKNOWN_DATABASE" in words else ""
+        msg = f"store: {settings.store_url}: {words}{hint}"
+        raise Unavailable(msg) from error
+    finally:
+        client.close()
+    return models, alarms
+
+
+def _iso(moment: datetime | None) -> str:
+    if moment is None:
+        return ""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat(timespec="seconds")
