@@ -49,6 +49,7 @@ def build_baseline(
     version: str,
     task: str = "",
     labels: Categorical | Floats | None = None,
+    positive: str = "",
     pane_us: int | None = None,
     lineage: Mapping[str, str] | None = None,
     performance: Mapping[str, float] | None = None,
@@ -68,6 +69,8 @@ def build_baseline(
         ``binary_classification``, ``multiclass_classification``, ``regression`` or empty.
     labels
         The truth, row by row: a `Categorical`, or floats with NaN where it is not known.
+    positive
+        The class that a binary score speaks for; see `positive_class` for what is assumed without it.
     pane_us
         Width of the reference panes; an hour by default. It is coarsened so that the period has at most
         `MAX_PANES` panes. 0 puts everything into one pane, as for data without time.
@@ -96,7 +99,7 @@ def build_baseline(
     layout = Layout.of(_choose(s) for s in sources)
     ordered = [by_key[c.key] for c in layout.columns]
     width_us, starts, pane_of_row = _panes(columns.ts, pane_us, layout.slots)
-    measured = reference_performance(columns, labels, task) if labels is not None else {}
+    measured = reference_performance(columns, labels, task, positive) if labels is not None else {}
     weights = importance or {}
     return Baseline(
         model=model,

@@ -9,6 +9,7 @@ import numpy as np
 
 from detectors import quality
 from seawall.frames import Categorical, Columns, Floats
+from seawall.values import as_text
 
 #: Spellings of the positive class, lower case.
 POSITIVE_NAMES = frozenset({"1", "1.0", "true", "yes", "y", "t", "positive", "pos"})
@@ -16,27 +17,42 @@ POSITIVE_NAMES = frozenset({"1", "1.0", "true", "yes", "y", "t", "positive", "po
 _SUM_TOLERANCE = 1e-4
 
 
-def reference_performance(columns: Columns, labels: Categorical | Floats, task: str) -> dict[str, float]:
+def reference_performance(
+    columns: Columns, labels: Categorical | Floats, task: str, positive: str = ""
+) -> dict[str, float]:
     """Return every metric that the data allow, by name; undefined ones are left out.
 
     Binary classification has roc_auc, log_loss, brier and ece (the last three only when the score lies in
     0..1) and accuracy; multiclass has accuracy and log_loss; regression rmse and mae. Rows in
-    which the label or the score is missing are left out.
+    which the label or the score is missing are left out. Numeric labels are classes when `task` says so, or
+    when it says nothing and they are all 0 or 1.
     """
-    if isinstance(labels, Categorical):
-        if task == "regression":
-            return {}
-        found = _accuracy(columns.label, labels) if columns.label is not None else {}
-        classes = _classes(labels)
-        if task == "multiclass_classification" or (not task and len(classes) > 2):
-            found |= _multiclass(labels, columns.scores)
-        elif len(classes) == 2:
-            found |= _binary(labels, columns.scores, classes)
-    elif task in {"binary_classification", "multiclass_classification"}:
+    if not isinstance(labels, Categorical):
+        known = labels[np.isfinite(labels)]
+        if task == "regression" or (not task and not np.isin(known, (0.0, 1.0)).all()):
+            return _finite(_regression(labels, columns.scores))
+        labels = _as_classes(labels)
+    elif task == "regression":
         return {}
-    else:
-        found = _regression(labels, columns.scores)
+    found = _accuracy(columns.label, labels) if columns.label is not None else {}
+    classes = _classes(labels)
+    if task == "multiclass_classification" or (not task and len(classes) > 2):
+        found |= _multiclass(labels, columns.scores)
+    elif len(classes) == 2:
+        found |= _binary(labels, columns.scores, positive or positive_class(classes, list(columns.scores)))
+    return _finite(found)
+
+
+def _finite(found: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _as_classes(labels: Floats) -> Categorical:
+    """Numeric labels as text: 1.0 is "1", as predicted labels are written."""
+    present, places = np.unique(np.where(np.isfinite(labels), labels, np.nan), return_inverse=True)
+    names = [as_text("label", value) or "" for value in present.tolist()]
+    codes = np.where(np.isfinite(present), np.arange(len(present)), -1).astype(np.int32)
+    return Categorical(codes[places], names)
 
 
 def positive_class(classes: Sequence[str], score_names: Sequence[str] = ()) -> str:
@@ -73,8 +89,9 @@ def _accuracy(predicted: Categorical, labels: Categorical) -> dict[str, float]:
     return {"accuracy": float(np.mean(same_codes[known] == labels.codes[known]))}
 
 
-def _binary(labels: Categorical, scores: Mapping[str, Floats], classes: list[str]) -> dict[str, float]:
-    positive = positive_class(classes, list(scores))
+def _binary(labels: Categorical, scores: Mapping[str, Floats], positive: str) -> dict[str, float]:
+    if positive not in labels.dictionary:
+        return {}
     if positive in scores:
         score = scores[positive]
     elif len(scores) == 1:
