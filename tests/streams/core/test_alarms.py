@@ -1,0 +1,399 @@
+"""The life of alarms, against a naive model of hysteresis that counts from the beginning every time."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seawall.errors import ContractError
+from seawall.monitor import MonitorSpec
+from seawall.wire import decode, encode
+from streams.core.alarm_steps import AlarmStep, Attribution
+from streams.core.alarms import AlarmBook, in_order
+from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
+
+MODEL = "late-arrival"
+SPEC = MonitorSpec(MODEL, open_after=2, resolve_after=3, notify=("log",))
+MINUTE_US = 60_000_000
+HOUR_US = 60 * MINUTE_US
+SHORT_US = 5 * MINUTE_US
+T0_US = 1_370_268_000_000_000  # 2013-06-03 14:00 UTC
+
+STABLE, WARNING, DRIFT = Verdict.STABLE, Verdict.WARNING, Verdict.DRIFT
+UNKNOWN, ERROR = Verdict.NOT_ENOUGH_DATA, Verdict.ERROR
+
+
+def window(
+    minute: int,
+    verdict: Verdict,
+    *,
+    horizon_us: int = SHORT_US,
+    segment: str = "",
+    version: str = "v2",
+    kind: str = "drift",
+    columns: dict[str, float] | None = None,
+) -> WindowVerdict:
+    """Return the verdict of the window that ends at a minute; `columns`: js of the drifted, limit 0.10."""
+    if columns is None:
+        columns = {"distance": 0.15} if verdict is DRIFT else {}
+    end_us = T0_US + minute * MINUTE_US
+    return WindowVerdict(
+        MODEL,
+        version,
+        "predictions",
+        segment,
+        horizon_us,
+        end_us - horizon_us,
+        end_us,
+        500,
+        verdict,
+        kind,
+        tuple(ColumnVerdict(c, "feature", DRIFT, "js", v, 0.1, 0.02) for c, v in columns.items()),
+    )
+
+
+def run(*verdicts: WindowVerdict, book: AlarmBook | None = None) -> list[AlarmStep]:
+    book = book or AlarmBook(MODEL)
+    return [step for verdict in verdicts for step in book.step(verdict, SPEC)]
+
+
+def states(*verdicts: Verdict) -> list[tuple[str, int]]:
+    """Return each step's state and the position of the window that caused it."""
+    steps = run(*(window(i, v) for i, v in enumerate(verdicts)))
+    return [(s.state, (s.updated_us - T0_US) // MINUTE_US) for s in steps]
+
+
+@pytest.mark.parametrize(
+    ("said", "verdicts", "expected"),
+    [
+        ("one drifted window is not enough", [DRIFT], []),
+        ("two in a row open", [DRIFT, DRIFT], [("open", 1)]),
+        ("a stable window in between starts over", [DRIFT, STABLE, DRIFT], []),
+        ("a warning in between starts over", [DRIFT, WARNING, DRIFT], []),
+        ("what was not measured is passed over", [DRIFT, UNKNOWN, ERROR, DRIFT], [("open", 3)]),
+        ("what was not measured never opens", [UNKNOWN, ERROR, UNKNOWN, ERROR], []),
+        ("warnings never open", [WARNING] * 9, []),
+        ("three stable resolve", [DRIFT, DRIFT, STABLE, STABLE, STABLE], [("open", 1), ("resolved", 4)]),
+        ("a warning breaks a stable run", [DRIFT, DRIFT, STABLE, STABLE, WARNING, STABLE], [("open", 1)]),
+        ("silence resolves nothing", [DRIFT, DRIFT, *[UNKNOWN] * 9], [("open", 1)]),
+        (
+            "silence leaves a stable run alone",
+            [DRIFT, DRIFT, STABLE, UNKNOWN, STABLE, ERROR, STABLE],
+            [("open", 1), ("resolved", 6)],
+        ),
+        ("drift that goes on is told once", [DRIFT] * 9, [("open", 1)]),
+        ("drift that comes back is a new alarm", [DRIFT, DRIFT, STABLE, STABLE, STABLE, DRIFT, DRIFT],
+         [("open", 1), ("resolved", 4), ("open", 6)]),
+    ],
+)  # fmt: skip
+def test_only_drift_opens_and_only_stable_resolves(
+    said: str, verdicts: list[Verdict], expected: list[tuple[str, int]]
+) -> None:
+    assert states(*verdicts) == expected, said
+
+
+def test_a_step_says_what_where_and_since_when() -> None:
+    step = run(
+        *(window(i, DRIFT, columns={"distance": 0.71, "dep_delay": 0.2, "carrier": 0.3}) for i in (0, 1))
+    )[0]
+    assert step.summary == (
+        "late-arrival v2: distance is far from its baseline (js 0.71, limit 0.10, chance 0.02) "
+        "since 2013-06-03 14:00 UTC; also carrier, dep_delay"
+    )
+    assert [c.name for c in step.culprits] == ["distance", "carrier", "dep_delay"]
+    assert (step.opened_us, step.updated_us) == (T0_US, T0_US + MINUTE_US)
+    assert (step.revision, step.notify, step.rows) == (0, ("log",), 500)
+
+
+def test_an_alarm_without_columns_still_makes_a_sentence() -> None:
+    step = run(*(window(i, DRIFT, kind="volume", columns={}) for i in (0, 1)))[0]
+    assert step.summary == "late-arrival v2: traffic is far from its usual volume since 2013-06-03 14:00 UTC"
+    assert step.severity == "warning"
+
+
+def test_at_most_ten_columns_are_named_worst_first() -> None:
+    columns = {f"f{i:02}": 0.11 + i / 100 for i in range(30)}
+    step = run(*(window(i, DRIFT, columns=columns) for i in (0, 1)))[0]
+    assert [c.name for c in step.culprits] == [f"f{i}" for i in range(29, 19, -1)]
+    assert step.summary.endswith("also f28, f27, f26 and 26 more")
+
+
+def test_twice_the_limit_is_an_error_and_less_a_warning() -> None:
+    assert run(*(window(i, DRIFT, columns={"a": 0.19}) for i in (0, 1)))[0].severity == "warning"
+    assert run(*(window(i, DRIFT, columns={"a": 0.20}) for i in (0, 1)))[0].severity == "error"
+    assert run(*(window(i, DRIFT, kind="freshness", columns={}) for i in (0, 1)))[0].severity == "error"
+
+
+def test_a_limit_of_nought_is_an_error_and_no_division() -> None:
+    book = AlarmBook(MODEL)
+    for minute in (0, 1):
+        columns = (ColumnVerdict("x", "feature", DRIFT, "missing_share", 0.5, 0.0, 0.0),)
+        steps = book.step(replace(window(minute, DRIFT), columns=columns), SPEC)
+    assert steps[0].severity == "error"
+    assert math.isinf(steps[0].features[0].ratio)
+    json.dumps(book.snapshot(), allow_nan=False)
+
+
+def test_severity_is_told_when_it_rises_and_never_falls() -> None:
+    values = [0.15, 0.15, 0.25, 0.15, 0.25]
+    steps = run(*(window(i, DRIFT, columns={"a": v}) for i, v in enumerate(values)))
+    assert [(s.state, s.severity, s.revision) for s in steps] == [
+        ("open", "warning", 0),
+        ("updated", "error", 1),
+    ]
+
+
+def test_a_new_culprit_is_told_once_it_stayed_for_two_windows() -> None:
+    one, two = {"a": 0.15}, {"a": 0.15, "b": 0.15}
+    steps = run(*(window(i, DRIFT, columns=c) for i, c in enumerate([one, one, two, one, two, two, two])))
+    assert [(s.state, s.window_end_us) for s in steps] == [
+        ("open", T0_US + MINUTE_US),
+        ("updated", T0_US + 5 * MINUTE_US),
+    ]
+    assert [c.name for c in steps[1].culprits] == ["a", "b"]
+
+
+def test_a_change_of_attribution_is_told() -> None:
+    book, outcome = AlarmBook(MODEL), {"now": Attribution("unknown", "nobody knows")}
+    told = []
+    for i in range(6):
+        if i == 4:
+            outcome["now"] = Attribution("world", "v1 sees it too")
+        told += book.step(window(i, DRIFT), SPEC, lambda _: outcome["now"])
+    assert [(s.state, s.attribution, s.attribution_why) for s in told] == [
+        ("open", "unknown", "nobody knows"),
+        ("updated", "world", "v1 sees it too"),
+    ]
+
+
+def test_every_horizon_that_drifted_has_to_be_stable_again() -> None:
+    book = AlarmBook(MODEL)
+    assert run(window(0, DRIFT), window(0, DRIFT, horizon_us=HOUR_US), window(1, DRIFT), book=book)
+    assert not run(*(window(i, STABLE) for i in range(2, 9)), book=book)
+    hourly = [window(i, STABLE, horizon_us=HOUR_US) for i in range(9, 12)]
+    assert [s.state for s in run(*hourly, book=book)] == ["resolved"]
+
+
+def test_a_horizon_that_never_drifted_has_no_say_in_the_resolution() -> None:
+    steps = run(
+        *(window(i, UNKNOWN, horizon_us=HOUR_US) for i in range(2)),
+        *(window(i, DRIFT) for i in range(2)),
+        *(window(i, STABLE) for i in range(2, 5)),
+    )
+    assert [s.state for s in steps] == ["open", "resolved"]
+
+
+def test_versions_and_kinds_have_alarms_of_their_own() -> None:
+    steps = run(
+        *(
+            window(i, DRIFT, version=v, kind=k)
+            for i in (0, 1)
+            for v in ("v1", "v2")
+            for k in ("drift", "skew")
+        )
+    )
+    assert len({s.alarm_id for s in steps}) == len(steps) == 4
+
+
+def test_an_alarm_keeps_its_id_over_its_life_and_over_a_replay() -> None:
+    verdicts = [window(i, v) for i, v in enumerate([DRIFT, DRIFT, STABLE, STABLE, STABLE])]
+    first, again = run(*verdicts), run(*verdicts)
+    assert first == again
+    assert len({s.alarm_id for s in first}) == 1
+
+
+def test_one_incident_is_one_page() -> None:
+    pages = []
+    book = AlarmBook(MODEL)
+    for minute in range(4):
+        verdicts = [
+            window(minute, DRIFT, segment=f"origin={i}", columns={"a": 0.2 + i / 100}) for i in range(50)
+        ]
+        for verdict in in_order([*verdicts, window(minute, DRIFT)]):
+            pages += book.step(verdict, SPEC)
+    assert [s.segment for s in pages] == [""]
+    named = [c for c in pages[0].features if c.role == "segment"]
+    assert [c.name for c in named] == [f"origin={i}" for i in (49, 48, 47, 46, 45)]
+    assert named[0].detail == "feature/a"
+    assert pages[0].summary.endswith("; in origin=49, origin=48, origin=47 and 47 more")
+
+
+def test_a_segment_alone_gets_its_own_alarm() -> None:
+    steps = run(
+        *(v for i in range(2) for v in in_order([window(i, DRIFT, segment="origin=JFK"), window(i, STABLE)]))
+    )
+    assert [s.segment for s in steps] == ["origin=JFK"]
+    assert steps[0].summary.startswith("late-arrival v2 [origin=JFK]: distance")
+
+
+def test_an_overall_alarm_takes_over_those_of_segments() -> None:
+    book = AlarmBook(MODEL)
+    alone = run(*(window(i, DRIFT, segment="origin=JFK") for i in range(2)), book=book)
+    taken = run(window(2, DRIFT), window(3, DRIFT), book=book)
+    assert [(s.state, s.segment) for s in taken] == [("open", ""), ("resolved", "origin=JFK")]
+    assert taken[1].alarm_id == alone[0].alarm_id
+    assert taken[0].alarm_id in taken[1].summary
+
+
+def test_a_segment_that_drifts_on_after_the_overall_alarm_takes_up_its_alarm_again() -> None:
+    book = AlarmBook(MODEL)
+    steps = []
+    for minute in range(9):
+        overall = DRIFT if 2 <= minute < 4 else STABLE
+        for verdict in in_order([window(minute, overall), window(minute, DRIFT, segment="origin=JFK")]):
+            steps += book.step(verdict, SPEC)
+    mine = [s for s in steps if s.segment]
+    assert [(s.state, s.revision) for s in mine] == [("open", 0), ("resolved", 1), ("open", 2)]
+    assert len({s.alarm_id for s in mine}) == 1
+
+
+def test_a_revision_of_the_newest_window_does_not_count_twice() -> None:
+    assert not run(*(window(0, DRIFT) for _ in range(9)))
+    assert len(run(window(0, DRIFT), window(1, DRIFT), *(window(1, DRIFT) for _ in range(9)))) == 1
+
+
+def test_a_revision_that_flips_the_newest_window_is_counted_instead_of_it() -> None:
+    assert not run(window(0, DRIFT), window(0, STABLE), window(1, DRIFT))
+    assert [s.state for s in run(window(0, STABLE), window(0, DRIFT), window(1, DRIFT))] == ["open"]
+
+
+def test_a_revision_of_an_older_window_changes_nothing() -> None:
+    assert [s.state for s in run(window(0, DRIFT), window(1, DRIFT), window(0, STABLE))] == ["open"]
+    assert not run(window(0, STABLE), window(1, DRIFT), window(0, DRIFT), window(0, DRIFT))
+
+
+def test_an_alarm_that_a_revision_reopens_goes_on_counting() -> None:
+    spec = MonitorSpec(MODEL, open_after=1, resolve_after=1)
+    book = AlarmBook(MODEL)
+    steps = [s for v in (DRIFT, STABLE, DRIFT) for s in book.step(window(0, v), spec)]
+    assert [(s.state, s.revision) for s in steps] == [("open", 0), ("resolved", 1), ("open", 2)]
+    assert len({s.alarm_id for s in steps}) == 1
+
+
+def test_a_retired_version_has_no_alarms_left() -> None:
+    book = AlarmBook(MODEL)
+    run(*(window(i, DRIFT, version=v) for i in (0, 1) for v in ("v1", "v2")), book=book)
+    steps = book.retire("v2", T0_US + HOUR_US, "v1 is in production again")
+    assert [(s.version, s.state, s.resolved_us) for s in steps] == [("v2", "resolved", T0_US + HOUR_US)]
+    assert steps[0].summary.endswith("after 1h: v1 is in production again")
+    assert [s.version for s in book.open_alarms] == ["v1"]
+    assert not book.retire("v2", T0_US + HOUR_US)
+
+
+def test_a_step_fits_the_contract() -> None:
+    step = run(window(0, DRIFT), window(1, DRIFT))[0]
+    _, record = decode(encode("alarm", step.to_record(7)), ("alarm",))
+    assert record == step.to_record(7)
+    assert AlarmStep.from_record(record) == step
+
+
+def test_a_verdict_about_another_model_is_refused() -> None:
+    with pytest.raises(ContractError, match="model: 'late-arrival' was given to the alarms of 'other'"):
+        AlarmBook("other").step(window(0, DRIFT), SPEC)
+
+
+VERDICTS = st.sampled_from(list(Verdict))
+STREAMS = st.sampled_from([SHORT_US, HOUR_US])
+#: (minutes since the last window, verdict, horizon); nought minutes is a revision, or another horizon's turn.
+STORIES = st.lists(st.tuples(st.integers(-1, 2), VERDICTS, STREAMS), max_size=60)
+
+
+def verdicts_of(story: list[tuple[int, Verdict, int]]) -> list[WindowVerdict]:
+    minute, verdicts = 0, []
+    for step, verdict, horizon_us in story:
+        minute += step
+        verdicts.append(window(minute, verdict, horizon_us=horizon_us))
+    return verdicts
+
+
+def naive(verdicts: list[WindowVerdict], spec: MonitorSpec) -> list[tuple[str, int]]:
+    """Count every run from the beginning, every time."""
+    seen: dict[int, dict[int, Verdict]] = {}
+    said: list[tuple[str, int]] = []
+    drifted: set[int] | None = None
+    for v in verdicts:
+        ends = seen.setdefault(v.horizon_us, {})
+        if ends and v.end_us < max(ends):
+            continue
+        ends[v.end_us] = v.verdict
+
+        def last(horizon_us: int, wanted: Verdict) -> int:
+            judged = [x for _, x in sorted(seen[horizon_us].items()) if x not in {UNKNOWN, ERROR}]
+            return next((i for i, x in enumerate(reversed(judged)) if x is not wanted), len(judged))
+
+        if drifted is None and v.verdict is DRIFT and last(v.horizon_us, DRIFT) >= spec.open_after:
+            drifted = {h for h in seen if last(h, DRIFT)}
+            said.append(("open", v.end_us))
+        elif drifted is not None and v.verdict is DRIFT:
+            drifted.add(v.horizon_us)
+        elif (
+            drifted is not None
+            and v.verdict is STABLE
+            and all(last(h, STABLE) >= spec.resolve_after for h in drifted)
+        ):
+            drifted = None
+            said.append(("resolved", v.end_us))
+    return said
+
+
+@given(STORIES, st.integers(1, 3), st.integers(1, 3))
+def test_hysteresis_agrees_with_counting_from_the_beginning(
+    story: list[tuple[int, Verdict, int]], open_after: int, resolve_after: int
+) -> None:
+    spec = MonitorSpec(MODEL, open_after=open_after, resolve_after=resolve_after)
+    verdicts, book = verdicts_of(story), AlarmBook(MODEL)
+    steps = [(s.state, v.end_us) for v in verdicts for s in book.step(v, spec)]
+    assert steps == naive(verdicts, spec)
+
+
+MESSY = st.lists(
+    st.tuples(
+        st.integers(-1, 2),
+        VERDICTS,
+        STREAMS,
+        st.sampled_from(["", "", "origin=JFK"]),
+        st.dictionaries(st.sampled_from("abc"), st.sampled_from([0.15, 0.25]), min_size=1),
+    ),
+    max_size=60,
+)
+
+
+def messy(story: list[tuple[int, Verdict, int, str, dict[str, float]]]) -> list[WindowVerdict]:
+    minute, verdicts = 0, []
+    for step, verdict, horizon_us, segment, columns in story:
+        minute += step
+        drifted = columns if verdict is DRIFT else {}
+        verdicts.append(window(minute, verdict, horizon_us=horizon_us, segment=segment, columns=drifted))
+    return verdicts
+
+
+@given(MESSY, st.integers(0, 60))
+def test_saving_and_restoring_in_the_middle_changes_nothing(
+    story: list[tuple[int, Verdict, int, str, dict[str, float]]], cut: int
+) -> None:
+    verdicts = messy(story)
+    book = AlarmBook(MODEL)
+    head = run(*verdicts[:cut], book=book)
+    restored = AlarmBook.restore(json.loads(json.dumps(book.snapshot())))
+    assert head + run(*verdicts[cut:], book=restored) == run(*verdicts)
+
+
+@given(MESSY)
+def test_every_life_is_opened_once_told_in_order_and_resolved_at_most_once(
+    story: list[tuple[int, Verdict, int, str, dict[str, float]]],
+) -> None:
+    lives: dict[tuple[str, str], list[AlarmStep]] = {}
+    for step in run(*messy(story)):
+        lives.setdefault((step.segment, step.alarm_id), []).append(step)
+    for steps in lives.values():
+        assert [s.revision for s in steps] == list(range(len(steps)))
+        assert steps[0].state == "open"
+        for before, after in pairwise(steps):
+            assert (before.state == "resolved") == (after.state == "open")
+            assert after.updated_us >= before.updated_us
