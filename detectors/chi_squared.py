@@ -44,7 +44,7 @@ def chi_squared_line(dof: npt.ArrayLike) -> Floats:
     >>> chi_squared_line([1, 9]).round(2).tolist()
     [3.84, 16.92]
     """
-    return np.interp(np.asarray(dof, np.float64), _DOF, _POINT)
+    return np.asarray(np.interp(np.asarray(dof, np.float64), _DOF, _POINT), np.float64)
 
 
 def chi_squared(
@@ -76,9 +76,9 @@ def chi_squared(
 
     Notes
     -----
-    Constant input (all mass in one cell on both sides) gives 0. Cells that are empty on both sides add nothing,
-    so rows may be padded with zeros. Values are assumed independent; autocorrelated traffic inflates the
-    statistic. Cost: five passes over [..., B].
+    Constant input (all mass in one cell on both sides) gives 0. Cells that are empty on both sides add
+    nothing, so rows may be padded with zeros. Values are assumed independent; autocorrelated traffic
+    inflates the statistic. Cost: five passes over [..., B].
 
     References
     ----------

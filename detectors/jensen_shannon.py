@@ -10,6 +10,8 @@ from detectors.psi import inverse_size
 
 Floats = npt.NDArray[np.float64]
 
+_NEXT_ORDER = 0.6
+
 
 def jensen_shannon(counts: npt.ArrayLike, expected: npt.ArrayLike) -> Floats:
     r"""Measure how far a window has moved from its reference on a scale from 0 (same) to 1 (disjoint).
@@ -27,8 +29,8 @@ def jensen_shannon(counts: npt.ArrayLike, expected: npt.ArrayLike) -> Floats:
     Returns
     -------
     Floats
-        The distance (the root of the divergence in bits), 0..1, [...]. NaN where there are no counts, or where
-        `expected` is all zeros.
+        The distance (the root of the divergence in bits), 0..1, [...]. NaN where there are no counts, or
+        where `expected` is all zeros.
 
     Notes
     -----
@@ -65,7 +67,8 @@ def jensen_shannon(counts: npt.ArrayLike, expected: npt.ArrayLike) -> Floats:
 def jensen_shannon_chance(n: npt.ArrayLike, m: npt.ArrayLike, bins: npt.ArrayLike) -> Floats:
     r"""Say which distance chance alone exceeds in 5 % of windows of this size.
 
-    .. math:: \sqrt{\frac{\chi^2_{B-1}(0.95)}{8 \ln 2} \left( \frac1n + \frac1m \right)}
+    .. math:: \sqrt{\frac{\chi^2_{B-1}(0.95)}{8 \ln 2}
+              \left( \frac1n + \frac{0.6 B}{n^2} + \frac1m + \frac{0.6 B}{m^2} \right)}
 
     Parameters
     ----------
@@ -83,17 +86,23 @@ def jensen_shannon_chance(n: npt.ArrayLike, m: npt.ArrayLike, bins: npt.ArrayLik
 
     Notes
     -----
-    The second-order expansion of the divergence about equality; asymptotic, for independent values.
+    The second-order expansion of the divergence about equality, for independent values. The next order is
+    what the factor ``1 + 0.6 B / n`` stands for (its size is measured, not derived): without it 20 bins
+    alarm in 11 % of quiet windows of 100 values instead of 5 %. Holds to 5 % ± 2 % from about two values a
+    bin.
 
     References
     ----------
-    Grosse, I., et al. (2002). Analysis of symbolic sequences using the Jensen-Shannon divergence. Phys. Rev. E
-    65, 041905. https://doi.org/10.1103/PhysRevE.65.041905
+    Grosse, I., et al. (2002). Analysis of symbolic sequences using the Jensen-Shannon divergence. Phys.
+    Rev. E 65, 041905. https://doi.org/10.1103/PhysRevE.65.041905
 
     Examples
     --------
     >>> jensen_shannon_chance(1000, float("inf"), 10).round(3).item()
     0.055
     """
-    line = chi_squared_line(np.asarray(bins, np.float64) - 1.0) / (8.0 * np.log(2.0))
-    return np.asarray(np.minimum(np.sqrt(line * inverse_size(n, m)), 1.0), np.float64)
+    b = np.asarray(bins, np.float64)
+    line = chi_squared_line(b - 1.0) / (8.0 * np.log(2.0))
+    small = inverse_size(n, np.inf), inverse_size(m, np.inf)
+    scale = sum(part * (1.0 + _NEXT_ORDER * b * part) for part in small)
+    return np.asarray(np.minimum(np.sqrt(line * scale), 1.0), np.float64)

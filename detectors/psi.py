@@ -9,7 +9,8 @@ from detectors.chi_squared import chi_squared_line
 
 Floats = npt.NDArray[np.float64]
 
-#: Stands for a known distribution where a finite sample size is needed: an impossible value has a finite index.
+#: Stands for a known distribution where a finite sample size is needed: an impossible value has a finite
+#: index.
 LARGEST_SAMPLE = 1e9
 
 
@@ -19,9 +20,9 @@ def psi(counts: npt.ArrayLike, expected: npt.ArrayLike, m: npt.ArrayLike = np.in
     .. math:: PSI = \sum_b (q_b - p_b) \ln \frac{q_b}{p_b}, \qquad q_b = \frac{c_b + \kappa p_b}{n + \kappa},
               \qquad \kappa = B / 2
 
-    Bins are fixed by the reference and never move with the window. The window is smoothed by half a count a bin
-    (Jeffreys), laid out in the shape of the reference, so that smoothing alone never looks like a shift. A bin
-    that the reference leaves empty gets the ``1 / (m + 1)`` of the rule of succession.
+    Bins are fixed by the reference and never move with the window. The window is smoothed by half a count a
+    bin (Jeffreys), laid out in the shape of the reference, so that smoothing alone never looks like a
+    shift. A bin that the reference leaves empty gets the ``1 / (m + 1)`` of the rule of succession.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ def psi(counts: npt.ArrayLike, expected: npt.ArrayLike, m: npt.ArrayLike = np.in
     Notes
     -----
     Bins empty on both sides do not count, so rows may be padded with zeros. A constant column that stays
-    constant has 0. Filling empty bins with a tiny number instead makes the index grow without bound (135 for a
-    shift of one standard deviation, where 0.93 is right on deciles). Cost: one logarithm a bin.
+    constant has 0. Filling empty bins with a tiny number instead makes the index grow without bound (135
+    for a shift of one standard deviation, where 0.93 is right on deciles). Cost: one logarithm a bin.
 
     References
     ----------
@@ -133,4 +134,5 @@ def inverse_size(n: npt.ArrayLike, m: npt.ArrayLike) -> Floats:
     """
     size = np.asarray(n, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(1.0 / np.where(size > 0, size, np.nan) + 1.0 / np.asarray(m, np.float64), np.float64)
+        both: Floats = 1.0 / np.where(size > 0, size, np.nan) + 1.0 / np.asarray(m, np.float64)
+    return both
