@@ -59,6 +59,8 @@ class Settings:
     """How often an open chunk's provisional summary is published."""
     idle_timeout_s: float = 30.0
     """A source partition that is caught up and silent this long no longer holds the watermark back."""
+    replay: bool = False
+    """Event time is not the wall clock: a stream that is read to its end and idle closes its last pane at once."""
     max_future_skew_s: float = 300.0
     """Event times further ahead of the broker's clock than this are clamped for the watermark."""
     bad_ratio_limit: float = 0.5

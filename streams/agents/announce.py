@@ -1,0 +1,99 @@
+"""Alarms and rollbacks are told to people, each receiver at its own pace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from faust.types import TP
+
+from seawall.errors import Unavailable, WireError
+from seawall.wire import decode
+from streams.agents.worker import Worker
+from streams.core.notify import NotificationRow, Result
+from streams.io import metrics as m
+from streams.io.clickhouse import Store, arrow_rows
+from streams.io.http import HttpPoster
+from streams.io.kafka import Run
+from streams.io.ledger import Ledger
+from streams.io.metrics import Metrics
+from streams.io.outbox import Outbox
+from streams.io.receivers import Receivers
+
+log = logging.getLogger(__name__)
+#: Contracts of the topics that are announced.
+CONTRACTS: Mapping[str, str] = {"alarms": "alarm", "rollbacks": "rollback"}
+
+
+class Announcer:
+    """Delivers what one worker's partitions of ``alarms`` and ``rollbacks`` hold."""
+
+    def __init__(self, worker: Worker, metrics: Metrics) -> None:
+        self.worker = worker
+        self.metrics = metrics
+        self.poster = HttpPoster(allow_private=worker.settings.webhook_allow_private)
+        self.store = Store(worker.settings)
+        self.outbox = Outbox(
+            Receivers(worker.settings, self.poster), Ledger(self._told), on_outcome=self._on_outcome
+        )
+        self._done: dict[TP, set[int]] = {}
+
+    def _on_outcome(self, receiver: str, result: Result) -> None:
+        self.metrics.add(m.NOTIFICATIONS, 1, receiver=receiver, outcome=str(result))
+
+    async def on_run(self, run: Run, topic: str) -> None:
+        """Deliver every step of a run; returns when each has an outcome on record."""
+        steps = []
+        for record in run.records:
+            try:
+                steps.append(decode(record.value or b"", (CONTRACTS[topic],))[1])
+            except WireError as error:
+                log.error("%s offset %d is not ours (%s)", topic, record.offset, error)  # noqa: TRY400
+        deliveries = [asyncio.ensure_future(self.outbox.deliver(s, self._receivers(s))) for s in steps]
+        rows = [row for result in await asyncio.gather(*deliveries) for row in result]
+        await self._record(rows, f"{topic}|{run.tp.partition}|{run.records[0].offset}|{run.records[-1].offset}")
+
+    def _receivers(self, step: Mapping[str, Any]) -> tuple[str, ...] | None:
+        if "notify" in step:
+            return None
+        return self.worker.control.monitor(step["model"]).notify or ("log",)
+
+    async def _record(self, rows: list[NotificationRow], token: str) -> None:
+        if not rows:
+            return
+        table = arrow_rows(
+            {
+                "alarm_id": r.alarm_id,
+                "receiver": r.receiver,
+                "revision": r.revision,
+                "outcome": str(r.outcome),
+                "detail": r.detail,
+                "sent": r.sent_us,
+            }
+            for r in rows
+        )
+        while True:
+            try:
+                await asyncio.to_thread(self.store.insert, "notifications", table, token)
+            except Unavailable:
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _told(self, alarm_id: str) -> list[NotificationRow]:
+        rows = await asyncio.to_thread(
+            self.store.query, "SELECT * FROM notifications FINAL WHERE alarm_id = %(id)s", {"id": alarm_id}
+        )
+        return [
+            NotificationRow(
+                r["alarm_id"], r["receiver"], r["revision"], r["outcome"], r["detail"], int(r["sent"].timestamp() * 1e6)
+            )
+            for r in rows
+        ]
+
+    async def close(self) -> None:
+        """Stop sending."""
+        await self.outbox.close()
+        await self.poster.close()

@@ -1,0 +1,149 @@
+"""Predictions, features and labels: runs become chunk summaries."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from typing import Any
+
+from faust.types import TP
+
+from seawall.frames import Source
+from seawall.wire import Resolver
+from streams.agents.worker import Worker, now_us
+from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.decode import DeadLetter
+from streams.core.layouts import LayoutBook
+from streams.io.kafka import Run, publish
+from streams.io import metrics as m
+from streams.io.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Ingest:
+    """All input partitions of this worker.
+
+    The order is the promise: dead letters and summaries are acknowledged, then the ledger moves, then Faust
+    commits. A crash anywhere reads the open chunk again and makes the same summaries.
+    """
+
+    def __init__(self, worker: Worker, source: Source, metrics: Metrics, resolver: Resolver | None = None) -> None:
+        settings = worker.settings
+        self.worker = worker
+        self.source: Source = source
+        self.metrics = metrics
+        self.resolver = resolver
+        self.topic = worker.topic(source)
+        self.book = LayoutBook(worker.control)
+        self.rule = ChunkRule(settings.chunk_rows, settings.chunk_offsets, int(settings.max_future_skew_s * 1e6))
+        self.chunkers: dict[TP, PartitionChunker] = {}
+        self.ends: dict[TP, int] = {}
+        self._epoch = -1
+        self._reported: dict[TP, tuple[int, bool, int]] = {}
+        self._heartbeat_s = max(min(settings.idle_timeout_s / 2, 5.0), settings.publish_interval_s)
+        self._lock = asyncio.Lock()
+
+    async def on_run(self, run: Run) -> None:
+        """Count one run."""
+        await self.worker.control_ready.wait()
+        async with self._lock:
+            self._follow_assignment()
+            if run.epoch != self._epoch:
+                return
+            chunker = self.chunkers.get(run.tp) or self._new_chunker(run.tp)
+            self.ends[run.tp] = run.highwater or 0
+            records, events = chunker.records_seen, chunker.events_seen
+            cuts = list(chunker.feed(run.plain()))
+            await self._publish_dead(chunker)
+            if cuts:
+                await self._publish([s for cut in cuts for s in cut.summaries])
+                if run.epoch == self.worker.app.runs.current.epoch:
+                    self.worker.app.runs.ledger[run.tp] = cuts[-1].next_offset
+                self.metrics.add(m.CHUNKS_SEALED, len(cuts), topic=self.source)
+            self.metrics.add(m.RECORDS_CONSUMED, chunker.records_seen - records, topic=self.source)
+            self.metrics.add(m.ROWS_CONSUMED, chunker.events_seen - events, topic=self.source)
+
+    def _follow_assignment(self) -> None:
+        current = self.worker.app.runs.current
+        if current.epoch == self._epoch:
+            return
+        self._epoch = current.epoch
+        self.chunkers.clear()
+        self._reported.clear()
+        for tp in current.starts:
+            if tp.topic == self.topic:
+                self._new_chunker(tp)
+
+    def _new_chunker(self, tp: TP) -> PartitionChunker:
+        chunker = PartitionChunker(
+            self.source, tp.partition, self.source, self.book, self.rule, self.resolver, self.worker.partitions[self.source]
+        )
+        start = self.worker.app.runs.current.starts.get(tp)
+        if start is not None:
+            chunker.start_at(start)
+        self.chunkers[tp] = chunker
+        return chunker
+
+    async def tick(self) -> None:
+        """Publish what changed in open chunks, and how far each partition was read."""
+        async with self._lock:
+            self._follow_assignment()
+            for tp, chunker in self.chunkers.items():
+                end = self._end(tp)
+                caught_up = end is not None and chunker.next_offset >= end
+                await self._publish(chunker.provisional(caught_up=caught_up))
+                self.metrics.set(m.LAG, max((end or 0) - chunker.next_offset, 0), topic=self.source, partition=tp.partition)
+                # Time passes in the log itself: readers of summaries have no other clock.
+                state = (chunker.next_offset, caught_up, int(now_us() / 1e6 / self._heartbeat_s))
+                if self._reported.get(tp) != state:
+                    await self._publish([chunker.progress(caught_up=caught_up)])
+                    self._reported[tp] = state
+
+    def _end(self, tp: TP) -> int | None:
+        highwater = self.worker.app.runs.highwater(tp)
+        return highwater if highwater is not None else self.ends.get(tp)
+
+    async def _publish(self, summaries: list[dict[str, Any]]) -> None:
+        worker = self.worker
+        everywhere = range(max(worker.partitions.get("summaries", 1), 1))
+        await worker.send(
+            ("summaries", "chunk_summary", summary, summary["model"], partition)
+            for summary in summaries
+            for partition in ([worker.model_partition(summary["model"])] if summary["model"] else everywhere)
+        )
+        self.metrics.add(m.CHUNKS_PUBLISHED, len(summaries), topic=self.source)
+
+    async def _publish_dead(self, chunker: PartitionChunker) -> None:
+        for letter in chunker.dead:
+            await publish(
+                self.worker.app,
+                [(self.worker.topic("dead-letters"), dead_key(self.source, chunker.partition, letter), letter.value, None)],
+                dead_headers(self.source, chunker.partition, letter),
+            )
+            self.metrics.add(m.EVENTS_DEAD_LETTERED, letter.events, topic=self.source)
+            log.warning(
+                "dead letter: %s/%d offset %d: %s: %s",
+                self.source, chunker.partition, letter.offset, letter.reason, letter.detail[:200],
+            )  # fmt: skip
+        chunker.dead.clear()
+
+
+def dead_key(topic: str, partition: int, letter: DeadLetter) -> bytes:
+    """Natural key of a dead letter: a record read twice is dead once."""
+    return f"{topic}/{partition}/{letter.offset}/{letter.reason}".encode()
+
+
+def dead_headers(topic: str, partition: int, letter: DeadLetter) -> dict[str, bytes]:
+    """Where a dead letter came from and why; its value is the original, untouched."""
+    return {
+        "seawall.topic": topic.encode(),
+        "seawall.partition": str(partition).encode(),
+        "seawall.offset": str(letter.offset).encode(),
+        "seawall.reason": letter.reason.encode(),
+        "seawall.detail": letter.detail[:1000].encode(errors="replace"),
+        "seawall.events": str(letter.events).encode(),
+        "seawall.sha256": hashlib.sha256(letter.value).hexdigest().encode(),
+        "seawall.fingerprint": letter.value[2:10].hex().encode() if letter.value[:2] == b"\xc3\x01" else b"",
+    }

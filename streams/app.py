@@ -1,0 +1,184 @@
+"""Composition root: one worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from seawall.contracts import topics
+from seawall.errors import SeawallError, Unavailable
+from seawall.frames import Source
+from seawall.settings import Settings
+from streams.agents.announce import Announcer
+from streams.agents.decide import Decider
+from streams.agents.fanout import FanOut, Handler
+from streams.agents.ingest import Ingest
+from streams.agents.registrar import carry_out
+from streams.agents.results import Sink
+from streams.agents.worker import Worker, now_us
+from streams.core.control import apply_control
+from streams.io import metrics as m
+from streams.io.control import ControlReader
+from streams.io.health import HealthServer, secrets_of
+from streams.io.kafka import Run, make_app
+from streams.io.metrics import Metrics
+
+log = logging.getLogger("seawall.worker")
+SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
+CONTROL = ("monitors", "baselines", "registry", "rollbacks")
+
+
+def run(settings: Settings) -> int:
+    """Run a worker until it is told to stop; returns the exit code."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("aiokafka", "faust", "mode", "kafka"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        return asyncio.run(_main(settings))
+    except SeawallError as error:
+        log.error("%s", error)  # noqa: TRY400 - said in words
+        return 1
+
+
+async def _main(settings: Settings) -> int:
+    metrics = Metrics()
+    app = make_app(settings)
+    worker = Worker(settings, app)
+    worker.partitions = await asyncio.to_thread(partition_counts, settings)
+    announcer = Announcer(worker, metrics)
+    services = _wire(worker, metrics, announcer)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    health = HealthServer(
+        lambda: _status(worker), metrics, port=settings.worker_health_port, secrets=secrets_of(settings)
+    )
+    metrics.set(m.BUILD_INFO, 1, version=_version())
+    await health.start()
+    tasks = [asyncio.create_task(worker.guard(name, work)) for name, work in services.items()]
+    try:
+        await app.start()
+        metrics.set(m.BROKER_UP, 1)
+        log.info("worker started: broker %s, store %s, group %s", settings.broker, settings.store_url, settings.group)
+        await stop.wait()
+        log.info("stopping")
+        await asyncio.wait_for(app.stop(), 20)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(announcer.close(), 2)
+        await health.stop()
+    return 0
+
+
+def _wire(worker: Worker, metrics: Metrics, announcer: Announcer) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Attach agents to topics; returns the background work by name."""
+    services: dict[str, Callable[[], Awaitable[None]]] = {}
+    for source in SOURCES:
+        ingest = Ingest(worker, source, metrics)
+        _agent(worker, source, ingest.on_run)
+        services[f"tick {source}"] = lambda ingest=ingest: _ticking(worker, ingest)  # type: ignore[misc]
+    decider = Decider(worker, metrics)
+    _agent(worker, "summaries", decider.on_run)
+    for topic in ("windows", "registry", "monitors", "baselines", "dead-letters"):
+        _fan_out(worker, topic, services, [Sink(worker, topic, metrics).write])
+    for topic in ("alarms", "rollbacks"):
+
+        async def announce(run: Run, topic: str = topic) -> None:
+            await announcer.on_run(run, topic)
+
+        handlers: list[Handler] = [Sink(worker, topic, metrics).write, announce]
+        if topic == "rollbacks":
+            handlers.append(lambda run: carry_out(worker, run))
+        _fan_out(worker, topic, services, handlers)
+    reader = ControlReader(worker.settings, CONTROL, lambda *record: _fold(worker, *record))
+    worker.control_ready = reader.ready
+    services["control"] = reader.run
+    return services
+
+
+def _fold(worker: Worker, topic: str, key: bytes, value: bytes | None) -> None:
+    problem = apply_control(worker, topic, key, value)
+    if problem:
+        log.error("ignored: %s", problem)
+
+
+def _agent(worker: Worker, topic: str, on_run: Callable[[Run], Awaitable[None]]) -> None:
+    channel = worker.app.topic(
+        worker.topic(topic), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+
+    async def agent(stream: Any) -> None:
+        async for event in stream.events():
+            run: Run = event.message.value
+            await worker.guard(topic, lambda run=run: on_run(run))  # type: ignore[misc]
+
+    worker.app.agent(channel, name=f"seawall.{topic}")(agent)
+
+
+def _fan_out(
+    worker: Worker, topic: str, services: dict[str, Callable[[], Awaitable[None]]], handlers: list[Handler]
+) -> None:
+    fan = FanOut(worker.app, handlers)
+    _agent(worker, topic, fan.put)
+    for i in range(len(handlers)):
+        services[f"{topic} {i}"] = lambda i=i: fan.work(i)  # type: ignore[misc]
+
+
+async def _ticking(worker: Worker, ingest: Ingest) -> None:
+    await worker.control_ready.wait()
+    while True:
+        await asyncio.sleep(worker.settings.publish_interval_s)
+        if worker.app.runs.flow_active:
+            await ingest.tick()
+
+
+def partition_counts(settings: Settings) -> dict[str, int]:
+    """Ask the broker how many partitions each topic has. Raises `Unavailable` when one is missing."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - only this start-up question needs it
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    from seawall.transport import kafka_config  # noqa: PLC0415
+
+    try:
+        found = AdminClient(kafka_config(settings)).list_topics(timeout=10).topics
+    except KafkaException as error:
+        msg = f"broker {settings.broker}: {error.args[0].str()}"
+        raise Unavailable(msg) from None
+    missing = [settings.topic(t) for t in topics() if settings.topic(t) not in found]
+    if missing:
+        msg = f"broker {settings.broker} has no topic {', '.join(missing)}; `seawall migrate` creates them"
+        raise Unavailable(msg)
+    return {t: len(found[settings.topic(t)].partitions) for t in topics()}
+
+
+def _status(worker: Worker) -> dict[str, Any]:
+    ready = worker.control_ready.is_set()
+    return {
+        "reasons": [] if ready else ["control topics are not read yet"],
+        "ready": ready,
+        "models": sorted(worker.control.monitors),
+        "baselines": sorted("/".join(k) for k in worker.control.baselines),
+        "now_us": now_us(),
+    }
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return version("seawall")
+
+
+__all__ = ["run"]

@@ -1,0 +1,177 @@
+"""The deciding half, for one partition of the summaries topic: merge, judge, alarm, attribute, ask for rollback.
+
+A pure fold over the log: what comes out depends on the records and their timestamps alone, so that reading the log
+again gives the same windows, alarms and rollbacks, with the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seawall.frames import Source
+from seawall.monitor import MonitorSpec
+from streams.core.alarm_steps import AlarmStep, Attribution
+from streams.core.alarms import AlarmBook, in_order
+from streams.core.attribution import attribute
+from streams.core.drift_history import DriftHistory
+from streams.core.judge import Judge, Judgement
+from streams.core.layouts import Control
+from streams.core.merge import ModelMerge
+from streams.core.registry import RegistryView
+from streams.core.reports import late_record, report_record
+from streams.core.rollback import RollbackDesk
+from streams.core.rollback_steps import RollbackStep
+from streams.core.series import WindowBatch
+from streams.core.verdicts import WindowVerdict
+from streams.core.watermark import Partition, Watermarks
+
+
+@dataclass(slots=True)
+class Effects:
+    """What is to be published, in this order: windows before the alarms that they explain."""
+
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    alarms: list[AlarmStep] = field(default_factory=list)
+    rollbacks: list[RollbackStep] = field(default_factory=list)
+    closed_windows: int = 0
+    revised_windows: int = 0
+    late_rows: int = 0
+
+    def extend(self, other: Effects) -> None:
+        """Append another's effects."""
+        self.reports += other.reports
+        self.alarms += other.alarms
+        self.rollbacks += other.rollbacks
+        self.closed_windows += other.closed_windows
+        self.revised_windows += other.revised_windows
+        self.late_rows += other.late_rows
+
+
+@dataclass(slots=True)
+class ModelState:
+    """Everything that is known of one model."""
+
+    merge: ModelMerge
+    book: AlarmBook
+    desk: RollbackDesk
+    history: DriftHistory = field(default_factory=DriftHistory)
+    last_window_us: dict[str, int] = field(default_factory=dict)
+    """Last judged window end by version."""
+
+
+class PartitionEngine:
+    """All models whose summaries come through one partition."""
+
+    def __init__(
+        self, control: Control, registry: RegistryView, watermarks: Watermarks, log_epoch: int = 0
+    ) -> None:
+        self.control = control
+        self.registry = registry
+        self.watermarks = watermarks
+        self.judge = Judge(control)
+        self.models: dict[str, ModelState] = {}
+        self._ver_base = log_epoch << 32
+        self._rollback_steps_seen = 0
+
+    def state(self, model: str) -> ModelState:
+        """Return a model's state, made when first asked for."""
+        found = self.models.get(model)
+        if found is None:
+            merge = ModelMerge(model, self.watermarks)
+            found = self.models[model] = ModelState(merge, AlarmBook(model), RollbackDesk(model))
+        return found
+
+    def on_record(self, summary: dict[str, Any], offset: int, now_us: int) -> Effects:
+        """Take one summary or progress message; `now_us` is the record's own timestamp."""
+        source: Source = self.watermarks.sources[summary["topic"]]
+        if not summary["model"]:
+            where = Partition(summary["topic"], summary["partition"])
+            self.watermarks.heard(
+                where, summary["partitions"], summary["max_ts"], summary["next_offset"], summary["caught_up"], now_us
+            )
+            effects = Effects()
+            for model in list(self.models):
+                effects.extend(self.advance(model, offset, now_us))
+            return effects
+        spec = self.control.monitor(summary["model"])
+        self.state(summary["model"]).merge.on_summary(summary, source, spec, now_us)
+        return self.advance(summary["model"], offset, now_us)
+
+    def on_rollback_step(self, record: dict[str, Any]) -> None:
+        """Fold a rollback step that was seen on the bus."""
+        self.state(record["model"]).desk.on_step(record)
+
+    def advance(self, model: str, offset: int, now_us: int) -> Effects:
+        """Close and revise windows of one model, and decide."""
+        state, spec = self.models[model], self.control.monitor(model)
+        effects, verdicts = Effects(), []
+        ver = self._ver_base + offset
+        for batch in state.merge.advance(spec, now_us):
+            judgement = self.judge.judge(spec, batch, self._served(state, batch))
+            effects.reports.append(report_record(model, spec.pane_us, ver, judgement))
+            effects.closed_windows += batch.windows
+            effects.revised_windows += int(np.count_nonzero(batch.revisions))
+            verdicts += judgement.windows
+        late = state.merge.take_late()
+        if late:
+            effects.reports.append(late_record(model, ver, late))
+            effects.late_rows += sum(e.rows for e in late)
+        self._decide(state, spec, verdicts, effects)
+        return effects
+
+    def _served(self, state: ModelState, batch: WindowBatch) -> npt.NDArray[np.int64] | None:
+        """Return what predictions carried in the windows of a batch of feature vectors, in the batch's layout."""
+        version, source, _, segment = batch.key
+        if source != "features":
+            return None
+        out = np.zeros((batch.windows, batch.layout.slots), dtype=np.int64)
+        found = False
+        for key in [k for k in state.merge.series if k[:2] == (version, "predictions") and k[3] == segment]:
+            served = state.merge.window_counts(key, batch.width, batch.first_end, batch.windows)
+            if served is None:
+                continue
+            counts, series = served
+            for i, column in enumerate(batch.layout.columns):
+                j = series.layout.index.get(column.key)
+                if j is not None and series.layout.columns[j] == column:
+                    out[:, batch.layout.slice_of(i)] += counts[:, series.layout.slice_of(j)]
+                    found = True
+        return out if found else None
+
+    def _decide(
+        self, state: ModelState, spec: MonitorSpec, verdicts: Iterable[WindowVerdict], effects: Effects
+    ) -> None:
+        last = 0
+        for verdict in in_order(verdicts):
+            state.history.observe(verdict)
+            if not verdict.segment:
+                last = verdict.end_us
+                state.last_window_us[verdict.version] = max(state.last_window_us.get(verdict.version, 0), last)
+            for step in state.book.step(verdict, spec, partial(self._attribution, state, spec)):
+                effects.alarms.append(step)
+                effects.rollbacks += state.desk.consider(
+                    step, self.registry, spec, state.history.evidence(step.kind), verdict.end_us
+                )
+            state.desk.watch(verdict)
+        if last:
+            effects.rollbacks += state.desk.tick(last, self.registry, spec)
+            self._retire(state, spec, last, effects)
+
+    def _attribution(self, state: ModelState, spec: MonitorSpec, step: AlarmStep) -> Attribution:
+        return attribute(step, self.registry, spec, state.history.evidence(step.kind)).attribution
+
+    def _retire(self, state: ModelState, spec: MonitorSpec, at_us: int, effects: Effects) -> None:
+        """Resolve the alarms of versions that serve nothing any more."""
+        for version, end in list(state.last_window_us.items()):
+            if at_us - end > max(spec.horizons_us):
+                effects.alarms += state.book.retire(version, at_us)
+                del state.last_window_us[version]
+
+
+__all__ = ["Effects", "Judgement", "ModelState", "PartitionEngine"]
