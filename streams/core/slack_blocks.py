@@ -133,6 +133,7 @@ def _header(text: str) -> dict[str, Any]:
 
 
 def _section(text: str) -> dict[str, Any]:
+    text = text if text.strip() else "–"  # Slack refuses a message with an empty text in it
     return {"type": "section", "text": {"type": "mrkdwn", "text": clip(text, SECTION_CHARS)}}
 
 

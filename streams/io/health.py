@@ -69,10 +69,10 @@ class HealthServer:
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/health", self._get_health)
         app.router.add_get("/ready", self._get_ready)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", self._port, shutdown_timeout=1.0).start()
+            await web.TCPSite(runner, "127.0.0.1", self._port).start()
         except BaseException:
             await runner.cleanup()
             raise
