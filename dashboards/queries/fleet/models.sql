@@ -1,0 +1,6 @@
+-- Values of the variable: every model that ever closed a window, those with recent traffic first.
+SELECT model
+FROM windows
+WHERE segment = ''
+GROUP BY model
+ORDER BY max(end) DESC, model

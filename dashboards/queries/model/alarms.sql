@@ -1,0 +1,13 @@
+-- The last step of every alarm that was open at some time of the range.
+SELECT
+    toString(state) AS state, severity, kind, version, segment, summary, attribution, attribution_why, opened, resolved
+FROM (
+    SELECT *
+    FROM alarms FINAL
+    WHERE model = ${model:singlequote} AND $__timeTo(updated)
+    ORDER BY revision DESC
+    LIMIT 1 BY alarm_id
+) AS latest
+WHERE latest.state != 'resolved' OR $__timeFrom(updated)
+ORDER BY latest.state = 'resolved', updated DESC
+LIMIT 200

@@ -1,0 +1,7 @@
+-- Values of the variable: columns of the version, its score first.
+SELECT concat(role, '/', column) AS key
+FROM window_columns
+WHERE model = ${model:singlequote} AND version = ${version:singlequote} AND source = ${source:singlequote}
+GROUP BY role, column
+ORDER BY indexOf(['feature', 'label', 'prediction', 'score'], toString(role)) DESC, column
+LIMIT 4096

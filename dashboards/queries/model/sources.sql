@@ -1,0 +1,6 @@
+-- Values of the variable: which stream was counted.
+SELECT source
+FROM windows
+WHERE model = ${model:singlequote} AND version = ${version:singlequote} AND segment = ''
+GROUP BY source
+ORDER BY indexOf(['labels', 'features', 'predictions'], toString(source)) DESC

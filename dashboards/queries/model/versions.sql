@@ -1,0 +1,6 @@
+-- Values of the variable: versions of the model, the one that began last first.
+SELECT version
+FROM windows
+WHERE model = ${model:singlequote} AND segment = ''
+GROUP BY version
+ORDER BY min(end) DESC, version DESC
