@@ -28,7 +28,8 @@ def publish_baseline(settings: Settings, baseline: Baseline, *, deadline_s: floa
     Raises
     ------
     Unavailable
-        The broker cannot be reached, or did not acknowledge within `deadline_s`; publishing again is harmless.
+        The broker cannot be reached, or did not acknowledge within `deadline_s`. Publishing again
+        is harmless.
     ConfigError
         The topic does not exist, or the broker's settings cannot be used.
     ContractError
@@ -38,9 +39,9 @@ def publish_baseline(settings: Settings, baseline: Baseline, *, deadline_s: floa
 
 
 def publish_monitor(settings: Settings, model: str, yaml_text: str, *, deadline_s: float = DEADLINE_S) -> str:
-    """Publish a monitor file, verbatim, under its model; returns its SHA-256. Fails as `publish_baseline` does.
+    """Publish a monitor file, verbatim, under its model; returns its SHA-256.
 
-    The caller has checked the file: what is published is what workers use.
+    The caller has checked the file: what is published is what workers use. Fails as `publish_baseline` does.
     """
     sha256 = hashlib.sha256(yaml_text.encode()).hexdigest()
     record = {
@@ -75,7 +76,6 @@ def read_latest(settings: Settings, name: str, *, deadline_s: float = DEADLINE_S
             "auto.offset.reset": "earliest",
             "allow.auto.create.topics": False,
             "fetch.message.max.bytes": _max_bytes(name),
-            "logger": None,
             "error_cb": _ignore,
         }
     )
@@ -107,14 +107,10 @@ def _drain(consumer: Any, ends: dict[int, int], settings: Settings, deadline: fl
             else:
                 found[key] = message.value()
         # Compaction and transaction markers leave gaps, so the end is a position and not the last message.
-        for place in consumer.position(list(_assigned(consumer))):
+        for place in consumer.position(consumer.assignment()):
             if place.partition in ends and place.offset >= ends[place.partition]:
                 del ends[place.partition]
     return found
-
-
-def _assigned(consumer: Any) -> list[Any]:
-    return list(consumer.assignment())
 
 
 def _publish(settings: Settings, name: str, key: str, value: bytes, deadline_s: float) -> None:
@@ -163,7 +159,10 @@ def _partitions(client: Any, settings: Settings, name: str, deadline_s: float) -
     metadata = client.list_topics(topic, timeout=min(deadline_s, 10.0)).topics.get(topic)
     if metadata is None or metadata.error is not None or not metadata.partitions:
         why = f" ({metadata.error.str()})" if metadata is not None and metadata.error is not None else ""
-        msg = f"topic {topic}: is not on broker {settings.broker}{why}; `seawall up` or `seawall migrate` creates it"
+        msg = (
+            f"topic {topic}: is not on broker {settings.broker}{why}; `seawall up` creates the topics of a "
+            "laptop, and schemas/topics.json says what to create elsewhere"
+        )
         raise ConfigError(msg)
     return sorted(metadata.partitions)
 
@@ -187,4 +186,4 @@ def _unreachable(settings: Settings, error: Any) -> Unavailable:
 
 
 def _ignore(_error: Any) -> None:
-    """librdkafka would print connection errors; the caller is told by an exception instead."""
+    """Keep librdkafka from printing connection errors; the caller is told by an exception."""
