@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from examples.flights.data import LATE_AFTER_MIN
 from examples.flights.features import SERVING
 from examples.flights.model import MODEL, SCORE, WARN_FROM
 from examples.flights.world import World
@@ -19,8 +18,9 @@ from seawall import Client
 
 #: Room in the client's buffer is waited for: a replay is faster than any product, and it must not drop events.
 WAIT_S = 60.0
-#: `World.table` column by column; versions by number, 0 for "no model yet".
 NO_VERSION = ""
+#: Landings of several versions are reported this many at a time: a quarter of an hour or so.
+MIXED_FLIGHTS = 16
 
 
 class Product:
@@ -52,8 +52,17 @@ class Product:
         if b > a:
             self._depart(int(a), int(b))
         a, b = np.searchsorted(self._landed_us, [start_us, end_us])
-        landed = self._world.landing_order[a:b]
-        for version in dict.fromkeys(self.served_by[landed]):
+        self._land_all(self._world.landing_order[a:b])
+
+    def _land_all(self, landed: npt.NDArray[np.int64]) -> None:
+        """Report landings in order. Just after a release flights of two versions land side by side."""
+        versions = dict.fromkeys(self.served_by[landed])
+        if len(versions) > 1 and len(landed) > MIXED_FLIGHTS:
+            # A frame holds one version: two long frames side by side would be out of order by hours.
+            for at in range(0, len(landed), MIXED_FLIGHTS):
+                self._land_all(landed[at : at + MIXED_FLIGHTS])
+            return
+        for version in versions:
             self._land(version, landed[self.served_by[landed] == version])
 
     def _depart(self, a: int, b: int) -> None:
@@ -81,7 +90,7 @@ class Product:
         self.served_by[a:b] = version
 
     def _land(self, version: str, landed: npt.NDArray[np.int64]) -> None:
-        """Say of flights that one version served whether they came in more than `LATE_AFTER_MIN` minutes late."""
+        """Say of flights that one version served whether they came in late."""
         world = self._world
         self._client.log_labels(
             world.event_ids[landed].tolist(),
@@ -93,5 +102,3 @@ class Product:
         )
         self.sent["labels"] += len(landed)
 
-
-__all__ = ["LATE_AFTER_MIN", "NO_VERSION", "Product"]
