@@ -256,6 +256,8 @@ class AlarmBook:
         if attribute is None:
             return step
         outcome, why = attribute(step)
+        if outcome == "unknown" and step.attribution != "unknown":
+            return step  # what was once known (of a version since rolled back, say) is not unlearned
         return replace(step, attribution=outcome, attribution_why=why)
 
     def snapshot(self) -> dict[str, Any]:

@@ -172,6 +172,18 @@ def test_a_change_of_attribution_is_told() -> None:
     ]
 
 
+def test_what_was_once_known_of_the_cause_is_not_unlearned() -> None:
+    book, outcomes = (
+        AlarmBook(MODEL),
+        [Attribution("version", "new in v2"), *[Attribution("unknown", "gone")] * 3],
+    )
+    for i in range(5):
+        book.step(window(i, DRIFT), SPEC, lambda _: outcomes.pop(0))
+    assert [(s.attribution, s.attribution_why, s.revision) for s in book.open_alarms] == [
+        ("version", "new in v2", 0)
+    ]
+
+
 def test_every_horizon_that_drifted_has_to_be_stable_again() -> None:
     book = AlarmBook(MODEL)
     assert run(window(0, DRIFT), window(0, DRIFT, horizon_us=HOUR_US), window(1, DRIFT), book=book)
