@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return 0
     state = read_state(folder)
     if state is None or not is_same(state.supervisor):
-        msg = f"down: something holds {str(folder / 'lock')!r} but up.json does not say what; it may be just starting"
+        msg = f"down: something holds {str(folder / 'lock')!r} but up.json does not say what"
         raise Unavailable(msg)
     os.kill(state.supervisor.pid, signal.SIGTERM)
     if not wait_until(lambda: not is_held(folder), _DEADLINE_S):

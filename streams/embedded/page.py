@@ -20,12 +20,12 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
   color: #1c2733; background: #fbfcfd; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: #5b6b7b; }
+table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .7rem .35rem 0; border-bottom: 1px solid #dde4ea; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bad { color: #a3262a; font-weight: 600; } .good { color: #1d6b45; font-weight: 600; }
 @media (prefers-color-scheme: dark) { body { color: #dbe4ec; background: #12181f; }
-  th, td { border-color: #2b3742; } .bad { color: #ff8f8f; } .good { color: #6fd3a0; } caption { color: #93a3b3; } }
+  th, td { border-color: #2b3742; } .bad { color: #ff8f8f; } .good { color: #6fd3a0; } }
 """
 
 
@@ -135,10 +135,10 @@ def _table(title: str, heads: tuple[str, ...], rows: list[tuple[object, ...]], e
     if not rows:
         return f"<h2>{title}</h2><p>{empty}</p>"
     head = "".join(f"<th scope=col>{escape(h)}</th>" for h in heads)
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{' class=number' if isinstance(v, int) else ''}>{escape(str(v))}</td>" for v in row)
-        + "</tr>"
-        for row in rows
-    )
-    return f"<h2>{title}</h2><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
+    head = f"<thead><tr>{head}</tr></thead>"
+    return f"<h2>{title}</h2><table>{head}<tbody>{body}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    return f"<td{' class=number' if isinstance(value, int) else ''}>{escape(str(value))}</td>"
