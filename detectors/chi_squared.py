@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from detectors.sums import row_sums
+
 Floats = npt.NDArray[np.float64]
 
 _LEVEL = 0.95
@@ -93,13 +95,13 @@ def chi_squared(
     """
     c = np.asarray(counts, np.float64)
     p = np.asarray(expected, np.float64)
-    n = c.sum(-1, keepdims=True)
+    n = row_sums(c)[..., None]
     ratio = n / np.asarray(m, np.float64)[..., None]
     with np.errstate(invalid="ignore", divide="ignore"):
         wanted = n * p
         pooled = (ratio * c + wanted) / (1.0 + ratio)
-        value: Floats = (np.square(c - wanted) / np.maximum(pooled, floor)).sum(-1) / (1.0 + ratio[..., 0])
-    value[(n[..., 0] <= 0) | ~(p.sum(-1) > 0)] = np.nan
+        value: Floats = row_sums(np.square(c - wanted) / np.maximum(pooled, floor)) / (1.0 + ratio[..., 0])
+    value[(n[..., 0] <= 0.0) | ~(row_sums(p) > 0.0)] = np.nan
     return value
 
 

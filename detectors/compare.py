@@ -165,8 +165,10 @@ def compare(
             for chunk in chunks(windows):
                 here = once or _reference(block, reference[chunk], shared=False)
                 n, m = present[chunk][:, block.columns], rows[chunk, None] * here.mass
+                nothing = (n <= 0.0) | (here.mass <= 0.0)
                 for name, values in say(block, seen[chunk], n, m, here).items():
-                    out[name][chunk, block.columns] = np.where((n > 0.0) & (here.mass > 0.0), values, np.nan)
+                    values[nothing] = np.nan
+                    out[name][chunk, block.columns] = values
     return Comparison(**out)
 
 
@@ -229,7 +231,7 @@ def _grouped(block: Block, cumulative: Floats, groups: Ints) -> _Groups:
 
 def _numeric(block: Block, counts: Floats, n: Floats, m: Floats, reference: _Reference) -> dict[str, Floats]:
     """Compare the numeric columns of a block; everything follows from one cumulative sum."""
-    below = np.cumsum(np.take(counts, block.slots, axis=1), axis=-1)
+    below = np.cumsum(counts[:, block.slots], axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = below / n[..., None]
     gap -= reference.cumulative
@@ -268,7 +270,7 @@ def _categorical(
     block: Block, counts: Floats, n: Floats, m: Floats, reference: _Reference
 ) -> dict[str, Floats]:
     """Compare the categorical columns of a block."""
-    seen = np.take(counts, block.slots, axis=1)
+    seen = counts[:, block.slots]
     share = np.broadcast_to(reference.share, seen.shape)
     cells = pool(seen[..., 1:], share[..., 1:], reference.sparse, seen[..., :1], share[..., :1], n, m)
     return _of_cells(cells, n, m)

@@ -7,10 +7,12 @@ import numpy.typing as npt
 
 from detectors.chi_squared import chi_squared_line
 from detectors.psi import inverse_size
+from detectors.sums import row_sums
 
 Floats = npt.NDArray[np.float64]
 
 _NEXT_ORDER = 0.6
+_TINY = np.finfo(np.float64).tiny
 
 
 def jensen_shannon(counts: npt.ArrayLike, expected: npt.ArrayLike) -> Floats:
@@ -52,15 +54,14 @@ def jensen_shannon(counts: npt.ArrayLike, expected: npt.ArrayLike) -> Floats:
     """
     c = np.asarray(counts, np.float64)
     p = np.asarray(expected, np.float64)
-    n = c.sum(-1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        q = c / n
-        middle = 0.5 * (p + q)
-        # Where q is 0 the ratio is 0 or 0/0; `where` puts the limit of q·log q in its place.
-        part = np.log2(q / middle, where=q > 0, out=np.zeros(middle.shape)) * q
-        part += np.log2(p / middle, where=p > 0, out=np.zeros(middle.shape)) * p
-        value: Floats = np.sqrt(np.clip(0.5 * part.sum(-1), 0.0, 1.0))
-    value[(n[..., 0] <= 0) | ~(p.sum(-1) > 0)] = np.nan
+    n = row_sums(c)
+    q = c / np.maximum(n, 1.0)[..., None]
+    # Floors give q·log q its limit, 0, where q is 0; masking the logarithm would take longer.
+    middle = np.maximum(0.5 * (p + q), _TINY)
+    part = np.log2(np.maximum(q / middle, _TINY)) * q
+    part += np.log2(np.maximum(p / middle, _TINY)) * p
+    value: Floats = np.sqrt(np.clip(0.5 * row_sums(part), 0.0, 1.0))
+    value[(n <= 0.0) | ~(row_sums(p) > 0.0)] = np.nan
     return value
 
 
@@ -103,6 +104,6 @@ def jensen_shannon_chance(n: npt.ArrayLike, m: npt.ArrayLike, bins: npt.ArrayLik
     """
     b = np.asarray(bins, np.float64)
     line = chi_squared_line(b - 1.0) / (8.0 * np.log(2.0))
-    small = inverse_size(n, np.inf), inverse_size(m, np.inf)
-    scale = sum(part * (1.0 + _NEXT_ORDER * b * part) for part in small)
+    window, reference = inverse_size(n, np.inf), inverse_size(m, np.inf)
+    scale = window + reference + _NEXT_ORDER * b * (np.square(window) + np.square(reference))
     return np.asarray(np.minimum(np.sqrt(line * scale), 1.0), np.float64)

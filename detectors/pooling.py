@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from detectors.sums import row_sums
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
@@ -66,7 +68,7 @@ def groups_for(n: Floats) -> Ints:
     >>> groups_for(np.array([0.0, 55.0, 1e6])).tolist()
     [2, 5, 10]
     """
-    return np.clip(n // VALUES_PER_GROUP, 2, GROUPS).astype(np.intp)
+    return np.clip(n / VALUES_PER_GROUP, 2, GROUPS).astype(np.intp)
 
 
 def group_bounds(cumulative: Floats, widths: Ints, groups: Ints) -> Ints:
@@ -202,11 +204,12 @@ def pool(  # noqa: PLR0917 - two sides of two kinds of cells
     seen, share = np.empty(shape), np.empty(shape)
     for out, cells, beside in ((seen, counts, novel_counts), (share, expected, novel)):
         np.multiply(cells, keep, out=out[..., :width])
-        out[..., width] = cells.sum(-1) - out[..., :width].sum(-1)
+        out[..., width] = row_sums(cells) - row_sums(out[..., :width])
         out[..., width + 1 :] = beside
     # What pooling leaves of a sum of kept cells is rounding, not mass.
     share[..., width] *= share[..., width] > 1e-12
-    wanted = np.minimum(share[..., : width + 1] * size, 1.0).sum(-1)
-    least = 1.0 / (np.asarray(m, np.float64)[..., None] + 1.0)
-    wanted += np.minimum(np.maximum(novel, least) * size, 1.0).sum(-1)
-    return Cells(seen, share, wanted)
+    wanted = share * size
+    np.maximum(
+        wanted[..., width + 1 :], size / (np.asarray(m)[..., None] + 1.0), out=wanted[..., width + 1 :]
+    )
+    return Cells(seen, share, row_sums(np.minimum(wanted, 1.0, out=wanted)))

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.chi_squared import chi_squared_line
+from detectors.sums import row_sums
 
 Floats = npt.NDArray[np.float64]
 
 #: Stands for a known distribution where a finite sample size is needed: an impossible value has a finite
 #: index.
 LARGEST_SAMPLE = 1e9
+_LN_2 = np.log(2.0)
 
 
 def psi(counts: npt.ArrayLike, expected: npt.ArrayLike, m: npt.ArrayLike = np.inf) -> Floats:
@@ -58,16 +60,17 @@ def psi(counts: npt.ArrayLike, expected: npt.ArrayLike, m: npt.ArrayLike = np.in
     """
     c = np.asarray(counts, np.float64)
     share = np.asarray(expected, np.float64)
-    n = c.sum(-1, keepdims=True)
+    n = row_sums(c)[..., None]
     least = 1.0 / (np.minimum(np.asarray(m, np.float64), LARGEST_SAMPLE)[..., None] + 1.0)
     p = np.maximum(share, least)
-    kappa = 0.5 * np.count_nonzero(share > 0, axis=-1)[..., None]
+    used = share > 0.0
+    kappa = 0.5 * row_sums(used.astype(np.float64))[..., None]
     with np.errstate(invalid="ignore", divide="ignore"):
         q = (c + kappa * p) / (n + kappa)
-        terms = (q - p) * np.log(q / p)
-    terms *= (c > 0) | (share > 0)
-    value: Floats = terms.sum(-1)
-    value[(n[..., 0] <= 0) | ~(share.sum(-1) > 0)] = np.nan
+        terms = (q - p) * np.log2(q / p)  # numpy's log2 takes half the time of its log
+    terms *= used | (c > 0.0)
+    value: Floats = row_sums(terms) * _LN_2
+    value[(n[..., 0] <= 0.0) | (kappa[..., 0] == 0.0)] = np.nan
     return value
 
 

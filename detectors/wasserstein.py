@@ -8,6 +8,7 @@ import numpy.typing as npt
 from detectors.chi_squared import chi_squared_line
 from detectors.kolmogorov_smirnov import cumulative_difference
 from detectors.psi import inverse_size
+from detectors.sums import row_sums
 
 Floats = npt.NDArray[np.float64]
 
@@ -83,7 +84,7 @@ def wasserstein(counts: npt.ArrayLike, expected: npt.ArrayLike, positions: npt.A
     """
     gaps = np.diff(np.asarray(positions, np.float64), axis=-1)
     distance = np.abs(cumulative_difference(counts, expected))[..., :-1]
-    return np.asarray((distance * gaps).sum(-1), np.float64)
+    return np.asarray(row_sums(distance * gaps), np.float64)
 
 
 def wasserstein_null(cumulative: npt.ArrayLike, gaps: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -131,12 +132,12 @@ def wasserstein_null(cumulative: npt.ArrayLike, gaps: npt.ArrayLike) -> tuple[Fl
     spread = np.sqrt(np.maximum(share * (1.0 - share), 0.0)) * np.asarray(gaps, np.float64)
     inside = np.clip(share, 1e-12, 1.0 - 1e-12)
     odds = inside / (1.0 - inside)
-    mean = _MEAN_OF_ABS * spread.sum(-1)
+    mean = _MEAN_OF_ABS * row_sums(spread)
     variance = np.zeros(mean.shape)
     for power, weight in ((odds, 0.5), (np.square(odds), np.pi / 2.0 - 1.5)):
         below = spread * power
         pairs = (spread / power) * (2.0 * np.cumsum(below, axis=-1) - below)
-        variance += weight * pairs.sum(-1)
+        variance += weight * row_sums(pairs)
     with np.errstate(invalid="ignore", divide="ignore"):
         dof = 2.0 * np.square(mean) / (2.0 / np.pi * variance)
     return mean, np.asarray(dof, np.float64)
