@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -91,8 +91,10 @@ def group_key(event: Event) -> tuple[Any, ...]:
     )
 
 
-def columns_of(events: Sequence[Event], kinds: Kinds) -> tuple[list[Columns], Rejected]:
-    """Turn events of one group into columns.
+def columns_of(
+    events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None] = lambda: None
+) -> tuple[list[Columns], Rejected]:
+    """Turn events of one group into columns, calling `breathe` after each.
 
     Plain values take the fast way, a column at a time. At the first surprise every event is looked at by
     itself: what is wrong is rejected with its reason, and a column that is text in some events and a
@@ -100,7 +102,7 @@ def columns_of(events: Sequence[Event], kinds: Kinds) -> tuple[list[Columns], Re
     """
     rejected = Rejected()
     try:
-        return [_assemble(events, kinds)], rejected
+        return [_assemble(events, kinds, breathe)], rejected
     except (TypeError, ValueError, OverflowError, ContractError):
         pass
     good: list[Event] = []
@@ -114,7 +116,7 @@ def columns_of(events: Sequence[Event], kinds: Kinds) -> tuple[list[Columns], Re
     for event in good:
         text = frozenset(n for n in mixed if isinstance(event.features[n], str))
         by_kind.setdefault((text, frozenset(event.score or ())), []).append(event)
-    return [_assemble(group, kinds) for group in by_kind.values()], rejected
+    return [_assemble(group, kinds, breathe) for group in by_kind.values()], rejected
 
 
 def events_of(columns: Columns, size_bytes: int) -> list[Event]:
@@ -158,7 +160,7 @@ def _untake(column: Categorical) -> list[str | None]:
     return [words[code] for code in column.codes.tolist()]
 
 
-def _assemble(events: Sequence[Event], kinds: Kinds) -> Columns:
+def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]) -> Columns:
     """Build columns from events whose values are plain; raises when they are not."""
     first = events[0]
     times = [event.ts for event in events]
@@ -182,6 +184,7 @@ def _assemble(events: Sequence[Event], kinds: Kinds) -> Columns:
         columns.entity_ids = [event.entity_id for event in events]
         "".join(columns.entity_ids).encode()
     for name in first.features:
+        breathe()
         values = [event.features[name] for event in events]
         types = set(map(type, values))
         if types == {type(None)} and kinds.is_text(first.model, name):

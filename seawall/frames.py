@@ -115,10 +115,13 @@ def from_record(source: Source, record: Mapping[str, Any]) -> Columns:
     ------
     WireError
         ``bad_frame``: a column is not `rows` long, or a code is outside its dictionary.
+        ``duplicate_column``: one name stands for two columns.
     """
     rows = record["rows"]
     if rows < 0:
         raise WireError("bad_frame", f"rows is {rows}")
+    for part in ("numeric", "categorical", "scores", "segments"):
+        _check_distinct(part, [c["name"] for c in record.get(part) or ()])
     columns = Columns(
         source,
         record["model"],
@@ -141,6 +144,12 @@ def from_record(source: Source, record: Mapping[str, Any]) -> Columns:
     if source != "features" and record["label"] is not None:
         columns.label = _categorical_in(record["label"], rows)
     return columns
+
+
+def _check_distinct(part: str, names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise WireError("duplicate_column", f"{part} names {twice!r} more than once")
 
 
 def _array(name: str, data: bytes, dtype: str, rows: int) -> Any:
@@ -189,7 +198,8 @@ def _strings_in(name: str, column: Mapping[str, bytes] | None, rows: int) -> lis
     if column is None:
         return None
     ends = _array(name, column["ends"], "<i4", rows)
-    if rows and (np.any(np.diff(ends, prepend=0) < 0) or ends[-1] != len(column["data"])):
+    end = ends[-1] if rows else 0
+    if np.any(np.diff(ends, prepend=0) < 0) or end != len(column["data"]):
         raise WireError("bad_frame", f"{name}: row ends do not fit {len(column['data'])} bytes of text")
     starts = np.concatenate(([0], ends[:-1])) if rows else ends
     try:

@@ -17,6 +17,7 @@ from seawall.values import (
     NUMBER_TYPES,
     TEXT_TYPES,
     as_text,
+    check_times,
     numbers,
     plain,
     texts,
@@ -70,9 +71,7 @@ def read_times(rows: int, ts: Any, now_us: int) -> Ints:
     dtype = getattr(ts, "dtype", None)
     if getattr(dtype, "kind", None) in {"i", "u"} and np.asarray(ts).dtype.kind in {"i", "u"}:
         times = np.asarray(ts)
-        if len(times):
-            time_us(times.max())
-            time_us(times.min())
+        check_times(times)
         return times.astype(np.int64)
     if getattr(dtype, "kind", None) == "M" or str(dtype).startswith("Datetime"):
         zone = getattr(dtype, "tz", None) or getattr(dtype, "time_zone", None)
@@ -84,7 +83,9 @@ def read_times(rows: int, ts: Any, now_us: int) -> Ints:
         if np.isnat(array).any():
             msg = f"ts: {int(np.isnat(array).sum())} of {len(array)} times are missing, expected one per row"
             raise ContractError(msg)
-        return array.astype("datetime64[us]").astype(np.int64)
+        times = array.astype("datetime64[us]").astype(np.int64)
+        check_times(times)
+        return times
     return np.array([time_us(value) for value in as_list("ts", ts)], dtype=np.int64)
 
 

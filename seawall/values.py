@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from seawall.errors import ContractError
-from seawall.frames import Categorical, Floats
+from seawall.frames import Categorical, Floats, Ints
 
 #: Types that numpy turns into float64 by itself, None into NaN.
 NUMBER_TYPES = frozenset(
@@ -29,7 +29,8 @@ NUMBER_TYPES = frozenset(
 TEXT_TYPES = frozenset({str, type(None)})
 _MISSING_TYPE_NAMES = frozenset({"NAType", "NaTType"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: The end of what a nanosecond clock can say (year 2262); a larger count of microseconds is another unit.
+#: Microseconds before 1980 or beyond 2262 are another unit. The service refuses what lies before, too.
+_EARLIEST_US = 315_532_800_000_000
 _LATEST_US = 9_223_372_036_854_775
 
 
@@ -103,23 +104,32 @@ def time_us(value: Any) -> int:
     Raises
     ------
     ContractError
-        For a datetime without a time zone, a float, or an integer that must be nanoseconds.
+        For a datetime without a time zone, a float, or a time that only another unit explains.
     """
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             msg = f"ts: {value} has no time zone, expected an aware datetime such as datetime.now(UTC)"
             raise ContractError(msg)
         delta = value - _EPOCH
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-    if isinstance(value, np.datetime64) and not np.isnat(value):
-        return int(value.astype("datetime64[us]").astype(np.int64))
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        if abs(int(value)) > _LATEST_US:
-            msg = f"ts: {value} is beyond the year 2262, expected microseconds since 1970 (nanoseconds?)"
-            raise ContractError(msg)
-        return int(value)
-    msg = f"ts: {_shown(value)} is a {type(value).__name__}, expected an aware datetime or whole microseconds"
-    raise ContractError(msg)
+        time = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    elif isinstance(value, np.datetime64) and not np.isnat(value):
+        time = int(value.astype("datetime64[us]").astype(np.int64))
+    elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+        time = int(value)
+    else:
+        msg = f"ts: {_shown(value)} is a {type(value).__name__}, expected an aware datetime or an int"
+        raise ContractError(msg)
+    if not _EARLIEST_US <= time <= _LATEST_US:
+        msg = f"ts: {value} is not within 1980 to 2262, expected microseconds since 1970 UTC (another unit?)"
+        raise ContractError(msg)
+    return time
+
+
+def check_times(times: Ints) -> None:
+    """Raise `ContractError` when the earliest or latest of a column is no event time."""
+    if len(times):
+        time_us(times.min())
+        time_us(times.max())
 
 
 def numbers(values: Sequence[Any]) -> Floats:

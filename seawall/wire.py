@@ -105,6 +105,8 @@ def _decode_json(payload: bytes, accept: tuple[str, ...]) -> tuple[str, dict[str
     except (ValueError, RecursionError) as error:
         raise WireError("bad_json", str(error)) from error
     name = record.pop("type", accept[0])
+    if not isinstance(name, str):
+        raise WireError("wrong_contract", f"type is a {type(name).__name__}, expected the name of a contract")
     _check_accepted(name, accept)
     for field in contract(name).schema["fields"]:
         if field["name"] not in record and "default" in field:
@@ -116,9 +118,15 @@ def _decode_json(payload: bytes, accept: tuple[str, ...]) -> tuple[str, dict[str
     except WireError:
         raise
     except Exception as error:
-        raise WireError("bad_field", " ".join(str(error).split())[:500]) from error
+        raise WireError("bad_field", _printable(str(error), 500)) from error
 
 
 def _check_accepted(name: str, accept: tuple[str, ...]) -> None:
     if name not in accept:
-        raise WireError("wrong_contract", f"a {name} on a topic that carries {' or '.join(accept)}")
+        detail = f"a {_printable(name, 100)} on a topic that carries {' or '.join(accept)}"
+        raise WireError("wrong_contract", detail)
+
+
+def _printable(text: str, length: int) -> str:
+    """Shorten a stranger's text and make it fit for UTF-8: the detail of an error ends up in a message again."""
+    return " ".join(text[: 4 * length].split())[:length].encode("utf-8", "backslashreplace").decode()
