@@ -129,4 +129,4 @@ def _check_accepted(name: str, accept: tuple[str, ...]) -> None:
 
 def _printable(text: str, length: int) -> str:
     """Shorten a stranger's text and make it fit for UTF-8: the detail of an error ends up in a message again."""
-    return " ".join(text[: 4 * length].split())[:length].encode("utf-8", "backslashreplace").decode()
+    return " ".join(text[:length].encode("utf-8", "backslashreplace").decode().split())[:length]
