@@ -1,0 +1,119 @@
+"""Read a reference from a file: Parquet or CSV, with the hash of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from seawall.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: What CSV writers put where there is nothing; pandas takes the same ones.
+MISSING_WORDS: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+_BLOCK_BYTES = 1 << 20
+
+
+class Step(Protocol):
+    """One step of long work: told how far it is."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say that `done` of `total` is done."""
+
+
+class Steps(Protocol):
+    """Names the steps of long work as they begin."""
+
+    def __call__(self, name: str) -> Step:
+        """Begin a step; whatever came before is done."""
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Steps]:
+    """Show a progress bar on standard error while the block runs, if a person is looking."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task(title, total=None)
+
+        def begin(name: str) -> Step:
+            bar.update(task, description=f"{title}: {name}", total=None)
+            return lambda done, total: bar.update(task, completed=done, total=max(total, 1))
+
+        yield begin
+
+
+def sha256_of(path: Path, step: Step) -> str:
+    """Hash a file's bytes.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be opened.
+    """
+    digest = hashlib.sha256()
+    try:
+        total, done = path.stat().st_size, 0
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                done += len(block)
+                step(done, total)
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
+        raise ConfigError(msg) from error
+    return digest.hexdigest()
+
+
+def read_data_file(path: Path, missing_words: Sequence[str] = MISSING_WORDS) -> pl.DataFrame:
+    """Read Parquet (told by its first bytes) or CSV (with tabs when it is called ``.tsv``).
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, or holds no row.
+    """
+    try:
+        import polars as pl
+    except ImportError as error:
+        msg = f"{path}: reading data files needs polars: pip install 'seawall[service]'"
+        raise ConfigError(msg) from error
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(4) == b"PAR1"
+        if is_parquet:
+            table = pl.read_parquet(path)
+        else:
+            table = pl.read_csv(
+                path,
+                separator="\t" if ".tsv" in path.suffixes else ",",
+                try_parse_dates=True,
+                infer_schema_length=None,  # a late text in a numeric column must not fail the read
+                null_values=list(missing_words),
+            )
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
+        raise ConfigError(msg) from error
+    except pl.exceptions.PolarsError as error:
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        msg = f"{path}: is neither Parquet nor CSV that can be read: {said}"
+        raise ConfigError(msg) from error
+    if not table.height:
+        msg = f"{path}: holds no row, expected at least one below the header"
+        raise ConfigError(msg)
+    return table

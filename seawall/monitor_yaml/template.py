@@ -1,0 +1,159 @@
+"""A first monitor file: commented, with defaults derived from a baseline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from seawall.baseline import Baseline
+from seawall.durations import format_duration
+from seawall.monitor import MonitorSpec, RollbackPolicy
+from seawall.monitor_yaml import rules, traffic
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+#: Words that YAML takes for something other than text.
+_NOT_TEXT = frozenset({"yes", "no", "y", "n", "true", "false", "on", "off", "null"})
+
+
+def monitor_template(model: str, baseline: Baseline | None = None) -> str:
+    """Write a monitor file for a model. It passes `check_monitor`, against `baseline` too."""
+    lines = [
+        *_head(model, baseline),
+        *_promise(baseline),
+        *_windows(baseline),
+        *_segments(baseline),
+        *_columns(baseline),
+        *_rest(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def scalar(text: str) -> str:
+    r"""Write text so that YAML reads exactly that text.
+
+    Examples
+    --------
+    >>> scalar("origin"), scalar("no"), scalar("a: b")
+    ('origin', '"no"', '"a: b"')
+    """
+    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
+        return text
+    return '"' + "".join(_escaped(c) for c in text) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in {'"', "\\"}:
+        return "\\" + character
+    if character == " " or (character.isprintable() and character.isascii()):
+        return character
+    # Spaces and line ends of other scripts would be folded, and some characters YAML refuses unescaped.
+    if character.isprintable() and not character.isspace() and character != "\ufeff":
+        return character
+    return f"\\U{ord(character):08x}"
+
+
+def _head(model: str, baseline: Baseline | None) -> list[str]:
+    of = f"baseline {scalar(baseline.version)}, {baseline.rows} rows" if baseline else "no baseline"
+    task = baseline.task if baseline and baseline.task in rules.TASKS else "none"
+    return [
+        f"# What good looks like for {scalar(model)}. Written by `seawall monitor init` from {of}.",
+        "# Everything but `model` is optional. `seawall check` checks it, `seawall monitor publish` publishes it.",
+        f"model: {scalar(model)}",
+        f"task: {task}  # {' | '.join(rules.TASKS)}",
+    ]
+
+
+def _promise(baseline: Baseline | None) -> list[str]:
+    lines = [
+        "",
+        "promise:",
+        "  # How often you are willing to be paged for nothing. Thresholds follow from it.",
+        f"  false_pages: {MonitorSpec.false_pages:g} per {format_duration(MonitorSpec.false_pages_period_us)}",
+    ]
+    promises = traffic.promises_for(baseline) if baseline else {}
+    if promises and baseline:
+        reached = ", ".join(f"{name} {baseline.performance[name]:.4g}" for name in promises)
+        inside = ", ".join(f'{name}: "{bound}"' for name, bound in promises.items())
+        lines += [f"  # The reference reached {reached}.", f"  performance: {{{inside}}}"]
+    else:
+        lines += ['  # performance: {roc_auc: ">= 0.80"}  # once labels arrive']
+    freshness_us = traffic.freshness_for(baseline) if baseline else None
+    if freshness_us is None:
+        return [*lines, "  # freshness: 5m  # page when no prediction came for this long"]
+    return [
+        *lines,
+        "  # Page when no prediction came for this long. The reference was ordinarily never so silent.",
+        f"  freshness: {format_duration(freshness_us)}",
+    ]
+
+
+def _windows(baseline: Baseline | None) -> list[str]:
+    windows = traffic.windows_for(baseline)
+    rate = traffic.rows_per_hour(baseline) if baseline else None
+    lines = ["", "windows:"]
+    if rate is not None:
+        lines.append(
+            f"  # The reference had about {rate:.3g} rows an hour. Where live traffic differs, change these."
+        )
+    return [
+        *lines,
+        f"  pane: {format_duration(windows.pane_us)}  # windows slide by this",
+        f"  horizons: [{', '.join(format_duration(h) for h in windows.horizons_us)}]  # window lengths",
+        f"  lateness: {format_duration(MonitorSpec.lateness_us)}  # how long a window waits for late events",
+        f"  grace: {format_duration(windows.grace_us)}  # how long later ones still revise it",
+        f"  min_rows: {MonitorSpec.min_rows}  # fewer are not enough for a verdict",
+    ]
+
+
+def _segments(baseline: Baseline | None) -> list[str]:
+    chosen, others = traffic.segments_for(baseline) if baseline else ([], [])
+    lines = ["", "# Columns by whose values traffic is watched separately."]
+    if others:
+        lines.append(f"# These would do too: {_listed(others)}")
+    return [
+        *lines,
+        f"segments: [{_listed(chosen)}]",
+        f"max_segments: {MonitorSpec.max_segments}",
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(scalar(name) for name in names)
+
+
+def _columns(baseline: Baseline | None) -> list[str]:
+    lines = [
+        "",
+        "# Smallest change worth a page: Jensen-Shannon distance, from 0 (same) to 1 (nothing in common).",
+        f"effect: {MonitorSpec.effect}",
+    ]
+    ids = traffic.identifiers(baseline) if baseline else []
+    if not ids:
+        return [*lines, "# columns:", "#   some_column: {effect: 0.2}", "#   some_id: {ignore: true}"]
+    return [
+        *lines,
+        "columns:",
+        *(f"  {scalar(c.name)}: {{ignore: true}}  # {c.distinct} values in {c.count} rows" for c in ids),
+    ]
+
+
+def _rest() -> list[str]:
+    policy = RollbackPolicy()
+    return [
+        "",
+        "# Panes in a row before an alarm opens, and before it closes.",
+        f"alarm: {{open_after: {MonitorSpec.open_after}, resolve_after: {MonitorSpec.resolve_after}}}",
+        "",
+        "# Compare the features that predictions carried with those that the feature store sent.",
+        "skew: true",
+        "",
+        "rollback:",
+        f"  mode: {policy.mode}  # {' | '.join(rules.MODES)}",
+        f"  target: {policy.target}  # the version that served before, or one by name",
+        f"  cooldown: {format_duration(policy.cooldown_us)}",
+        f"  release_window: {format_duration(policy.release_window_us)}  # older releases are not suspected",
+        f"  approval_timeout: {format_duration(policy.approval_timeout_us)}",
+        f"  recovery: {format_duration(policy.recovery_us)}  # in which a rollback has to show its worth",
+        "",
+        "notify: [log]  # also webhook, slack:#channel, pagerduty:service",
+    ]

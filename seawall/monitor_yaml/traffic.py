@@ -1,0 +1,124 @@
+"""Defaults that follow from a baseline: windows for its traffic, freshness for its gaps, and so on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seawall.baseline import Baseline, BaselineColumn
+from seawall.monitor import DAY_US, HOUR_US, MINUTE_US, MonitorSpec
+from seawall.monitor_yaml import rules
+
+#: A verdict on fewer rows than this mostly says "not enough data".
+ROWS_PER_HORIZON = 200
+#: A column with more values than this splits traffic too thin.
+MOST_SEGMENT_VALUES = 20
+MOST_SEGMENTS = 3
+#: Reference gaps that are longer than all but this share are taken for outages.
+_ORDINARY_GAPS = 0.995
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A pane, and horizons that are multiples of it."""
+
+    pane_us: int
+    horizons_us: tuple[int, ...]
+    grace_us: int = HOUR_US
+
+
+#: From busy to quiet.
+_LADDER = (
+    Windows(MINUTE_US, (5 * MINUTE_US, HOUR_US, DAY_US)),
+    Windows(5 * MINUTE_US, (15 * MINUTE_US, 2 * HOUR_US, DAY_US)),
+    Windows(10 * MINUTE_US, (HOUR_US, 6 * HOUR_US, DAY_US)),
+    Windows(HOUR_US, (6 * HOUR_US, DAY_US, 7 * DAY_US)),
+    Windows(6 * HOUR_US, (DAY_US, 7 * DAY_US), 6 * HOUR_US),
+    Windows(DAY_US, (7 * DAY_US, 28 * DAY_US), DAY_US),
+)
+_ROUND_US = (
+    *(n * MINUTE_US for n in (5, 10, 15, 30)),
+    *(n * HOUR_US for n in (1, 2, 3, 6, 12)),
+    *(n * DAY_US for n in (1, 2, 3, 7, 14, 30)),
+)
+#: What a promise allows: less of a metric that should be high, a multiple of one that should be low.
+_SLACK = 0.05
+_SLACK_FACTOR = 1.2
+
+
+def rows_per_hour(baseline: Baseline) -> float | None:
+    """Return the reference's mean traffic, None when it has no time."""
+    if not baseline.pane_us or not len(baseline.pane_starts):
+        return None
+    period_us = int(baseline.pane_starts.max()) - int(baseline.pane_starts.min()) + baseline.pane_us
+    return baseline.rows * HOUR_US / period_us
+
+
+def windows_for(baseline: Baseline | None) -> Windows:
+    """Choose the shortest horizons that usually hold `ROWS_PER_HORIZON` rows."""
+    rate = rows_per_hour(baseline) if baseline else None
+    if rate is None:
+        return Windows(MonitorSpec.pane_us, MonitorSpec.horizons_us, MonitorSpec.grace_us)
+    for windows in _LADDER:
+        if rate * windows.horizons_us[0] / HOUR_US >= ROWS_PER_HORIZON:
+            return windows
+    return _LADDER[-1]
+
+
+def freshness_for(baseline: Baseline) -> int | None:
+    """Choose a silence that the reference never ordinarily had, None when it has no time."""
+    rate = rows_per_hour(baseline)
+    if rate is None or rate <= 0:
+        return None
+    starts = np.sort(baseline.pane_starts)
+    silent_us = 0
+    if len(starts) > 1:
+        usual = float(np.quantile(np.diff(starts), _ORDINARY_GAPS, method="higher"))
+        silent_us = int(usual) - baseline.pane_us
+    # A silent pane may have silence on both its sides too; without one, fifty mean distances are enough.
+    least_us = silent_us + 2 * baseline.pane_us if silent_us > 0 else int(50 * HOUR_US / rate)
+    return next((d for d in _ROUND_US if d >= least_us), _ROUND_US[-1])
+
+
+def segments_for(baseline: Baseline) -> tuple[list[str], list[str]]:
+    """Return (columns to watch separately, others that could be), those with the fewest values first."""
+    fitting = [
+        c
+        for c in baseline.columns
+        if c.role == "feature"
+        and c.kind == "categorical"
+        and c.name.strip()
+        and 2 <= len(c.categories) <= c.distinct <= MOST_SEGMENT_VALUES
+    ]
+    names = [c.name for c in sorted(fitting, key=lambda c: (c.distinct, c.name))]
+    return names[:MOST_SEGMENTS], names[MOST_SEGMENTS:]
+
+
+def identifiers(baseline: Baseline) -> list[BaselineColumn]:
+    """Features that are nearly unique per row, of which no distribution can be judged."""
+    return [
+        c
+        for c in baseline.columns
+        if c.role == "feature"
+        and c.kind == "categorical"
+        and c.distinct > max(len(c.categories), c.count // 2)
+    ]
+
+
+def promises_for(baseline: Baseline) -> dict[str, str]:
+    """Return promises a little below what the reference reached, as written in a monitor."""
+    found: dict[str, str] = {}
+    for name in ("roc_auc", "accuracy", "rmse"):
+        metric = rules.METRICS[name]
+        reached = baseline.performance.get(name)
+        if reached is None or not np.isfinite(reached) or reached <= 0:
+            continue
+        if baseline.task and baseline.task not in metric.tasks:
+            continue
+        if metric.higher_is_better:
+            found[name] = f">= {max(0.0, min(reached, 1.0) - _SLACK):.2f}"
+        else:
+            found[name] = f"<= {reached * _SLACK_FACTOR:.4g}"
+        break
+    return found
