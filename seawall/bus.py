@@ -1,0 +1,167 @@
+"""Append a record to a topic, or read a whole topic, from the command line: no consumer group, one
+deadline.
+
+For the small topics that are a log of what was decided (``registry``, ``rollbacks``), where every record
+counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from seawall.contracts import topics
+from seawall.errors import ConfigError, Unavailable, WireError
+from seawall.settings import Settings
+from seawall.transport import kafka_config
+from seawall.wire import decode, encode
+
+DEADLINE_S = 30.0
+Record = dict[str, Any]
+
+
+def append_records(
+    settings: Settings, name: str, key: str, records: Sequence[Record], *, deadline_s: float = DEADLINE_S
+) -> None:
+    """Append `records` to a topic of the catalogue, in order. Blocks until every replica has them.
+
+    Raises
+    ------
+    Unavailable
+        The broker cannot be reached, or did not acknowledge everything within `deadline_s`. What was
+        appended remains; events that carry an id may be appended again.
+    ConfigError
+        The topic does not exist, or the settings cannot be used.
+    """
+    import confluent_kafka  # noqa: PLC0415 - costs a tenth of a second that `--help` need not pay
+
+    contract_name = topics()[name].schemas[0]
+    values = [encode(contract_name, record) for record in records]
+    left = _countdown(settings, deadline_s)
+    failed: list[Any] = []
+    producer = confluent_kafka.Producer(
+        {
+            **kafka_config(settings),
+            "enable.idempotence": True,  # in order and once, however often the client has to retry
+            "acks": "all",
+            "message.timeout.ms": max(1, int(deadline_s * 1000)),
+            "partitioner": "murmur2_random",  # the Java client's, as everywhere in Seawall
+            "allow.auto.create.topics": False,
+            "error_cb": _ignore,
+        }
+    )
+
+    def on_delivery(error: Any, _message: Any) -> None:
+        if error is not None:
+            failed.append(error)
+
+    try:
+        _partitions(producer, settings, name, left())
+        for value in values:
+            producer.produce(settings.topic(name), value, key.encode(), on_delivery=on_delivery)
+        unacknowledged = producer.flush(left())
+    except confluent_kafka.KafkaException as error:
+        raise _unreachable(settings, error.args[0]) from error
+    if failed:
+        raise _unreachable(settings, failed[0])
+    if unacknowledged:
+        msg = f"broker {settings.broker}: {settings.topic(name)} was not acknowledged within {deadline_s:g} s"
+        raise Unavailable(msg)
+
+
+def read_records(settings: Settings, name: str, *, deadline_s: float = DEADLINE_S) -> list[Record]:
+    """Read a topic of the catalogue from its beginning to where it ended when asked.
+
+    Records that do not fit the contract are passed over: they are the worker's to report.
+
+    Raises
+    ------
+    Unavailable
+        The broker cannot be reached, or reading took longer than `deadline_s`.
+    ConfigError
+        The topic does not exist, or the settings cannot be used.
+    """
+    import confluent_kafka  # noqa: PLC0415 - costs a tenth of a second that `--help` need not pay
+
+    left = _countdown(settings, deadline_s)
+    consumer = confluent_kafka.Consumer(
+        {
+            **kafka_config(settings),
+            "group.id": f"{settings.group}-cli",  # demanded by librdkafka; nothing is joined or committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "allow.auto.create.topics": False,
+            "error_cb": _ignore,
+        }
+    )
+    try:
+        ends = {}
+        for partition in _partitions(consumer, settings, name, left()):
+            place = confluent_kafka.TopicPartition(settings.topic(name), partition)
+            low, high = consumer.get_watermark_offsets(place, timeout=left())
+            if low < high:
+                place.offset = low
+                ends[partition] = (place, high)
+        consumer.assign([place for place, _ in ends.values()])
+        values = _drain(consumer, {p: high for p, (_, high) in ends.items()}, left)
+        return list(_decoded(values, topics()[name].schemas))
+    except confluent_kafka.KafkaException as error:
+        raise _unreachable(settings, error.args[0]) from error
+    finally:
+        consumer.close()
+
+
+def _drain(consumer: Any, ends: dict[int, int], left: Callable[[], float]) -> Iterator[bytes]:
+    while ends:
+        message = consumer.poll(min(0.5, left()))
+        if message is not None and message.error() is None:
+            end = ends.get(message.partition())
+            if end is not None and message.offset() < end and message.value() is not None:
+                yield message.value()
+        # Transaction markers leave gaps, so the end is a position and not the last message.
+        for place in consumer.position(consumer.assignment()):
+            if place.partition in ends and place.offset >= ends[place.partition]:
+                del ends[place.partition]
+
+
+def _decoded(values: Iterator[bytes], accept: tuple[str, ...]) -> Iterator[Record]:
+    for value in values:
+        try:
+            yield decode(value, accept)[1]
+        except WireError:
+            continue
+
+
+def _partitions(client: Any, settings: Settings, name: str, timeout_s: float) -> list[int]:
+    topic = settings.topic(name)
+    metadata = client.list_topics(topic, timeout=min(timeout_s, 10.0)).topics.get(topic)
+    if metadata is None or metadata.error is not None or not metadata.partitions:
+        msg = (
+            f"topic {topic}: is not on broker {settings.broker}; `seawall up` creates the topics "
+            "of a laptop, and schemas/topics.json says what to create elsewhere"
+        )
+        raise ConfigError(msg)
+    return sorted(metadata.partitions)
+
+
+def _countdown(settings: Settings, deadline_s: float) -> Callable[[], float]:
+    deadline = time.monotonic() + deadline_s
+
+    def left() -> float:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            msg = f"broker {settings.broker}: did not answer within {deadline_s:g} s"
+            raise Unavailable(msg)
+        return remaining
+
+    return left
+
+
+def _unreachable(settings: Settings, error: Any) -> Unavailable:
+    said = error.str() if hasattr(error, "str") else str(error)
+    return Unavailable(f"broker {settings.broker} (SEAWALL_BROKER): cannot be used: {said}")
+
+
+def _ignore(_error: Any) -> None:
+    """Keep librdkafka from printing connection errors; the caller is told by an exception."""
