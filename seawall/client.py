@@ -316,7 +316,7 @@ class Client:
         if event_id is None:
             event_id = sender.new_id()
         try:
-            if event_id.__class__ is not str:
+            if type(event_id) is not str:
                 event_id = str(event_id)
             if model is None:
                 model = self._named_model()
@@ -350,7 +350,7 @@ class Client:
             )
         except Exception as error:
             sender.count("invalid", 1, f"an event was left out: {type(error).__name__}: {error}")
-        return event_id if event_id.__class__ is str else ""
+        return event_id if type(event_id) is str else ""
 
     def _log_table(  # noqa: PLR0917 - three callers, all of them above
         self,
