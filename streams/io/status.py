@@ -10,9 +10,10 @@ from seawall.contracts import topics
 from seawall.errors import SeawallError
 from seawall.settings import Settings
 from streams.io.clickhouse import connect
+from streams.io.offsets import end_offsets
 from streams.io.topics import client_config
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 5.0
 #: Topics that the consumer group works through.
 CONSUMED = tuple(name for name, topic in topics().items() if topic.direction == "in" or name == "summaries")
 _MODELS = """
@@ -114,20 +115,25 @@ def read_lag(settings: Settings) -> dict[str, int]:
     from seawall.errors import Unavailable  # noqa: PLC0415
 
     # it never subscribes, so it does not join the group and disturbs nobody
-    consumer = Consumer(client_config(settings) | {"group.id": settings.group, "log_level": 0})
+    consumer = Consumer(
+        client_config(settings) | {"group.id": settings.group, "enable.auto.commit": False, "log_level": 0}
+    )
     try:
         known = consumer.list_topics(timeout=TIMEOUT_S).topics
-        asked = {
-            TopicPartition(settings.topic(name), partition): name
+        asked = [
+            TopicPartition(settings.topic(name), partition)
             for name in CONSUMED
             if settings.topic(name) in known
             for partition in known[settings.topic(name)].partitions
-        }
-        lag = dict.fromkeys(asked.values(), 0)
-        for committed in consumer.committed(list(asked), timeout=TIMEOUT_S) if asked else ():
-            low, high = consumer.get_watermark_offsets(committed, timeout=TIMEOUT_S)
-            name = asked[TopicPartition(committed.topic, committed.partition)]
-            lag[name] += high - max(low, committed.offset)  # no commit yet reads as a negative offset
+        ]
+        committed = consumer.committed(asked, timeout=TIMEOUT_S) if asked else []
+        positions = {(p.topic, p.partition): p.offset for p in committed}
+        lag = {name: 0 for name in CONSUMED if settings.topic(name) in known}
+        for (topic, partition), end in end_offsets(settings, positions, TIMEOUT_S).items():
+            start = positions[topic, partition]
+            if start < 0:  # nothing committed yet: everything there is
+                start, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+            lag[topic.removeprefix(settings.topic_prefix)] += max(0, end - start)
     except KafkaException as error:
         msg = f"broker: {settings.broker} does not answer: {error.args[0].str()}"
         raise Unavailable(msg) from error
