@@ -57,6 +57,8 @@ class Settings:
     """… or this many offsets, whichever comes first. Part of the group's contract: change both with an empty lag."""
     publish_interval_s: float = 1.0
     """How often an open chunk's provisional summary is published."""
+    save_interval_s: float = 15.0
+    """How often the deciding half saves what it remembers; more often means less to read after a crash."""
     idle_timeout_s: float = 30.0
     """A source partition that is caught up and silent this long no longer holds the watermark back."""
     replay: bool = False

@@ -55,7 +55,8 @@ async def _main(settings: Settings) -> int:
     worker = Worker(settings, app)
     worker.partitions = await asyncio.to_thread(partition_counts, settings)
     announcer = Announcer(worker, metrics)
-    services = _wire(worker, metrics, announcer)
+    decider = Decider(worker, metrics)
+    services = _wire(worker, metrics, announcer, decider)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -72,6 +73,7 @@ async def _main(settings: Settings) -> int:
         log.info("worker started: broker %s, store %s, group %s", settings.broker, settings.store_url, settings.group)
         await stop.wait()
         log.info("stopping")
+        await asyncio.wait_for(decider.save_all(), 10)
         await asyncio.wait_for(app.stop(), 20)
     finally:
         for task in tasks:
@@ -83,15 +85,17 @@ async def _main(settings: Settings) -> int:
     return 0
 
 
-def _wire(worker: Worker, metrics: Metrics, announcer: Announcer) -> dict[str, Callable[[], Awaitable[None]]]:
+def _wire(
+    worker: Worker, metrics: Metrics, announcer: Announcer, decider: Decider
+) -> dict[str, Callable[[], Awaitable[None]]]:
     """Attach agents to topics; returns the background work by name."""
     services: dict[str, Callable[[], Awaitable[None]]] = {}
     for source in SOURCES:
         ingest = Ingest(worker, source, metrics)
         _agent(worker, source, ingest.on_run)
         services[f"tick {source}"] = lambda ingest=ingest: _ticking(worker, ingest)  # type: ignore[misc]
-    decider = Decider(worker, metrics)
     _agent(worker, "summaries", decider.on_run)
+    services["save"] = lambda: _saving(worker, decider)
     for topic in ("windows", "registry", "monitors", "baselines", "dead-letters"):
         _fan_out(worker, topic, services, [Sink(worker, topic, metrics).write])
     for topic in ("alarms", "rollbacks"):
@@ -143,6 +147,13 @@ async def _ticking(worker: Worker, ingest: Ingest) -> None:
         await asyncio.sleep(worker.settings.publish_interval_s)
         if worker.app.runs.flow_active:
             await ingest.tick()
+
+
+async def _saving(worker: Worker, decider: Decider) -> None:
+    while True:
+        await asyncio.sleep(worker.settings.save_interval_s)
+        if worker.app.runs.flow_active:
+            await decider.save_all()
 
 
 def partition_counts(settings: Settings) -> dict[str, int]:

@@ -12,12 +12,16 @@ from seawall.errors import WireError
 from seawall.wire import decode
 from streams.agents.worker import Worker, now_us
 from streams.core.engine import Effects, PartitionEngine
+from streams.core.state import Part, restore, save
 from streams.core.watermark import Watermarks
-from streams.io.kafka import Run
 from streams.io import metrics as m
+from streams.io.control import read_whole
+from streams.io.kafka import Run, publish
 from streams.io.metrics import Metrics
 
 log = logging.getLogger(__name__)
+#: Records read since the last save after which state is saved without waiting for the clock.
+_SAVE_AFTER_RECORDS = 5_000
 
 
 class Decider:
@@ -29,6 +33,8 @@ class Decider:
         self.engines: dict[TP, PartitionEngine] = {}
         self._epoch = -1
         self._steps_seen: dict[TP, int] = {}
+        self._position: dict[TP, int] = {}
+        self._saved: dict[TP, int] = {}
         self._lock = asyncio.Lock()
 
     async def on_run(self, run: Run) -> None:
@@ -38,11 +44,32 @@ class Decider:
             self._follow_assignment()
             if run.epoch != self._epoch:
                 return
-            engine = self.engines.get(run.tp) or self._new_engine(run.tp)
+            engine = self.engines.get(run.tp) or await self._new_engine(run.tp)
             self._fold_rollback_steps(run.tp, engine)
             for record in run.records:
                 await self._publish(self._take(engine, record))
+                self._position[run.tp] = record.offset
                 await asyncio.sleep(0)
+            if self._unsaved(run.tp) >= _SAVE_AFTER_RECORDS:
+                await self._save(run.tp)
+
+    async def save_all(self) -> None:
+        """Save every engine that moved, and let what it has read be committed."""
+        async with self._lock:
+            for tp in list(self.engines):
+                if self._epoch == self.worker.app.runs.current.epoch and self._unsaved(tp):
+                    await self._save(tp)
+
+    def _unsaved(self, tp: TP) -> int:
+        return self._position.get(tp, -1) - self._saved.get(tp, -1)
+
+    async def _save(self, tp: TP) -> None:
+        position = self._position[tp]
+        for stage in save(self.engines[tp], position):
+            await publish_parts(self.worker, tp.partition, stage)
+        self._saved[tp] = position
+        if self._epoch == self.worker.app.runs.current.epoch:
+            self.worker.app.runs.ledger[tp] = position + 1
 
     def _take(self, engine: PartitionEngine, record: Any) -> Effects:
         try:
@@ -58,8 +85,10 @@ class Decider:
             self._epoch = current.epoch
             self.engines.clear()
             self._steps_seen.clear()
+            self._position.clear()
+            self._saved.clear()
 
-    def _new_engine(self, tp: TP) -> PartitionEngine:
+    async def _new_engine(self, tp: TP) -> PartitionEngine:
         settings = self.worker.settings
         watermarks = Watermarks(
             {"predictions": "predictions", "features": "features", "labels": "labels"},
@@ -67,6 +96,11 @@ class Decider:
             settings.replay,
         )
         engine = PartitionEngine(self.worker.control, self.worker.registry, watermarks, settings.log_epoch)
+        parts = await read_whole(settings, self.worker.topic("state"), tp.partition)
+        through = restore(engine, [value for value in parts.values() if value])
+        if through >= 0:
+            log.info("summaries/%d: state of %d models restored up to offset %d", tp.partition, len(engine.models), through)  # noqa: E501
+            self._position[tp] = self._saved[tp] = through
         self.engines[tp] = engine
         return engine
 
@@ -107,3 +141,8 @@ class Decider:
 def last_end_us(report: dict[str, Any]) -> int:
     """End of the last window of a report, microseconds."""
     return int.from_bytes(report["ends"][-8:], "little", signed=True)
+
+
+async def publish_parts(worker: Worker, partition: int, parts: list[Part]) -> None:
+    """Write parts of a state and wait until they are acknowledged."""
+    await publish(worker.app, [(worker.topic("state"), key, value, partition) for key, value in parts])

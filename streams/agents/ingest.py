@@ -15,8 +15,8 @@ from streams.agents.worker import Worker, now_us
 from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import DeadLetter
 from streams.core.layouts import LayoutBook
-from streams.io.kafka import Run, publish
 from streams.io import metrics as m
+from streams.io.kafka import Run, publish
 from streams.io.metrics import Metrics
 
 log = logging.getLogger(__name__)

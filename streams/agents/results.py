@@ -16,9 +16,9 @@ from seawall.errors import SeawallError, Unavailable
 from seawall.wire import decode
 from streams.agents.worker import Worker
 from streams.core import reports
+from streams.io import metrics as m
 from streams.io.clickhouse import Store, arrow_columns, arrow_concat, arrow_rows
 from streams.io.kafka import Run
-from streams.io import metrics as m
 from streams.io.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -63,6 +63,9 @@ class ModelState:
     history: DriftHistory = field(default_factory=DriftHistory)
     last_window_us: dict[str, int] = field(default_factory=dict)
     """Last judged window end by version."""
+    through: int = -1
+    """Log offset up to which this state is complete."""
+    saved_through: int = -1
 
 
 class PartitionEngine:
@@ -96,11 +99,15 @@ class PartitionEngine:
                 where, summary["partitions"], summary["max_ts"], summary["next_offset"], summary["caught_up"], now_us
             )
             effects = Effects()
-            for model in list(self.models):
-                effects.extend(self.advance(model, offset, now_us))
+            for model, state in list(self.models.items()):
+                if offset > state.through:
+                    effects.extend(self.advance(model, offset, now_us))
             return effects
+        state = self.state(summary["model"])
+        if offset <= state.through:
+            return Effects()  # read again after a restart: the saved state has it
         spec = self.control.monitor(summary["model"])
-        self.state(summary["model"]).merge.on_summary(summary, source, spec, now_us)
+        state.merge.on_summary(summary, source, spec, offset, now_us)
         return self.advance(summary["model"], offset, now_us)
 
     def on_rollback_step(self, record: dict[str, Any]) -> None:
@@ -112,7 +119,7 @@ class PartitionEngine:
         state, spec = self.models[model], self.control.monitor(model)
         effects, verdicts = Effects(), []
         ver = self._ver_base + offset
-        for batch in state.merge.advance(spec, now_us):
+        for batch in state.merge.advance(spec, offset, now_us):
             judgement = self.judge.judge(spec, batch, self._served(state, batch))
             effects.reports.append(report_record(model, spec.pane_us, ver, judgement))
             effects.closed_windows += batch.windows
@@ -123,6 +130,7 @@ class PartitionEngine:
             effects.reports.append(late_record(model, ver, late))
             effects.late_rows += sum(e.rows for e in late)
         self._decide(state, spec, verdicts, effects)
+        state.through = offset
         return effects
 
     def _served(self, state: ModelState, batch: WindowBatch) -> npt.NDArray[np.int64] | None:

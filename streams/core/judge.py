@@ -150,7 +150,7 @@ class Judge:
         self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None
     ) -> tuple[Floats, float]:
         if reference is None:
-            return np.zeros((1, batch.layout.slots)), 0.0
+            return np.zeros((1, batch.layout.slots)), np.inf
         first = (batch.first_end - batch.width) * spec.pane_us
         starts = first + np.arange(len(batch.pane_rows), dtype=np.int64) * spec.pane_us
         return reference.seasons.expected(starts, batch.pane_rows, batch.width), float(reference.rows)

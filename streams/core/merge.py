@@ -72,10 +72,12 @@ class ModelMerge:
         self.revisions: dict[tuple[SeriesKey, int, int], int] = {}
         self.late: list[LateEvents] = []
         self.late_rows = 0
-        self._dirty: dict[SeriesKey, set[int]] = defaultdict(set)
+        self.dirty: dict[SeriesKey, set[int]] = defaultdict(set)
 
-    def on_summary(self, summary: dict[str, Any], source: Source, spec: MonitorSpec, now_us: int) -> None:
-        """Take one chunk summary of this model."""
+    def on_summary(
+        self, summary: dict[str, Any], source: Source, spec: MonitorSpec, offset: int, now_us: int
+    ) -> None:
+        """Take one chunk summary of this model, found at `offset` of the log."""
         partition = Partition(summary["topic"], summary["partition"])
         first, following = summary["first_offset"], summary["next_offset"]
         self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
@@ -92,7 +94,7 @@ class ModelMerge:
             accepted[key] = kept
         if summary["sealed"]:
             for key, cells in accepted.items():
-                self.series[key].add(cells)
+                self.series[key].add(cells, offset)
             self.open.pop((partition, first), None)
             self.sealed_upto[partition] = following
         else:
@@ -140,9 +142,9 @@ class ModelMerge:
         old = dict(zip(before.panes.tolist(), before.rows.tolist(), strict=True)) if before else {}
         for pane, rows in zip(after.panes.tolist(), after.rows.tolist(), strict=True):
             if pane < closed and old.get(pane, 0) != rows:
-                self._dirty[key].add(pane)
+                self.dirty[key].add(pane)
 
-    def advance(self, spec: MonitorSpec, now_us: int) -> Iterator[WindowBatch]:
+    def advance(self, spec: MonitorSpec, offset: int, now_us: int) -> Iterator[WindowBatch]:
         """Close what the watermark has passed and revise what changed; yields the windows."""
         for source in _SOURCES:
             upto = self._closable(source, spec, now_us)
@@ -153,7 +155,7 @@ class ModelMerge:
             if before is None or upto > before:
                 yield from self._closing(source, spec, before, upto)
                 self.closed[source] = upto
-                self._finalise(source, spec, upto)
+                self._finalise(source, spec, upto, offset)
 
     def _closable(self, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
         watermark = self.watermarks.of(self.model, source, spec, now_us)
@@ -185,8 +187,8 @@ class ModelMerge:
 
     def _revised(self, source: Source, spec: MonitorSpec) -> Iterator[WindowBatch]:
         closed = self.closed.get(source, 0)
-        for key in [k for k in self._dirty if k[1] == source]:
-            panes = self._dirty.pop(key)
+        for key in [k for k in self.dirty if k[1] == source]:
+            panes = self.dirty.pop(key)
             for width in widths(spec):
                 for a, b in ends_touched(panes, width, min(panes), closed):
                     for end in range(a, b):
@@ -229,7 +231,7 @@ class ModelMerge:
         dense = series.dense(first_end - width, windows + width - 1, parts)
         return windows_of(dense, series.layout, width)[2], series
 
-    def _finalise(self, source: Source, spec: MonitorSpec, upto: int) -> None:
+    def _finalise(self, source: Source, spec: MonitorSpec, upto: int, offset: int) -> None:
         """Fold open parts of panes whose grace is over, and forget panes that no window can hold."""
         final = upto - -(-spec.grace_us // spec.pane_us)
         self.final[source] = max(self.final[source], final)
@@ -239,7 +241,7 @@ class ModelMerge:
                 done = cells.panes < final
                 if not done.any():
                     continue
-                self.series[key].add(cells.take(done))
+                self.series[key].add(cells.take(done), offset)
                 for pane, rows in zip(cells.panes[done].tolist(), cells.rows[done].tolist(), strict=True):
                     part.frozen[key, pane] = part.frozen.get((key, pane), 0) + rows
                 part.cells[key] = cells.take(~done)
@@ -252,11 +254,6 @@ class ModelMerge:
         """Return the late events found since the last call."""
         late, self.late = self.late, []
         return late
-
-    def oldest_needed(self, spec: MonitorSpec) -> int:
-        """Pane start, microseconds, before which no summary is needed to rebuild this state."""
-        panes = [min(p) for k in self.series if (p := self._panes(k))]
-        return min(panes, default=0) * spec.pane_us
 
 
 def widths(spec: MonitorSpec) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ class Cells:
     panes: Ints
     rows: Ints
     weights: Floats
-    counts: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.integer]
     moments: Floats
     distinct: npt.NDArray[np.uint8]
 
@@ -72,13 +72,24 @@ class Dense:
     distinct: npt.NDArray[np.uint8]
 
 
+#: Panes that are saved together.
+BUCKET = 64
+
+
 class Series:
-    """Cells of sealed chunks by pane. Sparse: a silent year costs nothing."""
+    """Cells of sealed chunks by pane. Sparse: a silent year costs nothing.
+
+    Panes are saved in buckets. A bucket that was restored knows the log offset that it is complete up to
+    (`through`), and ignores what is added again by reading the log up to there.
+    """
 
     def __init__(self, layout: Layout, baseline_id: str) -> None:
         self.layout = layout
         self.baseline_id = baseline_id
         self.index: dict[int, int] = {}
+        self.dirty: set[int] = set()
+        """Buckets that changed since they were last saved."""
+        self.through: dict[int, int] = {}
         self._free: list[int] = []
         self._allocate(8)
 
@@ -103,8 +114,12 @@ class Series:
         self.counts, self.distinct = extended(self.counts), extended(self.distinct)  # type: ignore[assignment]
         self.moments = extended(self.moments, np.nan)  # type: ignore[assignment]
 
-    def add(self, cells: Cells) -> None:
-        """Add cells; their panes are distinct."""
+    def add(self, cells: Cells, offset: int) -> None:
+        """Add cells that the record at `offset` of the log brought; their panes are distinct."""
+        if self.through:
+            known = np.array([self.through.get(int(p) // BUCKET, -1) for p in cells.panes], dtype=np.int64)
+            cells = cells.take(known < offset)
+        self.dirty.update((cells.panes // BUCKET).tolist())
         fresh = [int(p) for p in cells.panes if int(p) not in self.index]
         if len(fresh) > len(self._free):
             self._grow(len(fresh))
@@ -129,6 +144,20 @@ class Series:
             self.moments[at] = np.nan
             self.distinct[at] = 0
             self._free.append(at)
+            self.dirty.add(old // BUCKET)
+
+    def bucket(self, number: int) -> Cells:
+        """Copy the cells of one bucket."""
+        panes = sorted(p for p in self.index if p // BUCKET == number)
+        at = np.array([self.index[p] for p in panes], dtype=np.intp)
+        return Cells(
+            np.array(panes, dtype=np.int64),
+            self.rows[at],
+            self.weights[at],
+            self.counts[at],
+            self.moments[at],
+            self.distinct[at],
+        )
 
     def dense(self, first: int, panes: int, open_parts: Iterable[Cells]) -> Dense:
         """Lay out panes ``first … first + panes - 1``, sealed and open parts together."""

@@ -8,7 +8,7 @@ the allowed lateness. A partition that is read to its end and silent does not ho
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
@@ -75,6 +75,34 @@ class Watermarks:
         if max_ts > seen.max_ts:
             seen.max_ts = max_ts
             seen.at_us = now_us
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is known of the sources, fit for JSON."""
+        return {
+            "progress": [[*p, g.max_ts, g.caught_up, g.moved_us, g.next_offset] for p, g in self.progress.items()],
+            "partitions": self.partitions,
+            "first_heard_us": self._first_heard_us,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Undo `snapshot`."""
+        self.progress = {Partition(t, p): Progress(*rest) for t, p, *rest in state["progress"]}
+        self.partitions = state["partitions"]
+        self._first_heard_us = state["first_heard_us"]
+
+    def snapshot_model(self, model: str) -> dict[str, Any]:
+        """What is known of one model, fit for JSON."""
+        return {
+            "seen": [[*p, s.max_ts, s.at_us] for (m, p), s in self._seen.items() if m == model],
+            "reached": {source: at for (m, source), at in self._reached.items() if m == model},
+        }
+
+    def restore_model(self, model: str, state: dict[str, Any]) -> None:
+        """Undo `snapshot_model`."""
+        for topic, partition, max_ts, at_us in state["seen"]:
+            self._seen[model, Partition(topic, partition)] = _Seen(max_ts, at_us)
+        for source, at in state["reached"].items():
+            self._reached[model, source] = at
 
     def of(self, model: str, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
         """Return the watermark in microseconds, or None while it is not known."""

@@ -64,3 +64,27 @@ class ControlReader:
             numbers = consumer.partitions_for_topic(topic) or set()
             found += [TopicPartition(topic, n) for n in sorted(numbers)]
         return found
+
+
+async def read_whole(settings: Settings, topic: str, partition: int) -> dict[bytes, bytes | None]:
+    """Read one partition of a compacted topic from its beginning to its present end: last value by key."""
+    consumer = AIOKafkaConsumer(
+        **aiokafka_config(settings),
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=32 << 20,
+        fetch_max_bytes=64 << 20,
+    )
+    await consumer.start()
+    try:
+        tp = TopicPartition(topic, partition)
+        consumer.assign([tp])
+        end = (await consumer.end_offsets([tp]))[tp]
+        await consumer.seek_to_beginning(tp)
+        found: dict[bytes, bytes | None] = {}
+        while await consumer.position(tp) < end:
+            for records in (await consumer.getmany(tp, timeout_ms=500)).values():
+                for record in records:
+                    found[record.key or b""] = record.value
+        return found
+    finally:
+        await consumer.stop()

@@ -240,7 +240,7 @@ def aiokafka_config(settings: Settings) -> dict[str, Any]:
 
 
 async def publish(
-    app: RunApp, messages: Iterable[tuple[str, bytes, bytes, int | None]], headers: Mapping[str, bytes] | None = None
+    app: RunApp, messages: Iterable[tuple[str, bytes, bytes | None, int | None]], headers: Mapping[str, bytes] | None = None
 ) -> None:
     """Send (topic, key, value, partition) messages and wait until the broker has acknowledged all of them."""
     sent = [
