@@ -91,7 +91,11 @@ class HealthServer:
             await runner.cleanup()
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
-        text = redact(self._metrics.render().decode(), self._secrets)
+        # a label's value is served escaped, and so would be a secret in it
+        escaped = [
+            secret.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for secret in self._secrets
+        ]
+        text = redact(self._metrics.render().decode(), (*escaped, *self._secrets))
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _get_health(self, request: web.Request) -> web.Response:

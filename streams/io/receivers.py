@@ -13,7 +13,7 @@ from streams.io.log_notifier import LogNotifier
 from streams.io.notifier import Notifier
 from streams.io.pagerduty import PagerDutyNotifier
 from streams.io.retry import Retrier, RetryPolicy
-from streams.io.slack import SlackNotifier
+from streams.io.slack import SlackNotifier, TokenBucket
 from streams.io.webhook import WebhookNotifier, signing_key
 
 _PAGERDUTY_THROTTLED_WAIT_S = 120.0  # its documentation asks for "a few minutes" after a 429
@@ -28,6 +28,8 @@ class Receivers:
         Shared by all; closing it is the caller's business.
     make_retrier
         Makes a retrier for a policy; tests pass one with their own clock.
+    make_bucket
+        Makes the rate limit of one Slack address; likewise.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class Receivers:
         *,
         policy: RetryPolicy | None = None,
         make_retrier: Callable[[RetryPolicy], Retrier] = Retrier,
+        make_bucket: Callable[[], TokenBucket] = TokenBucket,
     ) -> None:
         policy = policy or RetryPolicy()
         self._settings = settings
@@ -55,6 +58,7 @@ class Receivers:
             signing_key(secret)
         self._slack_urls = by_name("SEAWALL_SLACK_WEBHOOK_URL", settings.slack_webhook_url)
         self._routing_keys = by_name("SEAWALL_PAGERDUTY_ROUTING_KEY", settings.pagerduty_routing_key)
+        self._make_bucket = make_bucket
         self._made: dict[str, Notifier | None] = {}
         self._slack: dict[str, SlackNotifier] = {}
 
@@ -87,7 +91,9 @@ class Receivers:
     def _slack_at(self, url: str, link: str) -> SlackNotifier:
         # the limit is the URL's: two names for one URL share one notifier, and so one bucket
         if url not in self._slack:
-            self._slack[url] = SlackNotifier(url, self._poster, self._retrier, link=link)
+            self._slack[url] = SlackNotifier(
+                url, self._poster, self._retrier, bucket=self._make_bucket(), link=link
+            )
         return self._slack[url]
 
 
