@@ -202,7 +202,8 @@ def test_a_text_column_that_is_missing_stays_text(client: Client, transport: InM
 
 
 def test_labels_of_one_class_are_one_label(client: Client, transport: InMemoryTransport) -> None:
-    for label in (1, 1.0, True, np.int64(1), "1"):
+    labels: list[Any] = [1, 1.0, True, np.int64(1), "1"]
+    for label in labels:
         client.log_prediction({"a": 1.0}, label=label)
     assert client.flush()
     assert words(one(transport).label) == ["1"] * 5
@@ -267,7 +268,8 @@ def test_bad_input_is_counted_and_its_neighbours_arrive(
 def test_the_warning_names_field_value_and_expectation(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client.log_prediction({"delay": [1.0, 2.0]})
+    features: dict[str, Any] = {"delay": [1.0, 2.0]}
+    client.log_prediction(features)
     client.flush()
     client.close()
     assert "feature 'delay': [1.0, 2.0] is a list, expected a number, bool, str or None" in caplog.text
