@@ -1,4 +1,4 @@
-"""Write ``grafana/*.json`` from `fleet` and `model`: ``python -m dashboards.build``, or ``seawall dashboards build``."""
+"""Write ``grafana/*.json`` from `fleet` and `model`: ``seawall dashboards build``."""
 
 from __future__ import annotations
 

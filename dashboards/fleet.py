@@ -50,7 +50,14 @@ def build() -> Json:
         annotation("Rollbacks", "fleet/rollback_steps", ORANGE),
     ]
     description = "Every model that Seawall watches. Start here; follow a model's link to see why."
-    return dashboard(FLEET_UID, "Seawall: fleet", description, panels, variables, annotations)
+    return dashboard(
+        FLEET_UID,
+        "Seawall: fleet",
+        description,
+        panels=panels,
+        variables=variables,
+        annotations=annotations,
+    )
 
 
 def _now() -> Json:
@@ -61,9 +68,9 @@ def _now() -> Json:
         "Now",
         "fleet/now",
         (0, 0, 24, 4),
-        "Models seen in the range; models whose last window drifted or could not be judged; alarms, rollbacks, late "
-        "and unusable events. All green: go back to bed. Models 0: nothing arrives, so look at the producers and at "
-        "`seawall status`, not at the models.",
+        "Models seen in the range; models whose last window drifted or could not be judged; alarms, "
+        "rollbacks, late and unusable events. All green: go back to bed. Models 0: nothing arrives, so "
+        "look at the producers and at `seawall status`, not at the models.",
         defaults={"color": {"mode": "thresholds"}, "thresholds": thresholds((None, BLUE)), "unit": "short"},
         overrides=[
             field("models", "Models", thresholds=thresholds((None, RED), (1, BLUE))),
@@ -90,21 +97,27 @@ def _state() -> Json:
         "State of every model",
         "fleet/state",
         (0, 4, 12, 9),
-        "Worst verdict of the last window of every length, all traffic together. Drift: open the model by its link and "
-        "read the culprits. Error: Seawall could not judge, so look at the worker's log. Not enough data: too few events "
-        "to say; normal for a new version and at quiet hours. A last window long ago means that events stopped.",
-        [
+        "Worst verdict of the last window of every length, all traffic together. Drift: open the model by "
+        "its link and read the culprits. Error: Seawall could not judge, so look at the worker's log. Not "
+        "enough data: too few events to say; normal for a new version and at quiet hours. A last window "
+        "long ago means that events stopped.",
+        overrides=[
             field("model", "Model", links=model_link(model="model", version="version", source="source")),
             field("version", "Version", custom__width=110),
             field("source", "Source", custom__width=105),
             state_field("state", "State"),
-            field("open_alarms", "Alarms", custom__width=75, custom__cellOptions={"type": "color-text"},
-                  thresholds=thresholds((None, GREEN), (1, RED))),
+            field(
+                "open_alarms",
+                "Alarms",
+                custom__width=75,
+                custom__cellOptions={"type": "color-text"},
+                thresholds=thresholds((None, GREEN), (1, RED)),
+            ),
             field("events", "Events", unit="short", custom__width=85),
             time_field("last_window", "Last window"),
         ],
-        "No model closed a window in this range. Widen it, or check that events arrive.",
-    )  # fmt: skip
+        empty="No model closed a window in this range. Widen it, or check that events arrive.",
+    )
 
 
 def _open_alarms() -> Json:
@@ -112,10 +125,11 @@ def _open_alarms() -> Json:
         "Open alarms",
         "fleet/open_alarms",
         (12, 4, 12, 9),
-        "What somebody was or should be told, worst first. Read the sentence, then the attribution: *version* means that "
-        "the release is at fault and going back helps; *world* means that the inputs themselves changed, so that going "
-        "back does not help and the model's owner decides in the morning unless customers are harmed.",
-        [
+        "What somebody was or should be told, worst first. Read the sentence, then the attribution: "
+        "*version* means that the release is at fault and going back helps; *world* means that the inputs "
+        "themselves changed, so that going back does not help and the model's owner decides in the morning "
+        "unless customers are harmed.",
+        overrides=[
             severity_field("severity", "Severity"),
             field("model", "Model", links=model_link(model="model", version="version"), custom__width=130),
             field("version", "Version", custom__width=90),
@@ -126,7 +140,7 @@ def _open_alarms() -> Json:
             time_field("opened", "Since"),
             time_field("updated", "Last news"),
         ],
-        "No open alarms.",
+        empty="No open alarms.",
     )
 
 
@@ -136,8 +150,9 @@ def _state_over_time() -> Json:
         "State over time",
         "fleet/state_over_time",
         (0, 13, 12, 8),
-        "One band for each model and version. Several bands turning red together point at shared inputs (one upstream "
-        "table, one broken producer), not at a model. One band turning red at a release marker points at that release.",
+        "One band for each model and version. Several bands turning red together point at shared inputs "
+        "(one upstream table, one broken producer), not at a model. One band turning red at a release "
+        "marker points at that release.",
         shape=TIME_SERIES,
         defaults={
             "color": {"mode": "thresholds"},
@@ -163,8 +178,9 @@ def _volume() -> Json:
         "Predictions a minute",
         "fleet/volume",
         (12, 13, 12, 8),
-        "Events of each model by event time. A line that falls to nothing: the product stopped asking or stopped "
-        "reporting; call the product's on-call, not the model's owner. A step up or down at a release is normal.",
+        "Events of each model by event time. A line that falls to nothing: the product stopped asking or "
+        "stopped reporting; call the product's on-call, not the model's owner. A step up or down at a "
+        "release is normal.",
         label="model",
         min=0,
     )
@@ -172,19 +188,28 @@ def _volume() -> Json:
 
 def _rollbacks() -> Json:
     states = [
-        ("requested", "requested", YELLOW), ("approved", "approved", YELLOW), ("applied", "applied", BLUE),
-        ("recovered", "recovered", GREEN), ("not_recovered", "not recovered", RED), ("refused", "refused", RED),
-    ]  # fmt: skip
+        ("requested", "requested", YELLOW),
+        ("approved", "approved", YELLOW),
+        ("applied", "applied", BLUE),
+        ("recovered", "recovered", GREEN),
+        ("not_recovered", "not recovered", RED),
+        ("refused", "refused", RED),
+    ]
     return table(
         "Rollbacks",
         "fleet/rollbacks",
         (0, 21, 12, 8),
-        "Those in flight first. Requested: somebody must approve or deny, `seawall registry` shows how. Applied: wait, "
-        "Seawall watches whether the harm goes away. Refused or not recovered: page the model's owner, the easy way out "
-        "did not work.",
-        [
-            field("state", "State", mappings=mapping(states), custom__cellOptions={"type": "color-background"},
-                  custom__width=120),
+        "Those in flight first. Requested: somebody must approve or deny, `seawall registry` shows how. "
+        "Applied: wait, Seawall watches whether the harm goes away. Refused or not recovered: page the "
+        "model's owner, the easy way out did not work.",
+        overrides=[
+            field(
+                "state",
+                "State",
+                mappings=mapping(states),
+                custom__cellOptions={"type": "color-background"},
+                custom__width=120,
+            ),
             field("model", "Model", links=model_link(model="model"), custom__width=130),
             field("from_version", "From", custom__width=90),
             field("to_version", "To", custom__width=90),
@@ -194,8 +219,8 @@ def _rollbacks() -> Json:
             time_field("started", "Started"),
             time_field("moved", "Last step"),
         ],
-        "No rollback in flight, and none moved in this range.",
-    )  # fmt: skip
+        empty="No rollback in flight, and none moved in this range.",
+    )
 
 
 def _late() -> Json:
@@ -203,9 +228,10 @@ def _late() -> Json:
         "Late events",
         "fleet/late",
         (12, 21, 6, 8),
-        "Events that came after their window was final, of this range and the week before it. They are counted here and "
-        "nowhere else. Many of one topic: a producer is replaying or its clock is wrong. No hurry at night.",
-        [
+        "Events that came after their window was final, of this range and the week before it. They are "
+        "counted here and nowhere else. Many of one topic: a producer is replaying or its clock is wrong. "
+        "No hurry at night.",
+        overrides=[
             field("model", "Model"),
             field("version", "Version"),
             field("source", "Source"),
@@ -214,7 +240,7 @@ def _late() -> Json:
             time_field("oldest", "Oldest"),
             time_field("newest", "Newest"),
         ],
-        "Nothing came too late.",
+        empty="Nothing came too late.",
     )
 
 
@@ -223,10 +249,10 @@ def _dead_letters() -> Json:
         "Dead letters",
         "fleet/dead_letters",
         (18, 21, 6, 8),
-        "Records that could not be read, by reason; the example is at topic, partition/offset. A sudden many of one "
-        "reason after a product's release: its events changed shape, tell that product's on-call. The good records around "
-        "them are counted as ever.",
-        [
+        "Records that could not be read, by reason; the example is at topic, partition/offset. A sudden "
+        "many of one reason after a product's release: its events changed shape, tell that product's "
+        "on-call. The good records around them are counted as ever.",
+        overrides=[
             field("topic", "Topic"),
             field("reason", "Reason"),
             field("letters", "Events", unit="short"),
@@ -234,5 +260,5 @@ def _dead_letters() -> Json:
             field("example", "Example"),
             field("place", "At"),
         ],
-        "Every record could be read.",
+        empty="Every record could be read.",
     )

@@ -1,13 +1,14 @@
-"""What Grafana and its ClickHouse data source make of a panel's SQL, so that the SQL can be run without Grafana.
+"""What Grafana and its ClickHouse data source make of a panel's SQL, so that it can be run without Grafana.
 
-The order is the plugin's own: ``$__conditionalAll`` and then the variables in the browser, the time macros in the
-plugin's backend. Only what the panels use is here; anything else is refused, so that a macro which the plugin
-would leave as it is does not pass for one that works.
+The order is the plugin's own: ``$__conditionalAll`` and then the variables in the browser, the time macros in
+the plugin's backend. Only what the panels use is here; anything else is refused, so that a macro which the
+plugin would leave as it is does not pass for one that works.
 
 References
 ----------
-https://grafana.com/docs/plugins/grafana-clickhouse-datasource/latest/query-editor/ (section "Macros") and
-https://grafana.com/docs/grafana/latest/dashboards/variables/variable-syntax/ (section "Advanced variable format").
+Section "Macros" of https://grafana.com/docs/plugins/grafana-clickhouse-datasource/latest/query-editor/ and
+section "Advanced variable format" of
+https://grafana.com/docs/grafana/latest/dashboards/variables/variable-syntax/.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ def _arguments(sql: str, opening: int) -> tuple[list[str], int]:
     """Split the arguments in the parentheses at `opening`; also return where the text goes on."""
     if sql[opening : opening + 1] != "(":
         return [], opening
-    depth, start, found = 0, opening + 1, []
+    found: list[str] = []
+    depth, start = 0, opening + 1
     for position in range(opening, len(sql)):
         character = sql[position]
         if character == "(":

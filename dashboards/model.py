@@ -35,16 +35,32 @@ RATIO = thresholds((None, GREEN), (0.5, "#96d98d"), (0.8, YELLOW), (1, ORANGE), 
 def build() -> Json:
     """Return the dashboard's JSON."""
     panels = [
-        _now(), _drift(), _culprits(), _alarms(), _distribution(), _quantiles(), _missing(), _strange(), _volume(),
-        _compare(), _history(),
-    ]  # fmt: skip
+        _now(),
+        _drift(),
+        _culprits(),
+        _alarms(),
+        _distribution(),
+        _quantiles(),
+        _missing(),
+        _strange(),
+        _volume(),
+        _compare(),
+        _history(),
+    ]
     annotations = [
         annotation("Releases", "model/releases", BLUE),
         annotation("Rollbacks", "model/rollback_steps", ORANGE),
         annotation("Alarms", "model/alarm_spans", RED),
     ]
     description = "One version of one model: what moved, how far beyond its limit, and compared with what."
-    return dashboard(MODEL_UID, "Seawall: model", description, panels, _variables(), annotations)
+    return dashboard(
+        MODEL_UID,
+        "Seawall: model",
+        description,
+        panels=panels,
+        variables=_variables(),
+        annotations=annotations,
+    )
 
 
 def _variables() -> list[Json]:
@@ -74,8 +90,9 @@ def _now() -> Json:
         "Last window",
         "model/now",
         (0, 0, 24, 4),
-        "The last window of the chosen length, and its worst column as a multiple of that column's limit: 1 and above is "
-        "drift. Stable while an alarm is still open: it is about to resolve by itself, wait a few panes.",
+        "The last window of the chosen length, and its worst column as a multiple of that column's limit: "
+        "1 and above is drift. Stable while an alarm is still open: it is about to resolve by itself, wait "
+        "a few panes.",
         defaults={"color": {"mode": "thresholds"}, "thresholds": thresholds((None, BLUE)), "unit": "short"},
         overrides=[
             field("state", "State", mappings=mapping(STATES)),
@@ -86,11 +103,15 @@ def _now() -> Json:
             field("window_end", "Window end", unit="dateTimeAsIso"),
         ],
         options={
-            "colorMode": "value", "graphMode": "none", "justifyMode": "center", "orientation": "vertical",
-            "textMode": "value_and_name", "wideLayout": False,
+            "colorMode": "value",
+            "graphMode": "none",
+            "justifyMode": "center",
+            "orientation": "vertical",
+            "textMode": "value_and_name",
+            "wideLayout": False,
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "/.*/", "values": False},
         },
-    )  # fmt: skip
+    )
 
 
 def _drift() -> Json:
@@ -99,9 +120,10 @@ def _drift() -> Json:
         "Drift of every column over time",
         "model/drift",
         (0, 4, 14, 12),
-        "Greatest value over its limit, of any statistic, for the 40 worst columns. Green is usual, yellow near the "
-        "limit, orange and red beyond it. One red row: one input broke, find who produces it. Most rows red from one "
-        "moment on: another population or a broken join; compare the moment with releases and with other models.",
+        "Greatest value over its limit, of any statistic, for the 40 worst columns. Green is usual, yellow "
+        "near the limit, orange and red beyond it. One red row: one input broke, find who produces it. "
+        "Most rows red from one moment on: another population or a broken join; compare the moment with "
+        "releases and with other models.",
         shape=TIME_SERIES,
         defaults={
             "color": {"mode": "thresholds"},
@@ -132,16 +154,31 @@ def _culprits() -> Json:
         "Top culprits",
         "model/culprits",
         (14, 4, 10, 12),
-        "Each column at its worst moment of the range. Value / limit says how far beyond its limit; the distance (0 same, "
-        "1 nothing in common) stands beside its limit and what chance alone would give with so few events. A value "
-        "beyond its limit with an unremarkable distance means that a share (missing, unseen, out of range) is the cause.",
-        [
+        "Each column at its worst moment of the range. Value / limit says how far beyond its limit; the "
+        "distance (0 same, 1 nothing in common) stands beside its limit and what chance alone would give "
+        "with so few events. A value beyond its limit with an unremarkable distance means that a share "
+        "(missing, unseen, out of range) is the cause.",
+        overrides=[
             field("column", "Column", custom__minWidth=140),
             field("role", "Role", custom__width=80),
-            field("ratio", "Value / limit", custom__cellOptions=gauge, thresholds=RATIO, min=0, max=3, decimals=2,
-                  custom__width=150),
-            field("ratio_now", "Now", custom__cellOptions={"type": "color-text"}, thresholds=RATIO, decimals=2,
-                  custom__width=70),
+            field(
+                "ratio",
+                "Value / limit",
+                custom__cellOptions=gauge,
+                thresholds=RATIO,
+                min=0,
+                max=3,
+                decimals=2,
+                custom__width=150,
+            ),
+            field(
+                "ratio_now",
+                "Now",
+                custom__cellOptions={"type": "color-text"},
+                thresholds=RATIO,
+                decimals=2,
+                custom__width=70,
+            ),
             field("js_value", "Distance", **number),
             field("js_limit", "Its limit", **number),
             field("js_by_chance", "By chance", **number),
@@ -150,8 +187,8 @@ def _culprits() -> Json:
             field("out_of_range", "Out of range", **share),
             time_field("window_end", "Worst at"),
         ],
-        "No window of this length was judged in this range: choose another window, or widen the range.",
-    )  # fmt: skip
+        empty="No window of this length was judged in this range: choose another window, or widen the range.",
+    )
 
 
 def _alarms() -> Json:
@@ -160,11 +197,16 @@ def _alarms() -> Json:
         "Alarms",
         "model/alarms",
         (0, 16, 24, 6),
-        "Alarms of all versions of the model, open ones first. Attribution says whether the version is at fault (going "
-        "back helps) or the world (it does not), and why Seawall thinks so.",
-        [
-            field("state", "State", mappings=mapping(states), custom__cellOptions={"type": "color-background"},
-                  custom__width=90),
+        "Alarms of all versions of the model, open ones first. Attribution says whether the version is at "
+        "fault (going back helps) or the world (it does not), and why Seawall thinks so.",
+        overrides=[
+            field(
+                "state",
+                "State",
+                mappings=mapping(states),
+                custom__cellOptions={"type": "color-background"},
+                custom__width=90,
+            ),
             severity_field("severity", "Severity"),
             field("kind", "Kind", custom__width=80),
             field("version", "Version", custom__width=90),
@@ -175,8 +217,8 @@ def _alarms() -> Json:
             time_field("opened", "Opened"),
             time_field("resolved", "Resolved"),
         ],
-        "No alarm was open in this range.",
-    )  # fmt: skip
+        empty="No alarm was open in this range.",
+    )
 
 
 def _distribution() -> Json:
@@ -185,9 +227,9 @@ def _distribution() -> Json:
         "Distribution of ${column} over time",
         "model/distribution",
         (0, 22, 12, 10),
-        "Share of events in each bin; bins hold about equal shares of the baseline, so an undisturbed column is evenly "
-        "coloured. A dark band that appears or moves is the drift. Rows below, above, missing and never seen hold what "
-        "the baseline does not know. Choose another column above.",
+        "Share of events in each bin; bins hold about equal shares of the baseline, so an undisturbed "
+        "column is evenly coloured. A dark band that appears or moves is the drift. Rows below, above, "
+        "missing and never seen hold what the baseline does not know. Choose another column above.",
         shape=TIME_SERIES,
         defaults={
             "displayName": "${__field.labels.bin}",
@@ -223,8 +265,9 @@ def _quantiles() -> Json:
         "Quantiles of ${column}",
         "model/quantiles",
         (12, 22, 12, 10),
-        "Median, middle half and middle nine tenths of the chosen numeric column, window by window. All lines moving "
-        "together: an offset or another unit. The band widening or collapsing: noise, a default value, a stuck sensor.",
+        "Median, middle half and middle nine tenths of the chosen numeric column, window by window. All "
+        "lines moving together: an offset or another unit. The band widening or collapsing: noise, a "
+        "default value, a stuck sensor.",
         label=None,
         overrides=[
             field(
@@ -276,8 +319,9 @@ def _missing() -> Json:
         "Values missing",
         "model/missing",
         (0, 32, 8, 8),
-        "The ten columns with the largest share. A jump to 100 % is a feature that stopped arriving: look at its producer "
-        "first. A model usually survives a few percent, so this alone is rarely worth waking its owner.",
+        "The ten columns with the largest share. A jump to 100 % is a feature that stopped arriving: look "
+        "at its producer first. A model usually survives a few percent, so this alone is rarely worth "
+        "waking its owner.",
         label="column",
         unit="percentunit",
         min=0,
@@ -290,8 +334,9 @@ def _strange() -> Json:
         "Values that the baseline never saw",
         "model/strange",
         (8, 32, 8, 8),
-        "New categories, or numbers outside the baseline's range; the ten worst columns. A jump at one moment: a unit, an "
-        "encoding or an upstream vocabulary changed. A slow rise: the baseline grows old, plan a new one by day.",
+        "New categories, or numbers outside the baseline's range; the ten worst columns. A jump at one "
+        "moment: a unit, an encoding or an upstream vocabulary changed. A slow rise: the baseline grows "
+        "old, plan a new one by day.",
         label="column",
         unit="percentunit",
         min=0,
@@ -304,8 +349,8 @@ def _volume() -> Json:
         "Events a minute of every version",
         "model/volume",
         (16, 32, 8, 8),
-        "A release is one line going down and another going up. All lines down: the product stopped asking. With few "
-        "events no verdict is given; quiet is not healthy.",
+        "A release is one line going down and another going up. All lines down: the product stopped "
+        "asking. With few events no verdict is given; quiet is not healthy.",
         label="version",
         min=0,
     )
@@ -314,31 +359,47 @@ def _volume() -> Json:
 def _compare() -> Json:
     gauge = {"type": "gauge", "mode": "gradient", "valueDisplayMode": "text"}
     bins = [
-        ("same", "same", GREEN), ("interpolated", "interpolated", YELLOW),
+        ("same", "same", GREEN),
+        ("interpolated", "interpolated", YELLOW),
         ("nothing to compare with", "nothing to compare with", GREY),
-    ]  # fmt: skip
+    ]
     steps = thresholds((None, GREEN), (0.05, "#96d98d"), (0.1, YELLOW), (0.2, ORANGE), (0.4, RED))
     return table(
         "This range of ${version} against ${against} over ${reference:text}",
         "model/compare",
         (0, 40, 14, 10),
-        "Jensen-Shannon distance of each column between the dashboard's range and another range or version (0 same, 1 "
-        "nothing in common). Two versions over the same range: if both see the same shift, the world changed and going "
-        "back does not help; if only the new one does, suspect the release. Interpolated: the two baselines cut the column "
-        "differently, so read small distances with care.",
-        [
+        "Jensen-Shannon distance of each column between the dashboard's range and another range or version "
+        "(0 same, 1 nothing in common). Two versions over the same range: if both see the same shift, the "
+        "world changed and going back does not help; if only the new one does, suspect the release. "
+        "Interpolated: the two baselines cut the column differently, so read small distances with care.",
+        overrides=[
             field("column", "Column", custom__minWidth=140),
             field("role", "Role", custom__width=90),
-            field("distance", "Distance", custom__cellOptions=gauge, thresholds=steps, min=0, max=1, decimals=3,
-                  color={"mode": "thresholds"}, custom__minWidth=180),
+            field(
+                "distance",
+                "Distance",
+                custom__cellOptions=gauge,
+                thresholds=steps,
+                min=0,
+                max=1,
+                decimals=3,
+                color={"mode": "thresholds"},
+                custom__minWidth=180,
+            ),
             field("missing_this", "Missing", unit="percentunit", decimals=1, custom__width=90),
             field("missing_other", "Missing, other", unit="percentunit", decimals=1, custom__width=110),
             field("events_this", "Events", unit="short", custom__width=90),
             field("events_other", "Events, other", unit="short", custom__width=110),
-            field("bins", "Bins", mappings=mapping(bins), custom__cellOptions={"type": "color-text"}, custom__width=110),
+            field(
+                "bins",
+                "Bins",
+                mappings=mapping(bins),
+                custom__cellOptions={"type": "color-text"},
+                custom__width=110,
+            ),
         ],
-        "No events of this version in this range.",
-    )  # fmt: skip
+        empty="No events of this version in this range.",
+    )
 
 
 def _history() -> Json:
@@ -346,9 +407,9 @@ def _history() -> Json:
         "Releases and rollbacks",
         "model/history",
         (14, 40, 10, 10),
-        "What the registry and Seawall did to the model, of this range and the 30 days before it. Shift that began before "
-        "the newest release was not caused by it.",
-        [
+        "What the registry and Seawall did to the model, of this range and the 30 days before it. Shift "
+        "that began before the newest release was not caused by it.",
+        overrides=[
             time_field("at", "When"),
             field("what", "What", custom__width=150),
             field("version", "Version", custom__width=90),
@@ -356,5 +417,5 @@ def _history() -> Json:
             field("actor", "By", custom__width=110),
             field("reason", "Reason", custom__minWidth=160),
         ],
-        "The registry reported nothing about this model.",
+        empty="The registry reported nothing about this model.",
     )

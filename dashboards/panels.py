@@ -1,4 +1,4 @@
-"""Parts of a Grafana dashboard. Each function returns the JSON of one part; queries come from ``queries/*.sql``."""
+"""Parts of a Grafana dashboard: each function returns one part's JSON. SQL comes from ``queries/*.sql``."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ SEVERITIES = (("critical", RED), ("error", ORANGE), ("warning", YELLOW), ("info"
 
 
 def query(path: str) -> str:
-    """Read ``queries/<path>.sql`` without its comments: older versions of the plugin look for macros in them."""
+    """Read ``queries/<path>.sql`` without comments: older versions of the plugin look for macros in them."""
     text = files("dashboards").joinpath("queries", *f"{path}.sql".split("/")).read_text(encoding="utf-8")
-    return re.sub(r"^--[^\n]*\n", "", text, flags=re.MULTILINE).strip()
+    return re.sub(r"^ *--[^\n]*\n", "", text, flags=re.MULTILINE).strip()
 
 
 def target(path: str, shape: int) -> Json:
@@ -141,17 +141,32 @@ def table(
     path: str,
     at: tuple[int, int, int, int],
     description: str,
+    *,
     overrides: Sequence[Json],
     empty: str,
 ) -> Json:
     """One table. `empty` is what it says when there is nothing to show."""
     defaults = {
         "noValue": empty,
+        "color": {"mode": "thresholds"},
+        "thresholds": thresholds((None, "text")),
         "custom": {"align": "auto", "filterable": True, "cellOptions": {"type": "auto"}},
+    }
+    # `noValue` speaks for the whole panel; without this it would also stand in every empty cell
+    cells = {
+        "matcher": {"id": "byRegexp", "options": "/.*/"},
+        "properties": [{"id": "noValue", "value": "–"}],
     }
     options = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False}}
     return panel(
-        "table", title, path, at, description, defaults=defaults, overrides=overrides, options=options
+        "table",
+        title,
+        path,
+        at,
+        description,
+        defaults=defaults,
+        overrides=[cells, *overrides],
+        options=options,
     )
 
 
@@ -183,9 +198,17 @@ def series(
     }
     # one minute is the default pane: a finer interval would show holes between panes
     return panel(
-        "timeseries", title, path, at, description, shape=TIME_SERIES, defaults=found, overrides=overrides,
-        options=options, interval="1m",
-    )  # fmt: skip
+        "timeseries",
+        title,
+        path,
+        at,
+        description,
+        shape=TIME_SERIES,
+        defaults=found,
+        overrides=overrides,
+        options=options,
+        interval="1m",
+    )
 
 
 def model_link(**variables: str) -> list[Json]:
@@ -197,57 +220,95 @@ def model_link(**variables: str) -> list[Json]:
 
 
 def source_variable() -> Json:
-    """The drop-down of data sources."""
+    """Offer the data sources of the plugin."""
     return {
-        "type": "datasource", "name": "datasource", "label": "Store", "query": PLUGIN, "hide": 0, "refresh": 1,
-        "multi": False, "includeAll": False, "options": [], "regex": "",
+        "type": "datasource",
+        "name": "datasource",
+        "label": "Store",
+        "query": PLUGIN,
+        "hide": 0,
+        "refresh": 1,
+        "multi": False,
+        "includeAll": False,
+        "options": [],
+        "regex": "",
         "current": {"text": "Seawall", "value": SOURCE_UID},
-    }  # fmt: skip
+    }
 
 
 def query_variable(name: str, label: str, path: str, description: str, *, multi: bool = False) -> Json:
-    """A drop-down whose values come from the store; its first value is the default."""
+    """Offer values that come from the store; the first is the default."""
     return {
-        "type": "query", "name": name, "label": label, "description": description, "datasource": SOURCE,
-        "query": {"editorType": "sql", "rawSql": query(path), "refId": f"variable-{name}"}, "definition": query(path),
+        "type": "query",
+        "name": name,
+        "label": label,
+        "description": description,
+        "datasource": SOURCE,
+        "query": {"editorType": "sql", "rawSql": query(path), "refId": f"variable-{name}"},
+        "definition": query(path),
         # refresh 2: when the range changes too, because a replayed day brings its models with it
-        "refresh": 2, "sort": 0, "regex": "", "hide": 0, "multi": multi, "includeAll": multi, "options": [],
+        "refresh": 2,
+        "sort": 0,
+        "regex": "",
+        "hide": 0,
+        "multi": multi,
+        "includeAll": multi,
+        "options": [],
         "current": {"text": ["All"], "value": ["$__all"]} if multi else {},
-    }  # fmt: skip
+    }
 
 
 def choice_variable(name: str, label: str, description: str, choices: Mapping[str, str]) -> Json:
-    """A drop-down of fixed values: text to value. The first is the default."""
+    """Offer fixed values: text to value. The first is the default."""
     first = next(iter(choices))
     return {
-        "type": "custom", "name": name, "label": label, "description": description, "hide": 0, "multi": False,
-        "includeAll": False, "query": ", ".join(f"{text} : {value}" for text, value in choices.items()),
+        "type": "custom",
+        "name": name,
+        "label": label,
+        "description": description,
+        "hide": 0,
+        "multi": False,
+        "includeAll": False,
+        "query": ", ".join(f"{text} : {value}" for text, value in choices.items()),
         "options": [{"text": t, "value": v, "selected": t == first} for t, v in choices.items()],
         "current": {"text": first, "value": choices[first]},
-    }  # fmt: skip
+    }
 
 
 def annotation(name: str, path: str, color: str, *, enable: bool = True) -> Json:
     """Markers over every time series of the dashboard."""
     return {
-        "name": name, "datasource": SOURCE, "enable": enable, "hide": False, "iconColor": color,
+        "name": name,
+        "datasource": SOURCE,
+        "enable": enable,
+        "hide": False,
+        "iconColor": color,
         "target": target(path, TABLE) | {"refId": f"annotation-{path}"},
-    }  # fmt: skip
+    }
 
 
 def dashboard(
     uid: str,
     title: str,
     description: str,
+    *,
     panels: Sequence[Json],
     variables: Sequence[Json],
     annotations: Sequence[Json],
 ) -> Json:
     """Put the parts together. Panels are numbered in order, so that links to them stay."""
     link = {
-        "type": "dashboards", "title": "Seawall", "tags": ["seawall"], "asDropdown": False, "includeVars": False,
-        "keepTime": True, "targetBlank": False, "icon": "external link", "tooltip": "", "url": "",
-    }  # fmt: skip
+        "type": "dashboards",
+        "title": "Seawall",
+        "tags": ["seawall"],
+        "asDropdown": False,
+        "includeVars": False,
+        "keepTime": True,
+        "targetBlank": False,
+        "icon": "external link",
+        "tooltip": "",
+        "url": "",
+    }
     return {
         "uid": uid,
         "title": title,

@@ -1,4 +1,4 @@
--- One row: the numbers that say whether to read on.
+-- One row: the numbers that say whether to read on. Single panes are counted but not judged on, so they are left out.
 WITH
     last_windows AS (
         SELECT model, version, source, horizon_us, argMax(severity, window_end) AS severity
@@ -9,6 +9,10 @@ WITH
             FROM windows FINAL
             WHERE segment = '' AND $__timeFilter(end)
                 AND $__conditionalAll(model IN (${model:singlequote}), $model)
+                AND (model, horizon_us) NOT IN (
+                    SELECT model, min(horizon_us) FROM windows WHERE $__timeFilter(end)
+                    GROUP BY model HAVING uniqExact(horizon_us) > 1
+                )
             GROUP BY model, version, source, horizon_us, window_end
         )
         GROUP BY model, version, source, horizon_us

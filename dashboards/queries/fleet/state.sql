@@ -1,4 +1,4 @@
--- Worst verdict of the last window of every length, for each model, version and source.
+-- Worst verdict of the last window of every length, for each model, version and source. Panes only give the volume.
 WITH
     panes AS (
         SELECT model AS pane_model, min(horizon_us) AS pane_us
@@ -15,6 +15,10 @@ WITH
             FROM windows FINAL
             WHERE segment = '' AND $__timeFilter(end)
                 AND $__conditionalAll(model IN (${model:singlequote}), $model)
+                AND (model, horizon_us) NOT IN (
+                    SELECT model, min(horizon_us) FROM windows WHERE $__timeFilter(end)
+                    GROUP BY model HAVING uniqExact(horizon_us) > 1
+                )
             GROUP BY model, version, source, horizon_us, window_end
         )
         GROUP BY model, version, source, horizon_us

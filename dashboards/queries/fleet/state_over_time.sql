@@ -6,5 +6,9 @@ SELECT
 FROM windows FINAL
 WHERE segment = '' AND $__timeFilter(end)
     AND $__conditionalAll(model IN (${model:singlequote}), $model)
+    AND (model, horizon_us) NOT IN (
+        SELECT model, min(horizon_us) FROM windows WHERE $__timeFilter(end)
+        GROUP BY model HAVING uniqExact(horizon_us) > 1
+    )
 GROUP BY time, series
 ORDER BY time, series

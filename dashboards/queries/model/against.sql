@@ -2,5 +2,6 @@
 SELECT version
 FROM windows
 WHERE model = ${model:singlequote} AND segment = ''
+    AND end >= $__fromTime - INTERVAL 30 DAY AND $__timeTo(end)
 GROUP BY version
 ORDER BY version = ${version:singlequote}, min(end) DESC, version DESC
