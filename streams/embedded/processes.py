@@ -80,6 +80,15 @@ class Child:
         """Whether it still runs."""
         return self.process.poll() is None
 
+    @property
+    def memory_bytes(self) -> int:
+        """Resident memory; 0 where the system does not say."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def last_words(self, lines: int = 5) -> str:
         """Return the end of its log, for an error message."""
         try:
@@ -92,7 +101,11 @@ class Child:
         """Wait until `ready` holds; a child that ends or stays silent is an error that quotes its log."""
         wait_until(lambda: not self.is_alive or ready(), deadline_s)
         if not self.is_alive:
-            msg = f"{self.name}: ended at once with exit code {self.process.returncode}: {self.last_words()}"
+            lines = self.last_words().splitlines()
+            # one of Seawall's own processes ends with a sentence; others need all they said
+            own = [line.removeprefix("seawall: ") for line in lines if line.startswith("seawall: ")]
+            said = own[-1] if own else " | ".join(lines)
+            msg = f"{self.name}: ended at once with exit code {self.process.returncode}: {said}"
             raise Unavailable(msg)
         if not ready():
             self.stop(1.0)

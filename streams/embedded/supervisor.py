@@ -61,6 +61,8 @@ class Supervisor:
     workers: int = 1
     say: Say = lambda kind, text: None
     clock: Callable[[], float] = time.monotonic
+    memory_warning_bytes: int = 1 << 30
+    """The broker deletes nothing, so its memory is worth a word at this size, and whenever it has doubled."""
     _slots: dict[str, _Slot] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -136,6 +138,7 @@ class Supervisor:
         Unavailable
             The broker ended: what it held is gone, so the stack cannot go on as if nothing had happened.
         """
+        self._watch_memory()
         for name, slot in self._slots.items():
             if slot.child.is_alive:
                 continue
@@ -149,6 +152,16 @@ class Supervisor:
                 self._plan_restart(name, slot, now)
             elif now >= slot.retry_at_s:
                 self._restart(name, slot, now)
+
+    def _watch_memory(self) -> None:
+        used = self._slots["broker"].child.memory_bytes if "broker" in self._slots else 0
+        if used > self.memory_warning_bytes:
+            self.say(
+                "warn",
+                f"broker holds {used >> 20} MB in memory and deletes nothing: restart `seawall up` when the lag "
+                "is 0, or use Apache Kafka for streams of this size",
+            )
+            self.memory_warning_bytes = 2 * used
 
     def _plan_restart(self, name: str, slot: _Slot, now: float) -> None:
         slot.ends = 1 if now - slot.started_s > _SOUND_AFTER_S else slot.ends + 1

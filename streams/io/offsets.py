@@ -1,8 +1,8 @@
 """Where a partition ends: what a reader must know before it may say that it has read everything.
 
-Asking for the latest offset is not enough on every broker: the embedded one answers with the *first* offset of
-the last batch plus one, so up to a batch of records would be taken for unwritten. The high watermark that comes
-with fetched records is right there and on Apache Kafka, so the last batch is fetched to learn it.
+Asking for the latest offset is not enough on every broker: the embedded one answers with the *first* offset
+of the last batch plus one, so up to a batch of records would be taken for unwritten. The high watermark that
+comes with fetched records is right there and on Apache Kafka, so the last batch is fetched to learn it.
 """
 
 from __future__ import annotations
