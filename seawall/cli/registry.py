@@ -78,7 +78,7 @@ def archive(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def rollback(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Ask for a rollback and approve it at once; a worker carries it out unless production moved meanwhile."""
+    """Ask for a rollback and approve it at once; a worker carries it out unless production moved on."""
     from streams.core.rollback_steps import first_step
 
     model, registry = arguments.model, _registry(settings)

@@ -46,9 +46,8 @@ def versions(
         return 0
     _table(("model", "version", "stage", "promoted", "rolled_back", "parent"), rows)
     for step in live:
-        print(
-            f"rollback {step.rollback_id} of {step.model}: {step.from_version} → {step.to_version} {step.state}"
-        )
+        what = f"{step.from_version} → {step.to_version} {step.state}"
+        print(f"rollback {step.rollback_id} of {step.model}: {what}")
         if step.state == "requested":
             print(f"  {step.reason}\n  seawall registry approve|deny {step.model} {step.rollback_id}")
     return 0
@@ -65,7 +64,7 @@ def history(arguments: argparse.Namespace, registry: RegistryView) -> int:
             print(version or "nobody")
         return 0
     reigns = registry.history(model)
-    ends = [reign.from_us for reign in reigns[1:]] + [None]
+    ends = [*(reign.from_us for reign in reigns[1:]), None] if reigns else []
     rows = [
         {"version": reign.version, "from": _time(reign.from_us), "to": _time(end)}
         for reign, end in zip(reigns, ends, strict=True)

@@ -164,6 +164,12 @@ def test_a_rollback_by_hand_is_carried_out_by_the_executor(bus: Settings, releas
     assert stages["v2"]["rolled_back"] is not None
 
 
+def test_records_appended_together_are_all_read_back_in_order(bus: Settings) -> None:
+    step = first_step(MODEL, "v2", "v1", "a1", state="requested", mode="approve", ts=1, reason="")
+    append_records(bus, "rollbacks", MODEL, [step.to_record(i) for i in range(500)])
+    assert [r["emitted_us"] for r in read_records(bus, "rollbacks")] == list(range(500))
+
+
 def test_an_empty_registry_lists_nothing(shell: Shell) -> None:
     assert json.loads(shell.run("list --json")) == {"versions": [], "rollbacks": []}
     assert json.loads(shell.run(f"history {MODEL} --json"))["history"] == []
@@ -185,7 +191,7 @@ def test_alien_bytes_on_the_topic_are_passed_over(bus: Settings, released: Shell
 
 
 def test_a_missing_topic_is_named(bus: Settings) -> None:
-    with pytest.raises(ConfigError, match="topic nowhere.registry: is not on broker"):
+    with pytest.raises(ConfigError, match=r"topic nowhere\.registry: is not on broker"):
         read_records(replace(bus, topic_prefix="nowhere."), "registry")
 
 
