@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from detectors.blocks import Block, Blocks, blocks_of, chunks, padded
+from detectors.blocks import Block, Blocks, Counts, blocks_of, chunks, gather, padded
 from detectors.chi_squared import chi_squared, chi_squared_p
 from detectors.jensen_shannon import jensen_shannon, jensen_shannon_chance
 from detectors.kolmogorov_smirnov import kolmogorov_smirnov_point
@@ -146,8 +146,8 @@ def compare(
     ([0.0, 0.389], [False, True])
     """
     blocks = blocks_of(layout)
-    seen = padded(counts, layout.slots)
-    reference = padded(expected, layout.slots)
+    seen = padded(counts, layout.slots, np.int64)
+    reference = padded(expected, layout.slots, np.float64)
     windows = len(seen)
     if len(reference) not in (1, windows):
         msg = f"expected has {len(reference)} rows, want 1 or one for each of the {windows} windows"
@@ -173,7 +173,7 @@ def compare(
 
 
 def _write_shares(
-    out: dict[str, Floats], seen: Floats, reference: Floats, blocks: Blocks, layout: Layout
+    out: dict[str, Floats], seen: Counts, reference: Floats, blocks: Blocks, layout: Layout
 ) -> Floats:
     """Write what is missing, invalid, out of range and unseen; return the present values, [W, C]."""
     numeric = blocks.numeric
@@ -229,9 +229,10 @@ def _grouped(block: Block, cumulative: Floats, groups: Ints) -> _Groups:
     return _Groups(bounds, share, sparseness(share))
 
 
-def _numeric(block: Block, counts: Floats, n: Floats, m: Floats, reference: _Reference) -> dict[str, Floats]:
+def _numeric(block: Block, counts: Counts, n: Floats, m: Floats, reference: _Reference) -> dict[str, Floats]:
     """Compare the numeric columns of a block; everything follows from one cumulative sum."""
-    below = np.cumsum(counts[:, block.slots], axis=-1)
+    below = gather(block, counts)
+    np.cumsum(below, axis=-1, out=below)
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = below / n[..., None]
     gap -= reference.cumulative
@@ -252,10 +253,10 @@ def _numeric(block: Block, counts: Floats, n: Floats, m: Floats, reference: _Ref
     else:
         every, at = reference.groups, (wanted - 1, np.arange(len(block.columns)))
         groups = _Groups(every.bounds[at], every.share[at], every.sparse[at])
-    grouped = np.diff(np.take_along_axis(below, groups.bounds, axis=-1))
+    at_bounds = np.take_along_axis(below, groups.bounds, axis=-1).astype(np.float64)
     last = (slice(None), np.arange(len(block.columns)), block.widths - 1)
     cells = pool(
-        grouped,
+        at_bounds[..., 1:] - at_bounds[..., :-1],
         groups.share,
         groups.sparse,
         np.stack([below[..., 0], n - below[last[0], last[1], last[2] - 1]], axis=-1),
@@ -267,10 +268,10 @@ def _numeric(block: Block, counts: Floats, n: Floats, m: Floats, reference: _Ref
 
 
 def _categorical(
-    block: Block, counts: Floats, n: Floats, m: Floats, reference: _Reference
+    block: Block, counts: Counts, n: Floats, m: Floats, reference: _Reference
 ) -> dict[str, Floats]:
     """Compare the categorical columns of a block."""
-    seen = counts[:, block.slots]
+    seen = gather(block, counts).astype(np.float64)
     share = np.broadcast_to(reference.share, seen.shape)
     cells = pool(seen[..., 1:], share[..., 1:], reference.sparse, seen[..., :1], share[..., :1], n, m)
     return _of_cells(cells, n, m)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detectors.blocks import Block, blocks_of, chunks, padded
+from detectors.blocks import Block, Counts, blocks_of, chunks, gather, padded
 from detectors.layout import Layout
-from detectors.sums import row_sums
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -96,7 +95,7 @@ def describe(
     >>> told.quantiles.round(3).tolist(), told.std.round(3).tolist()
     ([[[0.5, 1.0, 1.98]]], [[0.574]])
     """
-    seen = padded(counts, layout.slots)
+    seen = padded(counts, layout.slots, np.int64)
     windows, columns = len(seen), len(layout.columns)
     moment = np.asarray(moments, np.float64)
     wanted = np.asarray(levels, np.float64)
@@ -112,8 +111,9 @@ def describe(
         none = np.zeros((windows, columns))
         return Description(none, none.copy(), none.copy(), *_apart(statistics), quantiles)
     blocks = blocks_of(layout)
-    missing, invalid = seen[:, blocks.missing], seen[:, blocks.invalid]
-    present = np.add.reduceat(seen[:, :-1], layout.first_slots, axis=1) - missing - invalid
+    total = np.add.reduceat(seen[:, :-1], layout.first_slots, axis=1)
+    missing, invalid = (seen[:, at].astype(np.float64) for at in (blocks.missing, blocks.invalid))
+    present = total - missing - invalid
     statistics[:, :, list(layout.numeric)] = _statistics(moment, present[:, list(layout.numeric)])
     for block in blocks.blocks:
         if block.kind == "numeric":
@@ -137,27 +137,29 @@ def _statistics(moment: Floats, n: Floats) -> Floats:
     return out
 
 
-def _quantiles(block: Block, counts: Floats, low: Floats, high: Floats, levels: Floats) -> Floats:
+def _quantiles(block: Block, counts: Counts, low: Floats, high: Floats, levels: Floats) -> Floats:
     """Interpolate quantiles of a block, [W, c, L].
 
     One cumulative sum over all rows, end to end, keeps ranks ascending: a single search finds every bin.
     """
-    held = counts[:, block.slots]
+    held = gather(block, counts)
     windows, columns, cells = held.shape
-    running = np.cumsum(held.ravel())
+    flat = held.ravel()
+    running = np.cumsum(flat)
     end = running[cells - 1 :: cells].reshape(windows, columns, 1)
-    start = end - row_sums(held)[..., None]
-    rank = start + levels * (end - start)
-    # Rank 0 belongs to the first value of the row, not to whatever ends the row before.
-    found = np.searchsorted(running, np.maximum(rank, np.nextafter(start, np.inf)).ravel())
-    found = np.minimum(found, running.size - 1)
-    inside = held.ravel()[found].reshape(rank.shape)
-    before = running[found].reshape(rank.shape) - inside
+    start = np.zeros_like(end)
+    start.ravel()[1:] = end.ravel()[:-1]
+    rank = levels * (end - start)
+    # Whole ranks, so that a row's place in the chunk cannot tip a rounding. Rank 0 means the first value.
+    whole = start + np.maximum(np.ceil(rank), 1.0).astype(np.int64)
+    found = np.minimum(np.searchsorted(running, whole.ravel()), running.size - 1)
+    inside = flat[found].reshape(rank.shape)
+    before = running[found].reshape(rank.shape) - inside - start
     edge = found % (columns * cells)
     left = np.maximum(block.low.ravel()[edge].reshape(rank.shape), low[..., None])
     right = np.minimum(block.high.ravel()[edge].reshape(rank.shape), high[..., None])
     with np.errstate(invalid="ignore", divide="ignore"):
         part = np.clip((rank - before) / inside, 0.0, 1.0)
-    # Halves, because the width of a bin may overflow where its edges do not.
+    # A weighted mean, because the width of a bin may overflow where its edges do not.
     value: Floats = left * (1.0 - part) + right * part
     return value

@@ -198,13 +198,14 @@ def pool(  # noqa: PLR0917 - two sides of two kinds of cells
     ([[[96.0, 0.0, 0.0, 4.0, 0.0]]], [[2.0]])
     """
     size = n[..., None]
-    keep = sparse >= np.minimum(SPARSE / np.maximum(size, 1.0), _LARGEST_POOLED)
+    keep = (sparse >= np.minimum(SPARSE / np.maximum(size, 1.0), _LARGEST_POOLED)).astype(np.float64)
     width, extra = counts.shape[-1], novel_counts.shape[-1]
     shape = (*counts.shape[:-1], width + 1 + extra)
     seen, share = np.empty(shape), np.empty(shape)
     for out, cells, beside in ((seen, counts, novel_counts), (share, expected, novel)):
-        np.multiply(cells, keep, out=out[..., :width])
-        out[..., width] = row_sums(cells) - row_sums(out[..., :width])
+        kept = cells * keep
+        out[..., :width] = kept
+        out[..., width] = row_sums(cells) - row_sums(kept)
         out[..., width + 1 :] = beside
     # What pooling leaves of a sum of kept cells is rounding, not mass.
     share[..., width] *= share[..., width] > 1e-12
