@@ -77,6 +77,7 @@ def read_latest(settings: Settings, name: str, *, deadline_s: float = DEADLINE_S
             "allow.auto.create.topics": False,
             "fetch.message.max.bytes": _max_bytes(name),
             "error_cb": _ignore,
+            "log_level": 0,  # librdkafka would print every attempt to connect
         }
     )
     try:
@@ -135,6 +136,7 @@ def _publish(settings: Settings, name: str, key: str, value: bytes, deadline_s: 
             "partitioner": "murmur2_random",  # the Java client's, as everywhere in Seawall
             "allow.auto.create.topics": False,
             "error_cb": _ignore,
+            "log_level": 0,  # librdkafka would print every attempt to connect
         }
     )
     outcome: list[Any] = []
@@ -186,4 +188,4 @@ def _unreachable(settings: Settings, error: Any) -> Unavailable:
 
 
 def _ignore(_error: Any) -> None:
-    """Keep librdkafka from printing connection errors; the caller is told by an exception."""
+    """Leave connection errors to the exception that the caller gets."""

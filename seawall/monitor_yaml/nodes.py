@@ -7,6 +7,7 @@ from typing import Any
 
 from seawall.errors import ConfigError
 from seawall.monitor_yaml.problems import Report, any_of, did_you_mean
+from seawall.monitor_yaml.rules import PLACES
 
 #: A composed YAML node. PyYAML is imported lazily, so its types cannot be named here.
 Node = Any
@@ -110,6 +111,14 @@ def line_of(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
+def _hint(name: str, known: Collection[str]) -> str:
+    hint = did_you_mean(name, known)
+    if hint:
+        return hint
+    elsewhere = did_you_mean(name, PLACES).removeprefix("; did you mean ").removesuffix("?")
+    return f"; did you mean {PLACES[elsewhere]}?" if elsewhere else f": {any_of(known, 20)}"
+
+
 class Section:
     """One mapping of the file, read key by key.
 
@@ -151,12 +160,7 @@ class Section:
             first = self._key_lines[name]
             self.report.add(line_of(key), field, name, f"each key once; it already stands in line {first}")
         elif known is not None and name not in known:
-            self.report.add(
-                line_of(key),
-                field,
-                name,
-                f"a known key{did_you_mean(name, known) or ': ' + any_of(known, 20)}",
-            )
+            self.report.add(line_of(key), field, name, f"a known key{_hint(name, known)}")
         else:
             self._nodes[name] = value
             self._key_lines[name] = line_of(key)

@@ -28,6 +28,15 @@ COLUMN_KEYS = ("ignore", "effect")
 ALARM_KEYS = ("open_after", "resolve_after")
 ROLLBACK_KEYS = ("mode", "target", "cooldown", "release_window", "approval_timeout", "recovery")
 
+#: Where each key belongs, for those that stand in the wrong section.
+PLACES: dict[str, str] = {
+    **{key: key for key in KEYS},
+    **{key: f"promise.{key}" for key in PROMISE_KEYS},
+    **{key: f"windows.{key}" for key in WINDOW_KEYS},
+    **{key: f"alarm.{key}" for key in ALARM_KEYS},
+    **{key: f"rollback.{key}" for key in ROLLBACK_KEYS},
+}
+
 SHORTEST_PANE_US = 1_000_000
 #: Every open window holds one cell per pane and segment, so the longest horizon bounds a worker's memory.
 MOST_PANES_IN_HORIZON = 20_160

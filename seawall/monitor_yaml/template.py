@@ -57,18 +57,19 @@ def _head(model: str, baseline: Baseline | None) -> list[str]:
     task = baseline.task if baseline and baseline.task in rules.TASKS else "none"
     return [
         f"# What good looks like for {scalar(model)}. Written by `seawall monitor init` from {of}.",
-        "# Everything but `model` is optional. `seawall check` checks it, `seawall monitor publish` publishes it.",
+        "# Only `model` is needed. Check with `seawall check`, publish with `seawall monitor publish`.",
         f"model: {scalar(model)}",
         f"task: {task}  # {' | '.join(rules.TASKS)}",
     ]
 
 
 def _promise(baseline: Baseline | None) -> list[str]:
+    period = format_duration(MonitorSpec.false_pages_period_us)
     lines = [
         "",
         "promise:",
         "  # How often you are willing to be paged for nothing. Thresholds follow from it.",
-        f"  false_pages: {MonitorSpec.false_pages:g} per {format_duration(MonitorSpec.false_pages_period_us)}",
+        f"  false_pages: {MonitorSpec.false_pages:g} per {period}",
     ]
     promises = traffic.promises_for(baseline) if baseline else {}
     if promises and baseline:
@@ -82,7 +83,7 @@ def _promise(baseline: Baseline | None) -> list[str]:
         return [*lines, "  # freshness: 5m  # page when no prediction came for this long"]
     return [
         *lines,
-        "  # Page when no prediction came for this long. The reference was ordinarily never so silent.",
+        "  # Page when no prediction came for this long; the reference had no such gap but in outages.",
         f"  freshness: {format_duration(freshness_us)}",
     ]
 
@@ -93,7 +94,7 @@ def _windows(baseline: Baseline | None) -> list[str]:
     lines = ["", "windows:"]
     if rate is not None:
         lines.append(
-            f"  # The reference had about {rate:.3g} rows an hour. Where live traffic differs, change these."
+            f"  # The reference had about {rate:.3g} rows an hour; change this if live traffic differs."
         )
     return [
         *lines,

@@ -15,7 +15,8 @@ from seawall.monitor_yaml.problems import Report, any_of, did_you_mean
 
 T = TypeVar("T")
 
-_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+#: Nineteen digits are more than any field allows, and Python refuses to read thousands of them.
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]{0,18})")
 _RATE = re.compile(r"\s*([0-9.]+)\s*(?:per|/)\s*(\S+)\s*")
 _BOUND = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*")
 
@@ -88,7 +89,9 @@ def timezone(value: Value) -> str | None:
         return None
     known = available_timezones() | {"UTC"}
     if name not in known:
-        value.refuse(f"an IANA time zone, such as Europe/Amsterdam or UTC{did_you_mean(name, known)}")
+        by_city = {zone.rpartition("/")[2]: zone for zone in sorted(known)}
+        city = by_city.get(name.strip().replace(" ", "_").title(), name)
+        value.refuse(f"an IANA time zone, such as Europe/Amsterdam or UTC{did_you_mean(city, known)}")
         return None
     return name
 
@@ -171,7 +174,7 @@ def rate(value: Value) -> tuple[float, int] | None:
     except ValueError as error:
         value.refuse(f"a number per duration, such as '1 per 30d': {error}")
         return None
-    if many <= 0 or period_us <= 0:
+    if not 0 < many < math.inf or period_us <= 0:
         value.refuse("more than 0 pages per a duration above 0; a budget of none would never page")
         return None
     return many, period_us
@@ -185,7 +188,7 @@ def bound(value: Value, *, higher_is_better: bool) -> tuple[str, float] | None:
         number = float(match[2]) if match else math.nan
     except ValueError:
         number = math.nan
-    if match is None or math.isnan(number):
+    if match is None or not math.isfinite(number):
         try:
             bare = f'; did you mean "{good} {float(value.node.value):g}"?'
         except (ValueError, TypeError):

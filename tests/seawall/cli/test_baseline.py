@@ -1,0 +1,168 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from seawall.baseline import Baseline
+from seawall.cli import main
+from seawall.cli.baseline_view import sparkline
+from seawall.settings import Settings
+from streams.io.topics import create_topics
+
+BUILD = ("--model", "late", "--version", "1")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = 400
+    p = rng.random(rows)
+    temp = rng.normal(15, 8, rows)
+    pl.DataFrame(
+        {
+            "ts": 1_767_225_600 + np.arange(rows) * 600,
+            "temp": np.where(rng.random(rows) < 0.1, None, temp).tolist(),
+            "origin": rng.choice(["JFK", "EWR", "LGA"], rows),
+            "code": rng.integers(0, 3, rows),
+            "p": p,
+            "late": np.where(rng.random(rows) < p, "late", "on time"),
+        }
+    ).write_parquet("flights.parquet")
+    return tmp_path / "flights.parquet"
+
+
+def roles() -> list[str]:
+    return ["--time-column", "ts", "--time-unit", "s", "--score", "late=p", "--label-column", "late"]
+
+
+def test_build_writes_a_baseline_with_the_hash_of_its_data(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["baseline", "build", str(data), *BUILD, *roles(), "--parent", "0", "--lineage", "code=ab"]) == 0
+    )
+    built = Baseline.from_bytes(Path("late-1.baseline").read_bytes())
+    assert built.rows == 400
+    assert built.task == "binary_classification"
+    assert built.performance["roc_auc"] > 0.6
+    assert built.lineage == {
+        "code": "ab",
+        "data_file": "flights.parquet",
+        "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
+        "parent_version": "0",
+    }
+    shown = capsys.readouterr().out
+    assert "temp" in shown
+    assert "█" in shown
+    assert "2026-01-01 00:00" in shown
+
+
+def test_csv_and_parquet_of_the_same_rows_give_the_same_columns(data: Path) -> None:
+    pl.read_parquet(data).write_csv("flights.csv", null_value="NA")
+    assert main(["baseline", "build", "flights.csv", *BUILD, *roles(), "--out", "csv.baseline"]) == 0
+    assert main(["baseline", "build", str(data), *BUILD, *roles(), "--out", "parquet.baseline"]) == 0
+    csv, parquet = (Baseline.from_bytes(Path(f"{n}.baseline").read_bytes()) for n in ("csv", "parquet"))
+    assert csv.columns == parquet.columns
+    np.testing.assert_array_equal(csv.pane_counts, parquet.pane_counts)
+
+
+def test_build_prints_json_when_asked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--features", "temp,code", "--categorical", "code", "--pane", "2h", "--json", *roles()]
+    assert main(["baseline", "build", str(data), *BUILD, *arguments]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["pane_us"] == 7_200_000_000
+    assert {c["name"]: c["kind"] for c in summary["columns"]} == {
+        "code": "categorical",
+        "temp": "numeric",
+        "late": "numeric",
+        "label": "categorical",
+    }
+    assert all(sum(c["slot_counts"]) == 400 for c in summary["columns"])
+
+
+def test_a_period_that_is_too_long_for_hours_is_noted(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pl.read_parquet(data)
+    table.with_columns(ts=1_767_225_600 + pl.int_range(table.height) * 86_400).write_parquet("long.parquet")
+    assert main(["baseline", "build", "long.parquet", *BUILD, *roles()]) == 0
+    assert "note: the period is so long that panes are 3h wide" in capsys.readouterr().err
+
+
+def test_show_prints_what_build_printed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["baseline", "build", str(data), *BUILD, *roles()])
+    built = capsys.readouterr().out
+    assert main(["baseline", "show", "late-1.baseline"]) == 0
+    assert capsys.readouterr().out == built
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--label-column", "nope"], "truths: there is no column 'nope'"),
+        (["--features", "nope"], "features: 'nope' is none of the columns"),
+        (["--score", "p"], "--score: 'p': expected NAME=VALUE"),
+        (["--score", "a=p", "--score-column", "p"], "--score-column: not together with --score"),
+        (["--lineage", "a=1", "--lineage", "a=2"], "--lineage: 'a=2': a is given twice"),
+        (["--time-column", "ts"], "early 1970s"),
+        (["--pane", "soon"], "pane: 'soon': expected a number and a unit"),
+        (["--out", "no/such/folder/b"], "no/such/folder/b: cannot be written"),
+    ],
+)
+def test_what_cannot_be_built_is_said_in_words(
+    data: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["baseline", "build", str(data), *BUILD, *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "data.csv:"),
+        (b"a,b\n", "holds no row"),
+        (b"PAR1junk", "neither Parquet nor CSV"),
+    ],
+)
+def test_a_data_file_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "data.csv"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["baseline", "build", str(path), *BUILD]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_baseline_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.baseline"
+    path.write_bytes(b"hello there")
+    assert main(["baseline", "show", str(path)]) == 1
+    assert f"{path}: is no baseline" in capsys.readouterr().err
+
+
+def test_a_published_baseline_is_listed(
+    data: Path, broker: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEAWALL_BROKER", broker)
+    monkeypatch.setenv("SEAWALL_TOPIC_PREFIX", "cli-baseline.")
+    create_topics(Settings(broker=broker, topic_prefix="cli-baseline."), ["baselines"])
+    assert main(["baseline", "list"]) == 0
+    assert "no baseline is published" in capsys.readouterr().out
+    assert main(["baseline", "build", str(data), *BUILD, *roles(), "--publish"]) == 0
+    built = Baseline.from_bytes(Path("late-1.baseline").read_bytes())
+    assert main(["baseline", "publish", "late-1.baseline", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["baseline", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(b["model"], b["version"], b["baseline_id"]) for b in listed] == [
+        ("late", "1", built.baseline_id)
+    ]
+
+
+def test_a_sparkline_has_a_block_per_height() -> None:
+    assert sparkline([0, 1, 2, 4]) == "▁▂▄█" or sparkline([0, 1, 2, 4]) == "▁▃▅█"
+    assert sparkline([]) == sparkline([0, 0]) == ""

@@ -1,0 +1,198 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seawall.baseline import Baseline
+from seawall.cli import main
+from seawall.frames import Categorical, Columns
+from seawall.monitor import DAY_US, HOUR_US, MINUTE_US
+from seawall.monitor_yaml import check_monitor, parse_monitor
+from seawall.monitor_yaml.template import monitor_template
+from seawall.settings import Settings
+from streams.core.build_baseline import build_baseline
+from streams.io.topics import create_topics
+
+T0_US = 1_767_225_600_000_000
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["no", "null", "1", "~", "a: b"]
+)
+
+
+def baseline(rows: int = 5000, hours: int = 24, **more: Any) -> Baseline:
+    rng = np.random.default_rng(0)
+    score = rng.random(rows)
+    columns = Columns(
+        "predictions", "late", "1", T0_US + np.sort(rng.integers(0, hours * HOUR_US, rows)),
+        numeric={"temp": rng.normal(size=rows)},
+        categorical={
+            "origin": Categorical(rng.integers(0, 3, rows).astype(np.int32), ["JFK", "EWR", "LGA"]),
+            "tail": Categorical(np.arange(rows, dtype=np.int32), [f"N{i}" for i in range(rows)]),
+        },
+        scores={"score": score},
+    )  # fmt: skip
+    labels = Categorical((rng.random(rows) < score).astype(np.int32), ["0", "1"])
+    task = "binary_classification"
+    return build_baseline(
+        columns, **{"model": "late", "version": "1", "task": task, "labels": labels, "now_us": 0} | more
+    )
+
+
+@st.composite
+def baselines(draw: st.DrawFn) -> Baseline:
+    rows = draw(st.integers(1, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    span_us = draw(st.sampled_from([0, MINUTE_US, HOUR_US, 40 * DAY_US, 4000 * DAY_US]))
+    start_us = draw(st.sampled_from([0, T0_US]))
+    columns = Columns("predictions", "m", "1", start_us + rng.integers(0, span_us + 1, rows))
+    for name in draw(st.sets(names, max_size=5)):
+        values = draw(st.integers(1, 30))
+        columns.categorical[name] = Categorical(
+            rng.integers(-1, values, rows).astype(np.int32), [f"v{i}" for i in range(values)]
+        )
+    columns.numeric["x"] = rng.normal(size=rows)
+    columns.categorical.pop("x", None)
+    metrics = st.dictionaries(
+        st.sampled_from(["roc_auc", "accuracy", "rmse", "mae", "other"]),
+        st.floats(allow_nan=True),
+        max_size=3,
+    )
+    model = draw(names.filter(lambda text: bool(text.strip())))
+    task = draw(
+        st.sampled_from(["", "binary_classification", "multiclass_classification", "regression", "ranking"])
+    )
+    return build_baseline(
+        columns, model=model, version=draw(names), task=task, performance=draw(metrics), now_us=0
+    )
+
+
+@given(baselines())
+def test_the_first_monitor_of_any_baseline_passes_check(reference: Baseline) -> None:
+    text = monitor_template(reference.model, reference)
+    spec, problems = check_monitor(text, baseline=reference)
+    assert problems == []
+    assert spec is not None
+    assert spec.model == reference.model
+    assert check_monitor(text)[1] == []
+
+
+def test_a_first_monitor_without_a_baseline_passes_check() -> None:
+    spec = parse_monitor(monitor_template("any model: at all"))
+    assert spec.model == "any model: at all"
+
+
+def test_segments_promises_and_identifiers_follow_the_baseline() -> None:
+    spec = parse_monitor(monitor_template("late", reference := baseline()), baseline=reference)
+    assert spec.segments == ("origin",)
+    assert spec.columns["tail"].ignore
+    assert set(spec.performance) == {"roc_auc"}
+    reached = reference.performance["roc_auc"]
+    assert reached - 0.06 < spec.performance["roc_auc"][1] < reached
+    assert spec.task == "binary_classification"
+
+
+@pytest.mark.parametrize(
+    ("rows", "hours", "shortest_us"),
+    [
+        (240_000, 24, 5 * MINUTE_US),
+        (24_000, 24, 15 * MINUTE_US),
+        (5_000, 24, HOUR_US),
+        (2_400, 48, 6 * HOUR_US),
+        (500, 48, DAY_US),
+        (200, 24 * 30, 7 * DAY_US),
+    ],
+)
+def test_the_shortest_horizon_usually_holds_two_hundred_rows(rows: int, hours: int, shortest_us: int) -> None:
+    spec = parse_monitor(monitor_template("late", baseline(rows, hours)))
+    assert spec.horizons_us[0] == shortest_us
+    if shortest_us < 7 * DAY_US:
+        assert rows * shortest_us / (hours * HOUR_US) >= 200
+
+
+def test_freshness_is_longer_than_the_nights_of_the_reference() -> None:
+    hour = np.arange(24 * 60)
+    awake = hour[(hour % 24) >= 6]
+    ts = T0_US + np.repeat(awake, 30) * HOUR_US
+    columns = Columns("predictions", "m", "1", ts, numeric={"x": np.arange(len(ts), dtype=float)})
+    reference = build_baseline(columns, model="m", version="1", now_us=0)
+    freshness_us = parse_monitor(monitor_template("m", reference)).freshness_us
+    assert freshness_us == 12 * HOUR_US
+
+
+def test_one_outage_of_the_reference_does_not_make_freshness_long() -> None:
+    hour = np.arange(24 * 60)
+    up = hour[(hour < 500) | (hour > 900)]
+    ts = T0_US + np.repeat(up, 100) * HOUR_US
+    columns = Columns("predictions", "m", "1", ts, numeric={"x": np.arange(len(ts), dtype=float)})
+    reference = build_baseline(columns, model="m", version="1", now_us=0)
+    freshness_us = parse_monitor(monitor_template("m", reference)).freshness_us
+    assert freshness_us is not None
+    assert freshness_us <= 2 * HOUR_US
+
+
+def test_init_writes_a_file_that_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference, out = tmp_path / "b.baseline", tmp_path / "m.yaml"
+    reference.write_bytes(baseline(500).to_bytes())
+    assert main(["monitor", "init", "--baseline", str(reference), "--out", str(out)]) == 0
+    assert main(["check", str(out), "--baseline", str(reference)]) == 0
+    assert main(["monitor", "init", "--baseline", str(reference), "--out", str(out)]) == 1
+    assert "is there already; --force replaces it" in capsys.readouterr().err
+    assert main(["monitor", "init", "--model", "late", "--out", str(out), "--force"]) == 0
+
+
+def test_init_prints_when_no_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["monitor", "init", "--model", "m"]) == 0
+    assert parse_monitor(capsys.readouterr().out).model == "m"
+
+
+def test_init_needs_a_model_and_takes_only_the_baselines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["monitor", "init"]) == 1
+    assert "--model: is missing" in capsys.readouterr().err
+    (tmp_path / "b.baseline").write_bytes(baseline(50).to_bytes())
+    assert main(["monitor", "init", "--model", "n", "--baseline", str(tmp_path / "b.baseline")]) == 1
+    assert "--model: 'n': expected 'late'" in capsys.readouterr().err
+
+
+def test_a_file_with_problems_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("model: m\neffect: 2\n")
+    assert main(["monitor", "publish", str(path)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == f"{path}:2: effect: '2': expected a number above 0 and at most 1\n"
+    assert "not published" in captured.err
+
+
+def test_a_published_monitor_is_listed_and_shown_as_it_was_written(
+    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEAWALL_BROKER", broker)
+    monkeypatch.setenv("SEAWALL_TOPIC_PREFIX", "cli-monitor.")
+    create_topics(Settings(broker=broker, topic_prefix="cli-monitor."), ["monitors"])
+    path = tmp_path / "m.yaml"
+    path.write_text("# ours\nmodel: m\nnotify: [log]\n")
+    assert main(["monitor", "publish", str(path)]) == 0
+    assert main(["monitor", "list"]) == 0
+    assert "5m, 1h, 1d" in capsys.readouterr().out
+    assert main(["monitor", "list", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert record["yaml"] == path.read_text()
+    assert main(["monitor", "show", "m"]) == 0
+    assert capsys.readouterr().out == path.read_text()
+    assert main(["monitor", "show", "n"]) == 1
+
+
+def test_a_broker_that_is_not_there_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEAWALL_BROKER", "127.0.0.1:1")
+    (tmp_path / "m.yaml").write_text("model: m\n")
+    assert main(["monitor", "publish", str(tmp_path / "m.yaml")]) == 1
+    error = capfd.readouterr().err
+    assert "broker 127.0.0.1:1 (SEAWALL_BROKER): cannot be used" in error
+    assert len(error.splitlines()) == 1
