@@ -136,6 +136,7 @@ class KafkaTransport:
             "partitioner": "murmur2_random",  # the Java client's: a key means one partition everywhere
             "allow.auto.create.topics": False,
             "error_cb": self._on_error,
+            "log_level": 2,  # what matters comes to error_cb, and librdkafka would say it a second time
         }
         self._is_warned = False
         self._producer = self._connect()
