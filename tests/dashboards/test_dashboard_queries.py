@@ -22,26 +22,33 @@ COLUMNS = {
     "fleet/dead_letters": "topic:text reason:text letters:number last_seen:time example:text place:text",
     "fleet/late": "model:text version:text source:text topic:text events:number oldest:time newest:time",
     "fleet/models": "model:text",
-    "fleet/now": "models:number unwell:number open_alarms:number rollbacks_in_flight:number late_events:number "
+    "fleet/now": "models:number unwell:number open_alarms:number rollbacks_in_flight:number "
+    "late_events:number "
     "dead_letters:number",
-    "fleet/open_alarms": "severity:text model:text version:text segment:text kind:text summary:text attribution:text "
+    "fleet/open_alarms": "severity:text model:text version:text segment:text kind:text summary:text "
+    "attribution:text "
     "opened:time updated:time",
     "fleet/releases": "time:time text:text tags:text",
     "fleet/rollback_steps": "time:time text:text tags:text",
-    "fleet/rollbacks": "state:text model:text from_version:text to_version:text mode:text reason:text actor:text "
+    "fleet/rollbacks": "state:text model:text from_version:text to_version:text mode:text reason:text "
+    "actor:text "
     "started:time moved:time",
-    "fleet/state": "model:text version:text source:text state:number open_alarms:number events:number "
+    "fleet/state": "model:text version:text source:text state:number open_alarms:number "
+    "events:number "
     "last_window:time",
     "fleet/state_over_time": "time:time series:text severity:number",
     "fleet/volume": "time:time model:text events:number",
     "model/against": "version:text",
     "model/alarm_spans": "time:time timeEnd:time text:text tags:text",
-    "model/alarms": "state:text severity:text kind:text version:text segment:text summary:text attribution:text "
+    "model/alarms": "state:text severity:text kind:text version:text segment:text summary:text "
+    "attribution:text "
     "attribution_why:text opened:time resolved:time",
     "model/columns": "key:text",
-    "model/compare": "column:text role:text distance:number missing_this:number missing_other:number "
+    "model/compare": "column:text role:text distance:number missing_this:number "
+    "missing_other:number "
     "events_this:number events_other:number bins:text",
-    "model/culprits": "column:text role:text ratio:number ratio_now:number js_value:number js_limit:number "
+    "model/culprits": "column:text role:text ratio:number ratio_now:number js_value:number "
+    "js_limit:number "
     "js_by_chance:number missing:number unseen:number out_of_range:number window_end:time",
     "model/distribution": "time:time bin:text share:number",
     "model/drift": "time:time column:text value:number",
@@ -49,7 +56,8 @@ COLUMNS = {
     "model/horizons": "horizon:text shown:text",
     "model/missing": "time:time column:text value:number",
     "model/models": "model:text",
-    "model/now": "state:number worst_ratio:number culprit:text events:number open_alarms:number window_end:time",
+    "model/now": "state:number worst_ratio:number culprit:text events:number "
+    "open_alarms:number window_end:time",
     "model/quantiles": "time:time p05:number p25:number p50:number p75:number p95:number",
     "model/releases": "time:time text:text tags:text",
     "model/rollback_steps": "time:time text:text tags:text",
@@ -114,8 +122,13 @@ def test_sample_really_has_parts_that_were_not_merged(loaded: Any) -> None:
 def test_fleet_now_counts_each_thing_once(loaded: Any) -> None:
     (row,) = run(loaded, "fleet/now")
     assert row == {
-        "models": 1, "unwell": 1, "open_alarms": 1, "rollbacks_in_flight": 1, "late_events": 7, "dead_letters": 4,
-    }  # fmt: skip
+        "models": 1,
+        "unwell": 1,
+        "open_alarms": 1,
+        "rollbacks_in_flight": 1,
+        "late_events": 7,
+        "dead_letters": 4,
+    }
 
 
 def test_fleet_state_is_the_worst_last_verdict_and_panes_do_not_judge(loaded: Any) -> None:
@@ -232,8 +245,13 @@ def test_distribution_of_numbers_shows_missing_values(loaded: Any) -> None:
 def test_quantiles_of_a_category_are_empty_not_nan(loaded: Any) -> None:
     assert run(loaded, "model/quantiles", context(column="feature/carrier")) == []
     assert run(loaded, "model/quantiles")[0] | {"time": None} == {
-        "time": None, "p05": 1.0, "p25": 2.0, "p50": 3.0, "p75": 4.0, "p95": 5.0,
-    }  # fmt: skip
+        "time": None,
+        "p05": 1.0,
+        "p25": 2.0,
+        "p50": 3.0,
+        "p75": 4.0,
+        "p95": 5.0,
+    }
 
 
 def js_distance(p: list[float], q: list[float]) -> float:
