@@ -71,11 +71,9 @@ class Engine:
             # held open for the life of the process: the engine closes with its last connection
             self._anchor = self._connect()
         except RuntimeError as error:
-            hint = (
-                "another process has it open (is `seawall up` running?)"
-                if "lock" in str(error).lower()
-                else str(error)
-            )
+            # the engine says why on stderr only; a directory in use is by far the usual reason
+            is_in_use = "EmbeddedServer" in str(error)
+            hint = "another process has it open (is `seawall up` running?)" if is_in_use else str(error)
             msg = f"store: cannot open {str(directory)!r}: {hint}"
             raise Unavailable(msg) from error
         answer = self._anchor.query("SELECT version(), timezone()", "TabSeparated").bytes()

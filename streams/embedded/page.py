@@ -106,7 +106,7 @@ def render(status: Status) -> str:
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>Seawall</title>",
         "<meta name=viewport content='width=device-width'><meta http-equiv=refresh content=10>",
         f"<style>{_STYLE}</style></head><body><h1>Seawall</h1>",
-        f"<p>Broker {_state(status.broker)} · Store {_state(status.store)} · as of {escape(status.asked)}</p>",
+        f"<p>Broker {_state(status.broker)} · Store {_state(status.store)} · {escape(status.asked)}</p>",
         _table(
             "Models",
             ("Model", "Serving", "Last window of version", "Last window ended", "Open alarms"),

@@ -158,8 +158,8 @@ class Supervisor:
         if used > self.memory_warning_bytes:
             self.say(
                 "warn",
-                f"broker holds {used >> 20} MB in memory and deletes nothing: restart `seawall up` when the lag "
-                "is 0, or use Apache Kafka for streams of this size",
+                f"broker holds {used >> 20} MB in memory and deletes nothing: restart `seawall up` once the "
+                "lag is 0, or use Apache Kafka for streams of this size",
             )
             self.memory_warning_bytes = 2 * used
 

@@ -17,7 +17,8 @@ from streams.io.migrate import migrate, read_migrations, split_statements
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "0001_first.sql").write_text(
-        "-- one; two\nCREATE TABLE IF NOT EXISTS one (a String DEFAULT ';--') ENGINE = MergeTree ORDER BY a;\n"
+        "-- one; two\n"
+        "CREATE TABLE IF NOT EXISTS one (a String DEFAULT ';--') ENGINE = MergeTree ORDER BY a;\n"
         "CREATE TABLE IF NOT EXISTS two (a UInt8) ENGINE = MergeTree ORDER BY a;\n"
     )
     (tmp_path / "0002_second.sql").write_text("ALTER TABLE two ADD COLUMN IF NOT EXISTS b UInt8;")

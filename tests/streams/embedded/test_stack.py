@@ -1,0 +1,145 @@
+"""The stack as tests and the demo use it, and what a second start remembers."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from seawall.errors import Unavailable
+from seawall.settings import Settings
+from seawall.wire import encode
+from streams.embedded.page import HealthPage, render
+from streams.embedded.processes import free_port, wait_until
+from streams.embedded.running import Running, is_held, is_same, started_at
+from streams.embedded.stack import Stack, running_stack
+from streams.io.clickhouse import connect
+from streams.io.offsets import end_offsets
+from streams.io.status import Alarm, Model, Status
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Shared by the tests that leave it running."""
+    with running_stack(tmp_path_factory.mktemp("stack"), workers=0) as running:
+        yield running
+
+
+def _read(settings: Settings, topic: str) -> list[Message]:
+    name = settings.topic(topic)
+    end = end_offsets(settings, [(name, 0)])[name, 0]
+    consumer = Consumer(
+        {"bootstrap.servers": settings.broker, "group.id": "test", "enable.auto.commit": False}
+    )
+    consumer.assign([TopicPartition(name, 0, 0)])
+    messages: list[Message] = []
+    while len(messages) < end:
+        messages += consumer.consume(100, 1.0)
+    consumer.close()
+    return messages
+
+
+def test_a_second_start_gives_the_fresh_broker_what_the_store_remembers(tmp_path: Path) -> None:
+    event = {"event_id": "e1", "model": "late-arrival", "version": "2", "action": "promoted", "ts": 1}
+    with running_stack(tmp_path, workers=0) as first:
+        rows = [
+            ["monitors", "late-arrival", base64.b64encode(b"\xc3\x01\x00 one").decode(), MOMENT],
+            ["baselines", "late-arrival/2", base64.b64encode(b"x" * 3_000_000).decode(), MOMENT],
+            ["monitors", "deleted", "", MOMENT],
+            ["registry", "e1", base64.b64encode(encode("registry_event", event)).decode(), MOMENT],
+        ]
+        client = connect(first.settings)
+        client.insert("control", rows, column_names=["topic", "key", "payload", "published"])
+        client.close()
+        epoch = first.settings.log_epoch
+    with running_stack(tmp_path, workers=0) as second:
+        (monitor,) = _read(second.settings, "monitors")
+        assert (monitor.key(), monitor.value()) == (b"late-arrival", b"\xc3\x01\x00 one")
+        assert monitor.timestamp()[1] == int(MOMENT.timestamp() * 1000)
+        (baseline,) = _read(second.settings, "baselines")
+        assert len(baseline.value() or b"") == 3_000_000
+        (registry,) = _read(second.settings, "registry")
+        assert registry.key() == b"late-arrival"
+        assert second.settings.log_epoch > epoch
+
+
+def test_workers_are_started_stopped_and_killed_one_by_one(stack: Stack) -> None:
+    pid = stack.start_worker(0)
+    assert is_same(Running("worker-0", pid, started_at(pid)))
+    stack.kill_worker(0)
+    assert not started_at(pid)
+    assert stack.start_worker(0) != pid
+    stack.stop_worker(0)
+
+
+def test_a_store_that_is_killed_is_started_again_with_back_off(stack: Stack) -> None:
+    supervisor, said = stack.supervisor, []
+    supervisor.say = lambda kind, text: said.append((kind, text))
+    now = [supervisor.clock()]
+    supervisor.clock = lambda: now[0]
+    os.kill(supervisor.pid("store"), 9)
+    assert wait_until(lambda: not supervisor.is_alive("store"), 10.0)
+    supervisor.watch()
+    assert "starting it again in 0.5 s" in said[-1][1]
+    supervisor.watch()
+    assert not supervisor.is_alive("store")
+    now[0] += 0.6
+    supervisor.watch()
+    assert supervisor.is_alive("store")
+    client = connect(stack.settings)
+    assert client.command("SELECT count() FROM schema_migrations") == 1
+    client.close()
+
+
+def test_the_brokers_memory_is_mentioned_once_per_doubling(stack: Stack) -> None:
+    said: list[str] = []
+    stack.supervisor.say = lambda kind, text: said.append(text)
+    stack.supervisor.memory_warning_bytes = 1
+    stack.supervisor.watch()
+    stack.supervisor.watch()
+    assert len(said) == 1
+    assert "deletes nothing" in said[0]
+
+
+def test_a_second_stack_in_the_same_folder_is_refused_with_the_firsts_pid(stack: Stack) -> None:
+    assert is_held(stack.settings.data_path)
+    with (
+        pytest.raises(Unavailable, match=f"already running .*pid {os.getpid()}"),
+        running_stack(stack.settings.data_path, workers=0),
+    ):
+        pass
+
+
+def test_a_start_that_fails_half_way_leaves_nothing_running(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "store").write_text("a file where the store wants its folder")
+    with pytest.raises(Unavailable, match="store"), running_stack(tmp_path / "data", workers=0):
+        pass
+    assert not is_held(tmp_path / "data")
+
+
+def test_the_page_shows_what_is_known_and_escapes_it() -> None:
+    alarm = Alarm("a", "<m>", "2", "drift", "page", "2026-01-01T00:00:00+00:00", "<script>alert(1)</script>")
+    model = Model("<m>", "2", "", "2026-01-01T00:00:00+00:00", 1)
+    page = render(Status("now", lag={"predictions": 3}, models=[model], alarms=[alarm]))
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "<td class=number>3</td>" in page
+
+
+def test_the_page_names_its_port_when_it_is_taken() -> None:
+    port = free_port()
+    first = HealthPage(port, lambda: Status("now"))
+    first.start()
+    try:
+        with pytest.raises(Unavailable, match=f"port {port} is in use.*SEAWALL_HEALTH_PORT"):
+            HealthPage(port, lambda: Status("now")).start()
+    finally:
+        first.stop()
