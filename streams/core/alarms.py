@@ -46,6 +46,8 @@ from streams.core.streaks import Streak
 from streams.core.verdicts import Verdict, WindowVerdict
 from streams.core.words import short_id
 
+#: Versions out of service that are remembered, so that what is left of their windows opens nothing.
+MAX_RETIRED = 16
 #: Says who is at fault for an alarm as it would be told now. See `streams.core.attribution`.
 Attribute = Callable[[AlarmStep], Attribution]
 
@@ -74,6 +76,7 @@ class AlarmBook:
     def __init__(self, model: str) -> None:
         self.model = model
         self._tracks: dict[TrackKey, Track] = {}
+        self._retired_us: dict[str, int] = {}
 
     @property
     def open_alarms(self) -> list[AlarmStep]:
@@ -102,6 +105,8 @@ class AlarmBook:
         if verdict.model != self.model:
             msg = f"model: {verdict.model!r} was given to the alarms of {self.model!r}"
             raise ContractError(msg)
+        if verdict.start_us < self._retired_us.get(verdict.version, verdict.start_us):
+            return []
         track = self._tracks.setdefault(TrackKey(verdict.version, verdict.segment, verdict.kind), Track())
         culprits = culprits_of(verdict)
         heard = _Heard(verdict, culprits, spec, attribute)
@@ -122,13 +127,21 @@ class AlarmBook:
     def retire(
         self, version: str, at_us: int, reason: str = "the version no longer serves"
     ) -> list[AlarmStep]:
-        """Resolve the alarms of a version that stopped serving, and forget its streaks."""
+        """Resolve the alarms of a version that stopped serving, and forget its streaks.
+
+        Its long windows go on closing, over traffic of before; only windows that begin at `at_us` or later,
+        when it serves again, are listened to.
+        """
         steps = [
             _resolution(track.alarm.step, at_us, reason)
             for key, track in self._tracks.items()
             if key.version == version and track.alarm
         ]
         self._tracks = {k: t for k, t in self._tracks.items() if k.version != version}
+        self._retired_us.pop(version, None)
+        self._retired_us[version] = at_us
+        while len(self._retired_us) > MAX_RETIRED:
+            del self._retired_us[next(iter(self._retired_us))]
         return steps
 
     def _open(
@@ -264,6 +277,7 @@ class AlarmBook:
         """Return the whole state, fit for JSON."""
         return {
             "model": self.model,
+            "retired_us": dict(self._retired_us),
             "tracks": [[list(key), track.snapshot()] for key, track in self._tracks.items()],
         }
 
@@ -271,6 +285,7 @@ class AlarmBook:
     def restore(cls, state: dict[str, Any]) -> AlarmBook:
         """Undo `snapshot`."""
         book = cls(state["model"])
+        book._retired_us = dict(state["retired_us"])
         for key, saved in state["tracks"]:
             book._tracks[TrackKey(*key)] = Track.restore(saved)
         return book

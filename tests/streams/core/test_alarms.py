@@ -15,7 +15,7 @@ from seawall.errors import ContractError
 from seawall.monitor import MonitorSpec
 from seawall.wire import decode, encode
 from streams.core.alarm_steps import AlarmStep, Attribution
-from streams.core.alarms import AlarmBook, in_order
+from streams.core.alarms import MAX_RETIRED, AlarmBook, in_order
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
 MODEL = "late-arrival"
@@ -296,6 +296,23 @@ def test_a_retired_version_has_no_alarms_left() -> None:
     assert steps[0].summary.endswith("after 1h: v1 is in production again")
     assert [s.version for s in book.open_alarms] == ["v1"]
     assert not book.retire("v2", T0_US + HOUR_US)
+
+
+def test_the_long_windows_of_a_retired_version_open_nothing_until_it_serves_again() -> None:
+    book = AlarmBook(MODEL)
+    book.retire("v2", T0_US)
+    left_over = [window(i, DRIFT, horizon_us=HOUR_US) for i in range(1, 60)]
+    assert not run(*left_over, book=book)
+    book = AlarmBook.restore(json.loads(json.dumps(book.snapshot())))
+    assert not run(window(4, DRIFT), window(4, DRIFT), book=book)
+    assert [s.state for s in run(window(5, DRIFT), window(6, DRIFT), book=book)] == ["open"]
+
+
+def test_retired_versions_are_forgotten_in_time() -> None:
+    book = AlarmBook(MODEL)
+    for i in range(100):
+        book.retire(f"v{i}", T0_US)
+    assert len(book.snapshot()["retired_us"]) == MAX_RETIRED
 
 
 def test_a_step_fits_the_contract() -> None:
