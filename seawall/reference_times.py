@@ -71,7 +71,7 @@ def _from_numbers(listed: list[Any], unit: str) -> Ints:
     )
     try:
         array = np.asarray(listed)
-        if array.dtype.kind not in "iuf":
+        if array.dtype.kind not in "iuf" or array.ndim != 1:
             raise TypeError
     except (TypeError, ValueError, OverflowError):
         msg = f"ts: {listed[0]!r} in row 0 is no time, expected datetimes, ISO 8601 text or numbers"

@@ -121,7 +121,7 @@ def sparkline(heights: Sequence[float]) -> str:
     Examples
     --------
     >>> sparkline([0, 1, 2, 4])
-    '▁▂▄█'
+    '▁▃▅█'
     """
     most = max(heights, default=0.0)
     if most <= 0:

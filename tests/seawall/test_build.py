@@ -21,7 +21,7 @@ COLUMNS: dict[str, list[Any]] = {
     "said": ["late", "on time", "late", "late"],
     "truth": ["late", "on time", "on time", "late"],
 }
-ROLES = {"ts": "ts", "scores": "p", "labels": "said", "truths": "truth"}
+ROLES: dict[str, Any] = {"ts": "ts", "scores": "p", "labels": "said", "truths": "truth"}
 
 
 @pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, dict])
@@ -127,7 +127,7 @@ def test_every_way_of_writing_a_time_is_read(values: Any, unit: str) -> None:
         ([1_767_225_600], "early 1970s"),
         (["yesterday"], "'yesterday' in row 0 is no time"),
         ([None, 1_767_225_600_000_000], "1 of 2 rows have no time, the first is row 0"),
-        (pd.Series(pd.to_datetime(["2026-01-01", None])), "1 of 2 rows have no time, the first is row 1"),
+        (pd.to_datetime(pd.Series(["2026-01-01", None])), "1 of 2 rows have no time, the first is row 1"),
         ([[1], [2]], "is no time"),
     ],
 )

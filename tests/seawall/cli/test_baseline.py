@@ -25,7 +25,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pl.DataFrame(
         {
             "ts": 1_767_225_600 + np.arange(rows) * 600,
-            "temp": np.where(rng.random(rows) < 0.1, None, temp).tolist(),
+            "temp": [None if rng.random() < 0.1 else t for t in temp.tolist()],
             "origin": rng.choice(["JFK", "EWR", "LGA"], rows),
             "code": rng.integers(0, 3, rows),
             "p": p,
@@ -164,5 +164,5 @@ def test_a_published_baseline_is_listed(
 
 
 def test_a_sparkline_has_a_block_per_height() -> None:
-    assert sparkline([0, 1, 2, 4]) == "▁▂▄█" or sparkline([0, 1, 2, 4]) == "▁▃▅█"
+    assert sparkline([0, 1, 2, 4]) == "▁▃▅█"
     assert sparkline([]) == sparkline([0, 0]) == ""

@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampl
 )
 
 
-def baseline(rows: int = 5000, hours: int = 24, **more: Any) -> Baseline:
+def baseline(rows: int = 5000, hours: int = 24) -> Baseline:
     rng = np.random.default_rng(0)
     score = rng.random(rows)
     columns = Columns(
@@ -37,9 +36,7 @@ def baseline(rows: int = 5000, hours: int = 24, **more: Any) -> Baseline:
     )  # fmt: skip
     labels = Categorical((rng.random(rows) < score).astype(np.int32), ["0", "1"])
     task = "binary_classification"
-    return build_baseline(
-        columns, **{"model": "late", "version": "1", "task": task, "labels": labels, "now_us": 0} | more
-    )
+    return build_baseline(columns, model="late", version="1", task=task, labels=labels, now_us=0)
 
 
 @st.composite
