@@ -89,9 +89,11 @@ def test_a_product_with_rooms_of_the_same_names_can_log(tmp_path: Path) -> None:
 
 
 def test_a_client_with_a_broker_needs_no_more(tmp_path: Path) -> None:
-    code = (
-        "import logging, sys, seawall; logging.disable(); c = seawall.Client('m', broker='127.0.0.1:1'); c.close(0.1);"
-        "print(*{m.partition('.')[0] for m in sys.modules})"
-    )
+    code = """if True:
+        import logging, sys, seawall
+        logging.disable()
+        seawall.Client("m", broker="127.0.0.1:1").close(0.1)
+        print(*{m.partition(".")[0] for m in sys.modules})
+    """
     loaded = run(code, tmp_path).split()
     assert [name for name in HEAVY if name in loaded] == []
