@@ -16,7 +16,7 @@ from seawall.frames import Source
 from seawall.settings import Settings
 from streams.agents.announce import Announcer
 from streams.agents.decide import Decider
-from streams.agents.fanout import FanOut, Handler
+from streams.agents.fanout import FanOut, Handle, Handler
 from streams.agents.ingest import Ingest
 from streams.agents.registrar import carry_out
 from streams.agents.results import Sink
@@ -97,15 +97,17 @@ def _wire(
     _agent(worker, "summaries", decider.on_run)
     services["save"] = lambda: _saving(worker, decider)
     for topic in ("windows", "registry", "monitors", "baselines", "dead-letters"):
-        _fan_out(worker, topic, services, [Sink(worker, topic, metrics).write])
+        _fan_out(worker, topic, services, [Handler(Sink(worker, topic, metrics).write)])
     for topic in ("alarms", "rollbacks"):
 
         async def announce(run: Run, topic: str = topic) -> None:
             await announcer.on_run(run, topic)
 
-        handlers: list[Handler] = [Sink(worker, topic, metrics).write, announce]
+        # A receiver that is down for a day must hold back neither the store nor the registry.
+        told = Handler(announce, overlapping=True, room=10_000)
+        handlers = [Handler(Sink(worker, topic, metrics).write), told]
         if topic == "rollbacks":
-            handlers.append(lambda run: carry_out(worker, run))
+            handlers.append(Handler(lambda run: carry_out(worker, run)))
         _fan_out(worker, topic, services, handlers)
     reader = ControlReader(worker.settings, CONTROL, lambda *record: _fold(worker, *record))
     worker.control_ready = reader.ready
@@ -135,7 +137,10 @@ def _agent(worker: Worker, topic: str, on_run: Callable[[Run], Awaitable[None]])
 def _fan_out(
     worker: Worker, topic: str, services: dict[str, Callable[[], Awaitable[None]]], handlers: list[Handler]
 ) -> None:
-    fan = FanOut(worker.app, handlers)
+    async def guard(handle: Handle, run: Run) -> None:
+        await worker.guard(topic, lambda: handle(run))
+
+    fan = FanOut(worker.app, handlers, guard)
     _agent(worker, topic, fan.put)
     for i in range(len(handlers)):
         services[f"{topic} {i}"] = lambda i=i: fan.work(i)  # type: ignore[misc]

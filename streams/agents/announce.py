@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import hashlib
 import logging
 from collections.abc import Mapping
 from typing import Any
-
-from faust.types import TP
 
 from seawall.errors import Unavailable, WireError
 from seawall.wire import decode
@@ -38,13 +38,19 @@ class Announcer:
         self.outbox = Outbox(
             Receivers(worker.settings, self.poster), Ledger(self._told), on_outcome=self._on_outcome
         )
-        self._done: dict[TP, set[int]] = {}
+        self._epoch = -1
 
     def _on_outcome(self, receiver: str, result: Result) -> None:
         self.metrics.add(m.NOTIFICATIONS, 1, receiver=receiver, outcome=str(result))
 
     async def on_run(self, run: Run, topic: str) -> None:
-        """Deliver every step of a run; returns when each has an outcome on record."""
+        """Deliver every step of a run; returns when each has an outcome on record.
+
+        Deliveries are begun before the first wait, so runs may overlap and still be told in order.
+        """
+        if self.worker.app.runs.current.epoch != self._epoch:
+            self._epoch = self.worker.app.runs.current.epoch
+            self.outbox.distrust_ledger()
         steps = []
         for record in run.records:
             try:
@@ -52,17 +58,25 @@ class Announcer:
             except WireError as error:
                 log.error("%s offset %d is not ours (%s)", topic, record.offset, error)  # noqa: TRY400
         deliveries = [asyncio.ensure_future(self.outbox.deliver(s, self._receivers(s))) for s in steps]
+        self._show_pending()
         rows = [row for result in await asyncio.gather(*deliveries) for row in result]
-        await self._record(rows, f"{topic}|{run.tp.partition}|{run.records[0].offset}|{run.records[-1].offset}")
+        self._show_pending()
+        await self._record(rows)
+
+    def _show_pending(self) -> None:
+        for receiver, pending in self.outbox.pending().items():
+            self.metrics.set(m.NOTIFICATIONS_PENDING, pending, receiver=receiver)
 
     def _receivers(self, step: Mapping[str, Any]) -> tuple[str, ...] | None:
         if "notify" in step:
             return None
         return self.worker.control.monitor(step["model"]).notify or ("log",)
 
-    async def _record(self, rows: list[NotificationRow], token: str) -> None:
+    async def _record(self, rows: list[NotificationRow]) -> None:
         if not rows:
             return
+        # The same steps may have another outcome the next time, and that is another row.
+        token = hashlib.sha256(repr(rows).encode()).hexdigest()
         table = arrow_rows(
             {
                 "alarm_id": r.alarm_id,
@@ -88,7 +102,7 @@ class Announcer:
         )
         return [
             NotificationRow(
-                r["alarm_id"], r["receiver"], r["revision"], r["outcome"], r["detail"], int(r["sent"].timestamp() * 1e6)
+                r["alarm_id"], r["receiver"], r["revision"], r["outcome"], r["detail"], int(r["sent"].replace(tzinfo=dt.UTC).timestamp() * 1e6)
             )
             for r in rows
         ]

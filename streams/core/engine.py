@@ -107,7 +107,7 @@ class PartitionEngine:
         if offset <= state.through:
             return Effects()  # read again after a restart: the saved state has it
         spec = self.control.monitor(summary["model"])
-        state.merge.on_summary(summary, source, spec, offset, now_us)
+        state.merge.on_summary(summary, source, spec, now_us)
         return self.advance(summary["model"], offset, now_us)
 
     def on_rollback_step(self, record: dict[str, Any]) -> None:
@@ -119,7 +119,7 @@ class PartitionEngine:
         state, spec = self.models[model], self.control.monitor(model)
         effects, verdicts = Effects(), []
         ver = self._ver_base + offset
-        for batch in state.merge.advance(spec, offset, now_us):
+        for batch in state.merge.advance(spec, now_us):
             judgement = self.judge.judge(spec, batch, self._served(state, batch))
             effects.reports.append(report_record(model, spec.pane_us, ver, judgement))
             effects.closed_windows += batch.windows

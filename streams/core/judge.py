@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detectors.compare import Comparison, compare
+from detectors import compare as distances
+from detectors.compare import Comparison
 from detectors.describe import Description, describe
 from detectors.distinct import estimate
 from detectors.layout import Layout
@@ -60,8 +61,9 @@ class Judgement:
     """What is said about a batch of windows. Arrays are [windows, columns] unless said otherwise."""
 
     batch: WindowBatch
-    comparison: Comparison
-    description: Description
+    comparison: Comparison | None
+    """None for panes that no horizon asks for: these are counted, not judged."""
+    description: Description | None
     distinct: Floats
     ratio: Floats
     """Greatest value over its limit, of any statistic: 1 and above is drift."""
@@ -72,6 +74,12 @@ class Judgement:
     skew_js: Floats
     windows: list[WindowVerdict]
     """One for each window that speaks to an alarm."""
+
+
+def compare(counts: npt.NDArray[np.int64], expected: Floats, rows: npt.ArrayLike, layout: Layout) -> Comparison:
+    """Compare windows with their reference; columns without one come out as NaN, in silence."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return distances.compare(counts, expected, rows, layout)
 
 
 class Judge:
@@ -112,6 +120,8 @@ class Judge:
         predictions : int64 [windows, slots of the batch's layout], optional
             For feature windows: what predictions of the same windows carried, to find skew.
         """
+        if batch.width * spec.pane_us not in spec.horizons_us:
+            return _uncompared(batch)
         reference = self.reference(spec, batch)
         expected, reference_rows = self._expected(spec, batch, reference)
         comparison = compare(batch.counts, expected, reference_rows, batch.layout)
@@ -140,7 +150,7 @@ class Judge:
             np.full_like(ratio, np.nan),
             [],
         )
-        if batch.key[1] == "predictions" and batch.width > 1:
+        if batch.key[1] == "predictions":
             judgement.windows = self._drift_windows(spec, judgement, share_limits)
         elif predictions is not None:
             judgement.windows = self._skew(spec, judgement, predictions, enough)
@@ -226,8 +236,6 @@ class Judge:
         watched = self._watched(spec, batch.layout)[0]
         out = []
         for w in range(batch.windows):
-            if batch.width == 1:
-                break
             drifted = np.flatnonzero(watched & (skew.js[w] >= limit[w]))
             verdict = Verdict.NOT_ENOUGH_DATA if not enough[w] else Verdict.DRIFT if len(drifted) else Verdict.STABLE
             culprits = [
@@ -245,6 +253,13 @@ class Judge:
             ]
             out.append(_window_verdict(spec, batch, w, verdict, "skew", culprits))
         return out
+
+
+def _uncompared(batch: WindowBatch) -> Judgement:
+    shape = (batch.windows, len(batch.layout.columns))
+    nothing = np.full(shape, np.nan)
+    unknown = np.full(shape, Verdict.NOT_ENOUGH_DATA, dtype=np.int8)
+    return Judgement(batch, None, None, nothing, nothing, nothing, unknown, unknown[:, 0], nothing, [])
 
 
 @dataclass(slots=True)
@@ -286,6 +301,7 @@ def _measure_wander(reference: Reference, width: int, layout: Layout, min_rows: 
 
 def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: int, c: int) -> ColumnVerdict:
     comparison, column = judgement.comparison, judgement.batch.layout.columns[c]
+    assert comparison is not None  # noqa: S101 - only judged windows have verdicts
     best = ("js", float(comparison.js[w, c]), float(judgement.js_limit[w, c]), float(comparison.js_chance[w, c]))
     ratio = best[1] / best[2] if best[1] == best[1] else 0.0
     detail = _detail(judgement, w, c)
@@ -305,7 +321,7 @@ def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: in
 
 def _detail(judgement: Judgement, w: int, c: int) -> str:
     """Say in words what moved: the median and mean of a number, nothing for a category."""
-    mean = judgement.description.mean[w, c]
+    mean = judgement.description.mean[w, c] if judgement.description else np.nan
     if not np.isfinite(mean):
         return ""
     return f"mean {mean:.4g}"

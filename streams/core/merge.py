@@ -74,10 +74,8 @@ class ModelMerge:
         self.late_rows = 0
         self.dirty: dict[SeriesKey, set[int]] = defaultdict(set)
 
-    def on_summary(
-        self, summary: dict[str, Any], source: Source, spec: MonitorSpec, offset: int, now_us: int
-    ) -> None:
-        """Take one chunk summary of this model, found at `offset` of the log."""
+    def on_summary(self, summary: dict[str, Any], source: Source, spec: MonitorSpec, now_us: int) -> None:
+        """Take one chunk summary of this model."""
         partition = Partition(summary["topic"], summary["partition"])
         first, following = summary["first_offset"], summary["next_offset"]
         self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
@@ -94,7 +92,7 @@ class ModelMerge:
             accepted[key] = kept
         if summary["sealed"]:
             for key, cells in accepted.items():
-                self.series[key].add(cells, offset)
+                self.series[key].add(cells)
             self.open.pop((partition, first), None)
             self.sealed_upto[partition] = following
         else:
@@ -144,7 +142,7 @@ class ModelMerge:
             if pane < closed and old.get(pane, 0) != rows:
                 self.dirty[key].add(pane)
 
-    def advance(self, spec: MonitorSpec, offset: int, now_us: int) -> Iterator[WindowBatch]:
+    def advance(self, spec: MonitorSpec, now_us: int) -> Iterator[WindowBatch]:
         """Close what the watermark has passed and revise what changed; yields the windows."""
         for source in _SOURCES:
             upto = self._closable(source, spec, now_us)
@@ -155,7 +153,7 @@ class ModelMerge:
             if before is None or upto > before:
                 yield from self._closing(source, spec, before, upto)
                 self.closed[source] = upto
-                self._finalise(source, spec, upto, offset)
+                self._finalise(source, spec, upto)
 
     def _closable(self, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
         watermark = self.watermarks.of(self.model, source, spec, now_us)
@@ -231,7 +229,7 @@ class ModelMerge:
         dense = series.dense(first_end - width, windows + width - 1, parts)
         return windows_of(dense, series.layout, width)[2], series
 
-    def _finalise(self, source: Source, spec: MonitorSpec, upto: int, offset: int) -> None:
+    def _finalise(self, source: Source, spec: MonitorSpec, upto: int) -> None:
         """Fold open parts of panes whose grace is over, and forget panes that no window can hold."""
         final = upto - -(-spec.grace_us // spec.pane_us)
         self.final[source] = max(self.final[source], final)
@@ -241,7 +239,7 @@ class ModelMerge:
                 done = cells.panes < final
                 if not done.any():
                     continue
-                self.series[key].add(cells.take(done), offset)
+                self.series[key].add(cells.take(done))
                 for pane, rows in zip(cells.panes[done].tolist(), cells.rows[done].tolist(), strict=True):
                     part.frozen[key, pane] = part.frozen.get((key, pane), 0) + rows
                 part.cells[key] = cells.take(~done)
@@ -258,7 +256,7 @@ class ModelMerge:
 
 def widths(spec: MonitorSpec) -> tuple[int, ...]:
     """Window lengths in panes: the pane itself first, then every horizon."""
-    return (1, *(w for h in spec.horizons_us if (w := h // spec.pane_us) > 1))
+    return (1, *(w for h in sorted(set(spec.horizons_us)) if (w := h // spec.pane_us) > 1))
 
 
 __all__ = ["LateEvents", "ModelMerge", "OpenPart", "Progress", "widths"]

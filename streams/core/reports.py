@@ -58,9 +58,9 @@ def report_record(model: str, pane_us: int, ver: int, judgement: Judgement) -> d
 
 def _statistics(judgement: Judgement) -> dict[str, npt.NDArray[Any]]:
     """Every statistic as [windows, columns]. A pane on its own is counted, not described."""
-    if judgement.batch.width == 1:
-        return {}
     d, c = judgement.description, judgement.comparison
+    if d is None or c is None:
+        return {}
     found: dict[str, Any] = {name: getattr(d, name) for name in (*_COUNTED, *_DESCRIBED)}
     found |= {name: d.quantiles[:, :, i] for i, name in enumerate(_LEVELS)}
     found |= {name: getattr(c, name) for name in _COMPARED}

@@ -77,11 +77,7 @@ BUCKET = 64
 
 
 class Series:
-    """Cells of sealed chunks by pane. Sparse: a silent year costs nothing.
-
-    Panes are saved in buckets. A bucket that was restored knows the log offset that it is complete up to
-    (`through`), and ignores what is added again by reading the log up to there.
-    """
+    """Cells of sealed chunks by pane. Sparse: a silent year costs nothing. Panes are saved in buckets."""
 
     def __init__(self, layout: Layout, baseline_id: str) -> None:
         self.layout = layout
@@ -89,7 +85,8 @@ class Series:
         self.index: dict[int, int] = {}
         self.dirty: set[int] = set()
         """Buckets that changed since they were last saved."""
-        self.through: dict[int, int] = {}
+        self.pages: dict[int, int] = {}
+        """Which of its two pages (0 or 1) holds the saved copy of each bucket."""
         self._free: list[int] = []
         self._allocate(8)
 
@@ -114,11 +111,8 @@ class Series:
         self.counts, self.distinct = extended(self.counts), extended(self.distinct)  # type: ignore[assignment]
         self.moments = extended(self.moments, np.nan)  # type: ignore[assignment]
 
-    def add(self, cells: Cells, offset: int) -> None:
-        """Add cells that the record at `offset` of the log brought; their panes are distinct."""
-        if self.through:
-            known = np.array([self.through.get(int(p) // BUCKET, -1) for p in cells.panes], dtype=np.int64)
-            cells = cells.take(known < offset)
+    def add(self, cells: Cells) -> None:
+        """Add cells; their panes are distinct."""
         self.dirty.update((cells.panes // BUCKET).tolist())
         fresh = [int(p) for p in cells.panes if int(p) not in self.index]
         if len(fresh) > len(self._free):

@@ -1,10 +1,12 @@
 """Saving what an engine remembers, and remembering it again.
 
-State is saved in parts under stable keys of a compacted topic: the panes of a series bucket by bucket, one record
-for everything else of a model, one for the partition's watermarks. Parts that did not change are not saved again.
-Each part says up to which summaries offset it is complete, and parts are written panes first, then models, then the
-partition, whose acknowledgement allows the commit. A crash in between leaves parts of different ages; reading the log
-again from the committed offset, every part ignores what it has already.
+State is saved in parts under stable keys of a compacted topic: the panes of a series bucket by bucket, one record for
+everything else of a model, one for the partition's watermarks. Parts that did not change are not saved again.
+
+A model's record is the commit point. Every bucket has two pages; what changed is written to the page that the last
+committed record does not name, and the next record names the new ones (shadow paging: Lorie, "Physical integrity in a
+large segmented database", TODS 1977). A crash between two writes leaves the state of the last record, whole. Parts
+are acknowledged in stages: pages, then models, then the partition, and only then may the offset be committed.
 """
 
 from __future__ import annotations
@@ -33,33 +35,44 @@ Part = tuple[bytes, bytes | None]
 
 
 def save(engine: PartitionEngine, through: int) -> list[list[Part]]:
-    """Return what changed since the last call, in three stages; each must be acknowledged before the next."""
+    """Return what changed since the last call, in stages; each must be acknowledged before the next."""
     panes: list[Part] = []
     models: list[Part] = []
+    gone: list[Part] = []
     for model, state in sorted(engine.models.items()):
         if state.through == through and state.saved_through == through:
             continue
-        panes += _save_panes(model, state.merge, state.through)
+        panes += _save_panes(model, state.merge, state.through, gone)
         models.append((f"model\t{model}".encode(), _save_model(model, state)))
         state.saved_through = state.through
     body = json.dumps(engine.watermarks.snapshot())
     record = {"kind": "partition", "model": "", "through": through, "json": body, "blocks": []}
-    return [panes, models, [(b"partition", encode("model_state", record))]]
+    return [panes, models, [(b"partition", encode("model_state", record)), *gone]]
 
 
-def _save_panes(model: str, merge: ModelMerge, through: int) -> Iterable[Part]:
+def _save_panes(model: str, merge: ModelMerge, through: int, gone: list[Part]) -> Iterable[Part]:
     for key, series in sorted(merge.series.items()):
         for number in sorted(series.dirty):
             cells = series.bucket(number)
-            name = "\t".join(("panes", model, *key, str(number))).encode()
             if not len(cells.panes):
-                yield name, None
-                series.through.pop(number, None)
+                if series.pages.pop(number, None) is not None:
+                    gone += [(_page_key(model, key, number, page), None) for page in (0, 1)]
                 continue
-            blocks = [_block(key, series, cells)]
-            record = {"kind": "panes", "model": model, "through": through, "json": str(number), "blocks": blocks}
-            yield name, encode("model_state", record)
+            page = 1 - series.pages.get(number, 1)
+            series.pages[number] = page
+            record = {
+                "kind": "panes",
+                "model": model,
+                "through": through,
+                "json": json.dumps([number, page]),
+                "blocks": [_block(key, series, cells)],
+            }
+            yield _page_key(model, key, number, page), encode("model_state", record)
         series.dirty.clear()
+
+
+def _page_key(model: str, key: SeriesKey, number: int, page: int) -> bytes:
+    return "\t".join(("panes", model, *key, str(number), str(page))).encode()
 
 
 def _block(key: SeriesKey, series: Series, cells: Cells) -> dict[str, Any]:
@@ -96,6 +109,7 @@ def _save_model(model: str, state: ModelState) -> bytes:
         "revisions": [[*k, width, end, n] for (k, width, end), n in merge.revisions.items()],
         "dirty": [[*k, sorted(panes)] for k, panes in merge.dirty.items() if panes],
         "parts": parts,
+        "pages": [[*k, n, page] for k, s in sorted(merge.series.items()) for n, page in sorted(s.pages.items())],
         "watermarks": merge.watermarks.snapshot_model(model),
         "book": state.book.snapshot(),
         "desk": state.desk.snapshot(),
@@ -110,25 +124,30 @@ def restore(engine: PartitionEngine, records: Iterable[bytes]) -> int:
     """Put saved parts into a fresh engine; returns the offset that it is complete up to, -1 for none."""
     read = [decode(value, ("model_state",))[1] for value in records]
     through = -1
+    pages: dict[tuple[Any, ...], int] = {}
     for record in sorted(read, key=lambda r: ("partition", "model", "panes").index(r["kind"])):
         if record["kind"] == "partition":
             engine.watermarks.restore(json.loads(record["json"]))
             through = record["through"]
         elif record["kind"] == "model":
             _restore_model(engine, record)
+            for *key, number, page in json.loads(record["json"])["pages"]:
+                pages[record["model"], *key, number] = page
         else:
-            _restore_panes(engine, record)
+            _restore_panes(engine, record, pages)
     return through
 
 
-def _restore_panes(engine: PartitionEngine, record: dict[str, Any]) -> None:
-    merge = engine.state(record["model"]).merge
+def _restore_panes(engine: PartitionEngine, record: dict[str, Any], pages: dict[tuple[Any, ...], int]) -> None:
+    number, page = json.loads(record["json"])
     block = record["blocks"][0]
-    key = _series(merge, block)
-    series = merge.series[key]
-    series.add(_cells(series, block), record["through"])
-    number = int(record["json"])
-    series.through[number] = record["through"]
+    key = (block["version"], block["source"], block["layout_id"], block["segment"])
+    if pages.get((record["model"], *key, number)) != page:
+        return  # written, but never named by a record: the worker died before
+    merge = engine.state(record["model"]).merge
+    series = merge.series[_series(merge, block)]
+    series.add(_cells(series, block))
+    series.pages[number] = page
     series.dirty.discard(number)
 
 

@@ -39,7 +39,6 @@ class Log:
         self.revisions: dict[tuple[str, int, int], int] = {}
         self.late: Counter[tuple[int, int, int]] = Counter()
         self.messages: list[dict[str, Any]] = []
-        self.offset = -1
 
     def new_chunker(self, p: int) -> PartitionChunker:
         return PartitionChunker(
@@ -73,15 +72,14 @@ class Log:
         self.take(summary, wall_us)
 
     def take(self, summary: dict[str, Any], wall_us: int = WALL) -> None:
-        self.offset += 1
         if summary["model"]:
-            self.merge.on_summary(summary, "predictions", self.spec, self.offset, wall_us)
+            self.merge.on_summary(summary, "predictions", self.spec, wall_us)
         else:
             where = Partition("predictions", summary["partition"])
             self.merge.watermarks.heard(
                 where, self.partitions, summary["max_ts"], summary["next_offset"], summary["caught_up"], wall_us
             )
-        for batch in self.merge.advance(self.spec, self.offset, wall_us):
+        for batch in self.merge.advance(self.spec, wall_us):
             for w in range(batch.windows):
                 key = (batch.key[3], batch.width, (batch.first_end + w) * MINUTE)
                 assert batch.revisions[w] >= self.revisions.get(key, 0)
