@@ -96,13 +96,13 @@ def chi_squared(
     c = np.asarray(counts, np.float64)
     p = np.asarray(expected, np.float64)
     n = row_sums(c)[..., None]
-    ratio = n / np.asarray(m, np.float64)[..., None]
     with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = n / np.asarray(m, np.float64)[..., None]
         wanted = n * p
         pooled = (ratio * c + wanted) / (1.0 + ratio)
-        value: Floats = row_sums(np.square(c - wanted) / np.maximum(pooled, floor)) / (1.0 + ratio[..., 0])
-    value[(n[..., 0] <= 0.0) | ~(row_sums(p) > 0.0)] = np.nan
-    return value
+        value = row_sums(np.square(c - wanted) / np.maximum(pooled, floor)) / (1.0 + ratio[..., 0])
+    undefined = (n[..., 0] <= 0.0) | ~(row_sums(p) > 0.0)
+    return np.asarray(np.where(undefined, np.nan, value), np.float64)
 
 
 def chi_squared_p(statistic: npt.ArrayLike, bins: npt.ArrayLike) -> Floats:

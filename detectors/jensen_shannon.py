@@ -60,9 +60,8 @@ def jensen_shannon(counts: npt.ArrayLike, expected: npt.ArrayLike) -> Floats:
     middle = np.maximum(0.5 * (p + q), _TINY)
     part = np.log2(np.maximum(q / middle, _TINY)) * q
     part += np.log2(np.maximum(p / middle, _TINY)) * p
-    value: Floats = np.sqrt(np.clip(0.5 * row_sums(part), 0.0, 1.0))
-    value[(n <= 0.0) | ~(row_sums(p) > 0.0)] = np.nan
-    return value
+    value = np.sqrt(np.clip(0.5 * row_sums(part), 0.0, 1.0))
+    return np.asarray(np.where((n <= 0.0) | ~(row_sums(p) > 0.0), np.nan, value), np.float64)
 
 
 def jensen_shannon_chance(n: npt.ArrayLike, m: npt.ArrayLike, bins: npt.ArrayLike) -> Floats:

@@ -86,8 +86,8 @@ def group_moments(values: npt.ArrayLike, group: npt.ArrayLike, groups: int) -> t
 def merge_moments(n_a: npt.ArrayLike, m_a: npt.ArrayLike, n_b: npt.ArrayLike, m_b: npt.ArrayLike) -> Floats:
     r"""Merge the moments of two sets of values, without the values.
 
-    .. math:: \bar x = \bar x_a + \delta \frac{n_b}{n}, \qquad M_2 = M_{2a} + M_{2b} + \delta^2 \frac{n_a n_b}{n},
-              \qquad \delta = \bar x_b - \bar x_a
+    .. math:: \bar x = \bar x_a + \delta \frac{n_b}{n}, \qquad
+              M_2 = M_{2a} + M_{2b} + \delta^2 \frac{n_a n_b}{n}, \qquad \delta = \bar x_b - \bar x_a
 
     Parameters
     ----------

@@ -68,10 +68,9 @@ def psi(counts: npt.ArrayLike, expected: npt.ArrayLike, m: npt.ArrayLike = np.in
     with np.errstate(invalid="ignore", divide="ignore"):
         q = (c + kappa * p) / (n + kappa)
         terms = (q - p) * np.log2(q / p)  # numpy's log2 takes half the time of its log
-    terms *= used | (c > 0.0)
-    value: Floats = row_sums(terms) * _LN_2
-    value[(n[..., 0] <= 0.0) | (kappa[..., 0] == 0.0)] = np.nan
-    return value
+        terms *= used | (c > 0.0)
+    undefined = (n[..., 0] <= 0.0) | (kappa[..., 0] == 0.0)
+    return np.asarray(np.where(undefined, np.nan, row_sums(terms) * _LN_2), np.float64)
 
 
 def psi_chance(n: npt.ArrayLike, m: npt.ArrayLike, bins: npt.ArrayLike) -> Floats:
