@@ -1,8 +1,8 @@
 """What logging costs the product: time on its own thread, beside things that everybody knows the price of.
 
-Run ``python benchmarks/sdk.py``. The product here does nothing but log, so that the sender's thread competes with it
-for the interpreter all the time, which is the worst case. Calls during which the kernel took the processor away
-(another process wanted it) are left out of the maximum and counted apart.
+Run ``python benchmarks/sdk.py``. The product here does nothing but log, so that the sender's thread competes
+with it for the interpreter all the time, which is the worst case. Calls during which the kernel took the
+processor away (another process wanted it) are left out of the maximum and counted apart.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def timed_us(
 def show(name: str, measured: tuple[Any, Any], unit_us: float) -> None:
     taken_us, was_interrupted = measured
     own_us = taken_us[~was_interrupted]
+    median_us = np.median(taken_us)
     print(
-        f"{name:<42} median {np.median(taken_us):6.2f} µs = {np.median(taken_us) / unit_us:4.2f} × json.dumps   "
+        f"{name:<42} median {median_us:6.2f} µs = {median_us / unit_us:4.2f} × json.dumps   "
         f"p99 {np.quantile(taken_us, 0.99):6.2f} µs   max {own_us.max():7.1f} µs   "
         f"over 1 ms: {int((own_us > 1000.0).sum())} of {len(own_us)} ({was_interrupted.sum()} interrupted)"
     )
@@ -113,8 +114,8 @@ def main() -> None:
     client.flush(60.0)
     whole_ns = (time.perf_counter() - start) * 1e9 / args.rows
     print(
-        f"log_predictions of {args.rows} rows × {len(table)} columns: {np.median(call_ns):.0f} ns a row for the "
-        f"caller ({np.median(call_ns) / np.median(copy_ns):.2f} × list() of each column), "
+        f"log_predictions of {args.rows} rows × {len(table)} columns: "
+        f"{np.median(call_ns):.0f} ns a row for the caller ({np.median(call_ns) / np.median(copy_ns):.2f} × list() of each column), "
         f"{whole_ns:.0f} ns a row until encoded"
     )
     if client.stats().dropped or client.stats().failed:

@@ -123,6 +123,7 @@ class Client:
         if broker is not None:
             settings = replace(settings, broker=broker)
         self._topic = settings.topic
+        self._max_rows = int(min(MAX_FRAME_ROWS, max_buffer_events))
         self._sender = Sender(
             transport or KafkaTransport(settings, max_queue_bytes=int(max_buffer_bytes) // 2),
             self._topic,
@@ -385,7 +386,7 @@ class Client:
             return []
 
     def _put_frames(self, columns: Columns, deadline_s: float) -> Sequence[str]:
-        fitting = rows_per_frame(columns, MAX_FRAME_ROWS, MAX_FRAME_BYTES)
+        fitting = rows_per_frame(columns, self._max_rows, MAX_FRAME_BYTES)
         implied = EventIds(self._sender.new_id(), columns.rows, fitting)
         ids: Sequence[str] = implied if columns.event_ids is None else columns.event_ids
         share_bytes = column_bytes(columns) / max(columns.rows, 1)

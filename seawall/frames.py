@@ -1,7 +1,7 @@
 """Columns in memory, and their frames on the wire.
 
-A `Columns` object is many events of one model and version, column by column. The SDK builds one and sends it as
-a frame; the worker reads a frame (or gathers single events) into one. Both sides use nothing per row.
+A `Columns` object is many events of one model and version, column by column. The SDK builds one and sends it
+as a frame; the worker reads a frame (or gathers single events) into one. Both sides use nothing per row.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ def _check_distinct(part: str, names: list[str]) -> None:
 def _array(name: str, data: bytes, dtype: str, rows: int) -> Any:
     array = np.frombuffer(data, dtype=dtype) if len(data) % np.dtype(dtype).itemsize == 0 else None
     if array is None or len(array) != rows:
-        raise WireError("bad_frame", f"column {name!r} has {len(data)} bytes, expected {rows} rows of {dtype}")
+        detail = f"column {name!r} has {len(data)} bytes, expected {rows} rows of {dtype}"
+        raise WireError("bad_frame", detail)
     return array
 
 

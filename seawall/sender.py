@@ -105,6 +105,7 @@ class Sender:
         self._max_frame_rows = max_frame_rows
         self.is_closed = False
         self._start_afresh()
+        self._start_thread()  # now, and not on the first event's time; a forked child has no choice
         _living.add(self)
 
     def _start_afresh(self) -> None:
@@ -238,8 +239,13 @@ class Sender:
 
     def _append(self, item: Event | Batch) -> None:
         self._pending.append(item)
-        if len(self._pending) >= self._wake_at:
+        if len(self._pending) >= self._wake_at or (self._wake_at != _NEVER and self._is_pressed()):
             self._wake()
+
+    def _is_pressed(self) -> bool:
+        """Whether so much is queued that keeping up comes before full frames and the product's comfort."""
+        queued, size = self._counts["queued"], self._counts["queued_bytes"]
+        return queued * 4 > self._max_events or size * 4 > self._max_bytes
 
     def _wake(self) -> None:
         self._wake_at = _NEVER
@@ -293,7 +299,7 @@ class Sender:
                 if taken % _BREATH_EVENTS == 0:
                     self._breathe()
             is_due = self._oldest_s is not None and time.monotonic() >= self._oldest_s + self._linger_s
-            if is_due or is_urgent:
+            if is_due or is_urgent or self._is_pressed():
                 self._send_groups()
             self.transport.poll(0.0)
             self._tell()
@@ -302,11 +308,9 @@ class Sender:
         """Let the product's threads have the interpreter.
 
         A thread that works on is asked for the interpreter's lock only after `sys.getswitchinterval` (5 ms),
-        and the product would wait that long. A nap of some microseconds hands it over at once. When the
-        buffer fills up, keeping up comes first.
+        and the product would wait that long. A nap of some microseconds hands it over at once.
         """
-        queued, size = self._counts["queued"], self._counts["queued_bytes"]
-        if queued < self._max_events // 4 and size < self._max_bytes // 4:
+        if not self._is_pressed():
             time.sleep(_NAP_S)
 
     def _take_in(self, item: Event | Batch | _Mark) -> None:
@@ -420,8 +424,11 @@ class Sender:
 
     def _tell(self) -> None:
         """Log what the product should know: each kind once, losses again when they come back much later."""
-        while self._notices:
-            kind, text = self._notices.popitem()
+        while True:
+            with self._lock:
+                if not self._notices:
+                    return
+                kind, text = self._notices.popitem()
             now_s = time.monotonic()
             told_s = self._told.get(kind)
             if told_s is None or (kind != "invalid" and now_s - told_s > _REMIND_AFTER_S):

@@ -44,7 +44,8 @@ def decode(
     payload
         The message's value.
     accept
-        Contract names that this topic carries; anything else is an error. The first is what a bare JSON object is.
+        Contract names that this topic carries; anything else is an error. The first is what a bare JSON
+        object is.
     resolver
         Looks up Confluent schema ids; without one, Confluent framing is refused.
 
@@ -128,5 +129,5 @@ def _check_accepted(name: str, accept: tuple[str, ...]) -> None:
 
 
 def _printable(text: str, length: int) -> str:
-    """Shorten a stranger's text and make it fit for UTF-8: the detail of an error ends up in a message again."""
+    """Shorten a stranger's text and make it fit for UTF-8: an error's detail is published again."""
     return " ".join(text[:length].encode("utf-8", "backslashreplace").decode().split())[:length]

@@ -37,6 +37,8 @@ def test_a_full_buffer_drops_counts_and_warns_once(caplog: pytest.LogCaptureFixt
 def test_the_buffer_is_bounded_in_bytes(caplog: pytest.LogCaptureFixture) -> None:
     transport = HeldTransport()
     client = Client("m", transport=transport, max_buffer_bytes=1_000_000, linger_s=60.0)
+    client.log_prediction({"text": "x" * 100_000})
+    assert transport.asked.wait(10)  # one this large does not linger
     for _ in range(10):
         client.log_prediction({"text": "x" * 100_000})
     stats = client.stats()
@@ -47,6 +49,17 @@ def test_the_buffer_is_bounded_in_bytes(caplog: pytest.LogCaptureFixture) -> Non
     client.close()
     assert client.stats().queued_bytes == 0
     assert len(warnings_of(caplog)) == 1
+
+
+def test_a_small_buffer_does_not_wait_for_a_full_frame() -> None:
+    with Client("m", transport=InMemoryTransport(), max_buffer_events=8, linger_s=600.0) as client:
+        for i in range(200):
+            client.log_predictions(
+                {"a": [float(i)]}, wait_s=60.0
+            )  # without a flush, only the thread makes room
+        client.log_predictions({"a": [1.0] * 100}, wait_s=60.0)
+        client.flush()
+        assert (client.stats().sent, client.stats().dropped) == (300, 0)
 
 
 def test_a_table_may_wait_for_room(caplog: pytest.LogCaptureFixture) -> None:
