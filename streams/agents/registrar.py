@@ -6,7 +6,7 @@ import logging
 
 from seawall.errors import WireError
 from seawall.wire import decode
-from streams.agents.worker import Worker
+from streams.agents.worker import Worker, now_us
 from streams.core.registrar import execute
 from streams.io.kafka import Run
 
@@ -22,12 +22,15 @@ async def carry_out(worker: Worker, run: Run) -> None:
         except WireError as error:
             log.error("rollbacks offset %d is not ours (%s)", record.offset, error)  # noqa: TRY400
             continue
-        if step["state"] != "approved":
+        desk = worker.desk(step["model"])
+        desk.on_step(step)
+        latest = desk.latest(step["rollback_id"])
+        if step["state"] != "approved" or latest is None or latest.state != "approved":
             continue
-        events, answer = execute(step, worker.registry, step["ts"])
-        for event in events:
+        done = execute(step, worker.registry, step["ts"])
+        for event in done.events:
             worker.registry.observe(event)
-        await worker.send(("registry", "registry_event", event, event["model"], None) for event in events)
-        if answer is not None:
-            log.warning("rollback %s of %s: %s (%s)", answer["rollback_id"], answer["model"], answer["state"], answer["reason"])  # noqa: E501
-            await worker.send([("rollbacks", "rollback", answer, answer["model"], None)])
+        await worker.send(("registry", "registry_event", event, event["model"], None) for event in done.events)
+        answer = done.step
+        log.warning("rollback %s of %s: %s (%s)", answer.rollback_id, answer.model, answer.state, answer.reason)
+        await worker.send([("rollbacks", "rollback", answer.to_record(now_us()), answer.model, None)])

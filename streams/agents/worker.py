@@ -15,6 +15,7 @@ from seawall.settings import Settings
 from seawall.wire import encode
 from streams.core.layouts import Control
 from streams.core.registry import RegistryView
+from streams.core.rollback import RollbackDesk
 from streams.io.kafka import RunApp, publish
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class Worker:
     registry: RegistryView = field(default_factory=RegistryView)
     rollback_steps: list[dict[str, Any]] = field(default_factory=list)
     """Every step seen on the bus, in order: a whole-topic view, as small as the number of rollbacks."""
+    desks: dict[str, RollbackDesk] = field(default_factory=dict)
+    """The registrar's own fold of the rollbacks topic, by model."""
     control_ready: asyncio.Event = field(default_factory=asyncio.Event)
     partitions: dict[str, int] = field(default_factory=dict)
     """Partition count by short topic name."""
@@ -44,6 +47,10 @@ class Worker:
     def topic(self, name: str) -> str:
         """Full name of a topic."""
         return self.settings.topic(name)
+
+    def desk(self, model: str) -> RollbackDesk:
+        """Return the registrar's desk of a model."""
+        return self.desks.setdefault(model, RollbackDesk(model))
 
     def model_partition(self, model: str) -> int:
         """Summaries partition of a model. Stable across processes."""

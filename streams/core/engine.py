@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -155,30 +156,38 @@ class PartitionEngine:
     def _decide(
         self, state: ModelState, spec: MonitorSpec, verdicts: Iterable[WindowVerdict], effects: Effects
     ) -> None:
-        last = 0
-        for verdict in in_order(verdicts):
-            state.history.observe(verdict)
-            if not verdict.segment:
-                last = verdict.end_us
-                state.last_window_us[verdict.version] = max(state.last_window_us.get(verdict.version, 0), last)
-            for step in state.book.step(verdict, spec, partial(self._attribution, state, spec)):
-                effects.alarms.append(step)
-                effects.rollbacks += state.desk.consider(
-                    step, self.registry, spec, state.history.evidence(step.kind), verdict.end_us
-                )
-            state.desk.watch(verdict)
-        if last:
-            effects.rollbacks += state.desk.tick(last, self.registry, spec)
-            self._retire(state, spec, last, effects)
+        for end_us, same_end in groupby(in_order(verdicts), key=lambda v: v.end_us):
+            for verdict in same_end:
+                state.history.observe(verdict)
+                state.desk.watch(verdict)
+                if not verdict.segment:
+                    state.last_window_us[verdict.version] = max(state.last_window_us.get(verdict.version, 0), end_us)
+                steps = state.book.step(verdict, spec, partial(self._attribution, state, spec))
+                effects.alarms += steps
+                for step in steps:
+                    if step.state == "resolved":
+                        effects.rollbacks += self._consider(state, spec, step, end_us)
+            # An alarm held up by a cooldown, or by a registry event that had yet to come, is taken up again.
+            for alarm in state.book.open_alarms:
+                effects.rollbacks += self._consider(state, spec, alarm, end_us)
+            effects.rollbacks += state.desk.tick(end_us, self.registry, spec)
+            self._retire(state, spec, end_us, effects)
+
+    def _consider(
+        self, state: ModelState, spec: MonitorSpec, alarm: AlarmStep, now_us: int
+    ) -> list[RollbackStep]:
+        return state.desk.consider(alarm, self.registry, spec, state.history.evidence(alarm.kind), now_us)
 
     def _attribution(self, state: ModelState, spec: MonitorSpec, step: AlarmStep) -> Attribution:
         return attribute(step, self.registry, spec, state.history.evidence(step.kind)).attribution
 
     def _retire(self, state: ModelState, spec: MonitorSpec, at_us: int, effects: Effects) -> None:
-        """Resolve the alarms of versions that serve nothing any more."""
+        """Resolve the alarms of versions that serve nothing any more: nobody can act on them."""
         for version, end in list(state.last_window_us.items()):
             if at_us - end > max(spec.horizons_us):
-                effects.alarms += state.book.retire(version, at_us)
+                for step in state.book.retire(version, at_us):
+                    effects.alarms.append(step)
+                    effects.rollbacks += self._consider(state, spec, step, at_us)
                 del state.last_window_us[version]
 
 

@@ -46,7 +46,7 @@ class ControlReader:
             ends = await consumer.end_offsets(partitions)
             waiting = {tp for tp, end in ends.items() if end > 0}
             while True:
-                waiting = {tp for tp in waiting if await consumer.position(tp) < ends[tp]}
+                waiting = {tp for tp in waiting if not await _at_end(consumer, tp, ends[tp])}
                 if not waiting:
                     self.ready.set()
                 for tp, records in (await consumer.getmany(timeout_ms=200, max_records=500)).items():
@@ -66,6 +66,17 @@ class ControlReader:
         return found
 
 
+async def _at_end(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> bool:
+    """Whether everything up to `end` was read.
+
+    The embedded broker answers ListOffsets with the start of the last batch; the high watermark that comes with
+    every fetch is right there, so both must be reached.
+    """
+    position = await consumer.position(tp)
+    highwater = consumer.highwater(tp)
+    return position >= end and highwater is not None and position >= highwater
+
+
 async def read_whole(settings: Settings, topic: str, partition: int) -> dict[bytes, bytes | None]:
     """Read one partition of a compacted topic from its beginning to its present end: last value by key."""
     consumer = AIOKafkaConsumer(
@@ -81,7 +92,7 @@ async def read_whole(settings: Settings, topic: str, partition: int) -> dict[byt
         end = (await consumer.end_offsets([tp]))[tp]
         await consumer.seek_to_beginning(tp)
         found: dict[bytes, bytes | None] = {}
-        while await consumer.position(tp) < end:
+        while end and not await _at_end(consumer, tp, end):
             for records in (await consumer.getmany(tp, timeout_ms=500)).values():
                 for record in records:
                     found[record.key or b""] = record.value
