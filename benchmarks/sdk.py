@@ -115,7 +115,8 @@ def main() -> None:
     whole_ns = (time.perf_counter() - start) * 1e9 / args.rows
     print(
         f"log_predictions of {args.rows} rows × {len(table)} columns: "
-        f"{np.median(call_ns):.0f} ns a row for the caller ({np.median(call_ns) / np.median(copy_ns):.2f} × list() of each column), "
+        f"{np.median(call_ns):.0f} ns a row for the caller "
+        f"({np.median(call_ns) / np.median(copy_ns):.2f} × list() of each column), "
         f"{whole_ns:.0f} ns a row until encoded"
     )
     if client.stats().dropped or client.stats().failed:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         WireError,
     )
     from seawall.monitor import MonitorSpec
-    from seawall.sender import ClientStats
     from seawall.settings import Settings
+    from seawall.tally import ClientStats
     from seawall.transport import InMemoryTransport, KafkaTransport, Transport
     from seawall.wrap import watch
 
@@ -44,7 +44,7 @@ __all__ = [
 _HOMES = {
     "Baseline": "baseline",
     "Client": "client",
-    "ClientStats": "sender",
+    "ClientStats": "tally",
     "ConfigError": "errors",
     "ContractError": "errors",
     "InMemoryTransport": "transport",

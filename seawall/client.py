@@ -30,9 +30,10 @@ from seawall.cutting import (
 from seawall.errors import ConfigError, ContractError
 from seawall.frames import Columns, Source
 from seawall.sampling import Sampler
-from seawall.sender import Batch, ClientStats, Sender
+from seawall.sender import Batch, Sender
 from seawall.settings import Settings
 from seawall.tables import Asked, read_table, rows_of
+from seawall.tally import ClientStats
 from seawall.transport import KafkaTransport, Transport
 from seawall.values import as_text, clean
 

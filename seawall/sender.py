@@ -8,7 +8,6 @@ in exactly one of the counters of `ClientStats` at any time.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import itertools
 import logging
 import os
@@ -24,6 +23,7 @@ from functools import partial
 from seawall.batching import Event, Kinds, columns_of, events_of, group_key
 from seawall.cutting import frames_of, halves
 from seawall.frames import Columns
+from seawall.tally import ClientStats, Tally
 from seawall.transport import MessageTooLarge, Transport
 
 _log = logging.getLogger("seawall.client")
@@ -35,33 +35,6 @@ _SHORT_ROWS = 64
 #: Work between two naps takes some 0.2 ms: this many events to take in, or a column to build.
 _BREATH_EVENTS = 100
 _NAP_S = 20e-6
-_REMIND_AFTER_S = 300.0
-
-
-@dataclass(frozen=True)
-class ClientStats:
-    """What became of the events, in rows. ``logged`` is the sum of the others."""
-
-    logged: int = 0
-    """Events that the product handed over."""
-    sampled_out: int = 0
-    """Left out on purpose."""
-    queued: int = 0
-    """In this process, not yet with the transport."""
-    in_flight: int = 0
-    """With the transport, not yet acknowledged."""
-    sent: int = 0
-    """Acknowledged by the broker."""
-    dropped: int = 0
-    """The buffer was full, or the client closed."""
-    invalid: int = 0
-    """Not what an event may be; the first reason was logged."""
-    failed: int = 0
-    """The broker did not take them in time, or a single row was too large."""
-    queued_bytes: int = 0
-    """Estimated size of what is queued."""
-    frames: int = 0
-    """Frames handed to the transport."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +82,9 @@ class Sender:
         _living.add(self)
 
     def _start_afresh(self) -> None:
-        # Reentrant, because a signal handler of the product may log while the same thread is inside.
-        self._lock = threading.RLock()
-        self._room = threading.Condition(self._lock)
-        self._work = threading.RLock()
+        self._tally = Tally()
+        self._lock, self._room, self._counts = self._tally.lock, self._tally.room, self._tally.counts
+        self._work = threading.RLock()  # held while the buffer is emptied, by its thread or at the very end
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._pending: deque[Event | Batch | _Mark] = deque()
         self._groups: dict[tuple[object, ...], list[Event]] = {}
@@ -121,12 +93,8 @@ class Sender:
         self._wake_at = 1
         self._thread: threading.Thread | None = None
         self._give_up_at_s: float | None = None
-        self._notices: dict[str, str] = {}
-        self._told: dict[str, float] = {}
-        self._ended = 0
         # Made anew after a fork, or two children would give out the same ids.
         self._id_prefix, self._id_counter = os.urandom(8).hex(), itertools.count()
-        self._counts = dict.fromkeys(ClientStats.__dataclass_fields__, 0)
 
     # The product's side: nothing here encodes, does input and output, or waits unless asked to.
 
@@ -143,7 +111,7 @@ class Sender:
             if counts["queued"] >= self._max_events or size > self._max_bytes or self.is_closed:
                 self._drop(1)
                 if self.is_closed:
-                    self._tell()
+                    self._tally.tell()
                 return
             counts["queued"] += 1
             counts["queued_bytes"] = size
@@ -162,17 +130,14 @@ class Sender:
 
     def count(self, counter: str, rows: int, notice: str = "") -> None:
         """Count events that end before the buffer: ``invalid`` or ``sampled_out``."""
-        with self._lock:
-            self._counts["logged"] += rows
-            self._counts[counter] += rows
-            if notice and counter not in self._told:
-                self._notices.setdefault(counter, notice)
+        self._tally.add(counter, rows)
+        if notice and self._tally.note(counter, notice):
+            with self._lock:
                 self._wake()
 
     def stats(self) -> ClientStats:
         """Return one consistent reading of the counters."""
-        with self._lock:
-            return ClientStats(**self._counts)
+        return self._tally.stats()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything logged before was delivered or given up; False when time ran out."""
@@ -207,7 +172,7 @@ class Sender:
             self._counts["queued"] = self._counts["queued_bytes"] = 0
             if left:
                 self._drop(left)
-        self._tell()
+        self._tally.tell()
         _living.discard(self)
         return is_flushed and not left
 
@@ -226,16 +191,12 @@ class Sender:
 
     def _drop(self, rows: int) -> None:
         self._counts["dropped"] += rows
-        if "dropped" not in self._notices:
-            why = (
-                "the client is closed"
-                if self.is_closed
-                else (
-                    f"the buffer is full ({self._counts['queued']} events of {self._max_events}, "
-                    f"{self._counts['queued_bytes']} bytes of {self._max_bytes})"
-                )
-            )
-            self._notices["dropped"] = f"dropping events: {why}; the product goes on"
+        if not self._tally.has_note("dropped"):
+            queued, size = self._counts["queued"], self._counts["queued_bytes"]
+            limits = f"{queued} events of {self._max_events}, {size} bytes of {self._max_bytes}"
+            why = f"the buffer is full ({limits})"
+            why = "the client is closed" if self.is_closed else why
+            self._tally.note("dropped", f"dropping events: {why}; the product goes on")
 
     def _append(self, item: Event | Batch) -> None:
         self._pending.append(item)
@@ -280,7 +241,7 @@ class Sender:
                 wait_s, self._wake_at = None, 1
             if self._counts["in_flight"]:
                 wait_s = _POLL_S if wait_s is None else min(wait_s, _POLL_S)
-            if len(self._pending) >= self._wake_at:
+            if len(self._pending) >= self._wake_at or (self._pending and self._is_pressed()):
                 return
         try:
             self._bell.get(timeout=wait_s)
@@ -302,7 +263,7 @@ class Sender:
             if is_due or is_urgent or self._is_pressed():
                 self._send_groups()
             self.transport.poll(0.0)
-            self._tell()
+            self._tally.tell()
 
     def _breathe(self) -> None:
         """Let the product's threads have the interpreter.
@@ -330,8 +291,8 @@ class Sender:
             key = group_key(event)
             group = self._groups.setdefault(key, [])
         except Exception as error:
-            self._release(event.size_bytes)
-            self._end("queued", "invalid", 1, f"an event was left out: {error}")
+            self._tally.release(event.size_bytes)
+            self._tally.move("queued", "invalid", 1, f"an event was left out: {error}")
             return
         group.append(event)
         if self._oldest_s is None:
@@ -350,26 +311,31 @@ class Sender:
 
     def _send_guarded(self, rows: int, size_bytes: int, send: Callable[[], None]) -> None:
         """Run one sending; whatever goes wrong in it costs the rows it had left, and nothing else."""
-        self._release(size_bytes)
-        before = self._ended
+        self._tally.release(size_bytes)
+        before = self._tally.left_rows
         try:
             send()
         except Exception as error:
-            self._end(
-                "queued", "failed", rows - (self._ended - before), f"a batch could not be sent: {error!r}"
+            self._tally.move(
+                "queued",
+                "failed",
+                rows - (self._tally.left_rows - before),
+                f"a batch could not be sent: {error!r}",
             )
 
     def _send_events(self, group: list[Event]) -> None:
         built, rejected = columns_of(group, self._kinds, self._breathe)
         if rejected.rows:
-            self._end("queued", "invalid", rejected.rows, f"an event was left out: {rejected.reason}")
+            self._tally.move("queued", "invalid", rejected.rows, f"an event was left out: {rejected.reason}")
         for columns in built:
             self._send_columns(columns)
 
     def _send_columns(self, columns: Columns) -> None:
         for part, payload in frames_of(columns, self._max_frame_rows):
             if payload is None:
-                self._end("queued", "failed", part.rows, "an event is larger than a frame may be (900 kB)")
+                self._tally.move(
+                    "queued", "failed", part.rows, "an event is larger than a frame may be (900 kB)"
+                )
             else:
                 self._hand_over(part, payload)
 
@@ -377,64 +343,34 @@ class Sender:
         """Give a frame to the transport, waiting while it has no room: the buffer behind us is bounded."""
         rows = columns.rows
         topic, key = self._topic_of(columns.source), columns.frame_id.encode()
-        self._end("queued", "in_flight", rows)
+        self._tally.move("queued", "in_flight", rows)
         try:
             while not self.transport.send(topic, key, payload, partial(self._delivered, rows)):
                 if self._give_up_at_s is not None and time.monotonic() >= self._give_up_at_s:
-                    self._end(
+                    self._tally.move(
                         "in_flight", "dropped", rows, "dropping events: closed before the broker had room"
                     )
                     return
                 self.transport.poll(_POLL_S)
-                self._tell()
+                self._tally.tell()
         except MessageTooLarge as error:
             if rows == 1:
-                self._end("in_flight", "failed", 1, f"an event is too large for the broker: {error}")
+                self._tally.move("in_flight", "failed", 1, f"an event is too large for the broker: {error}")
                 return
-            self._end("in_flight", "queued", rows)
+            self._tally.move("in_flight", "queued", rows)
             for half in halves(columns):
                 self._send_columns(half)
         except Exception:
-            self._end("in_flight", "queued", rows)
+            self._tally.move("in_flight", "queued", rows)
             raise
         else:
             self._counts["frames"] += 1
 
     def _delivered(self, rows: int, error: str | None) -> None:
         if error is None:
-            self._end("in_flight", "sent", rows)
+            self._tally.move("in_flight", "sent", rows)
         else:
-            self._end("in_flight", "failed", rows, f"the broker did not take a frame: {error}")
-
-    def _end(self, source: str, target: str, rows: int, notice: str = "") -> None:
-        """Move rows from one counter to another."""
-        with self._room:
-            self._counts[source] -= rows
-            self._counts[target] += rows
-            self._ended += rows * ((source == "queued") - (target == "queued"))
-            if notice:
-                self._notices.setdefault(target, notice)
-            if source == "queued":
-                self._room.notify_all()
-
-    def _release(self, size_bytes: int) -> None:
-        with self._room:
-            self._counts["queued_bytes"] -= size_bytes
-            self._room.notify_all()
-
-    def _tell(self) -> None:
-        """Log what the product should know: each kind once, losses again when they come back much later."""
-        while True:
-            with self._lock:
-                if not self._notices:
-                    return
-                kind, text = self._notices.popitem()
-            now_s = time.monotonic()
-            told_s = self._told.get(kind)
-            if told_s is None or (kind != "invalid" and now_s - told_s > _REMIND_AFTER_S):
-                self._told[kind] = now_s
-                with contextlib.suppress(Exception):  # a product's logging filter is not ours to trust
-                    _log.warning("seawall: %s", text)
+            self._tally.move("in_flight", "failed", rows, f"the broker did not take a frame: {error}")
 
 
 _living: weakref.WeakSet[Sender] = weakref.WeakSet()
