@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 #: What CSV writers put where there is nothing; pandas takes the same ones.
 MISSING_WORDS: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 _BLOCK_BYTES = 1 << 20
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d|$)")
 
 
 class Step(Protocol):
@@ -102,10 +104,10 @@ def read_data_file(path: Path, missing_words: Sequence[str] = MISSING_WORDS) -> 
             table = pl.read_csv(
                 path,
                 separator="\t" if ".tsv" in path.suffixes else ",",
-                try_parse_dates=True,
                 infer_schema_length=None,  # a late text in a numeric column must not fail the read
                 null_values=list(missing_words),
             )
+            table = _with_times(table)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise ConfigError(msg) from error
@@ -116,4 +118,18 @@ def read_data_file(path: Path, missing_words: Sequence[str] = MISSING_WORDS) -> 
     if not table.height:
         msg = f"{path}: holds no row, expected at least one below the header"
         raise ConfigError(msg)
+    return table
+
+
+def _with_times(table: pl.DataFrame) -> pl.DataFrame:
+    """Read text columns of ISO 8601 as times; the CSV reader's own search for them is thirty times slower."""
+    import polars as pl
+
+    for column in table.select(pl.col(pl.String)):
+        first = column.drop_nulls().head(1)
+        if len(first) and _ISO_TIME.match(first[0]):
+            try:
+                table = table.with_columns(column.str.to_datetime(strict=True))
+            except pl.exceptions.PolarsError:
+                continue  # it stays text; as the time column, its first bad row will be named
     return table

@@ -70,6 +70,19 @@ def test_csv_and_parquet_of_the_same_rows_give_the_same_columns(data: Path) -> N
     np.testing.assert_array_equal(csv.pane_counts, parquet.pane_counts)
 
 
+def test_iso_times_in_csv_are_read_and_a_bad_one_is_named(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["ts,planned,x", "2026-01-01T00:00:00Z,2026-01-01,1", "2026-01-01T01:00:00Z,2026-01-02,2"]
+    Path("t.csv").write_text("\n".join(lines))
+    assert main(["baseline", "build", "t.csv", *BUILD, "--time-column", "ts"]) == 0
+    assert [c.name for c in Baseline.from_bytes(Path("late-1.baseline").read_bytes()).columns] == ["x"]
+    assert "left out, being times: planned" in capsys.readouterr().err
+    Path("t.csv").write_text("\n".join([*lines, "later,2026-01-03,3"]))
+    assert main(["baseline", "build", "t.csv", *BUILD, "--time-column", "ts"]) == 1
+    assert "ts: 'later' in row 2 is no time" in capsys.readouterr().err
+
+
 def test_build_prints_json_when_asked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--features", "temp,code", "--categorical", "code", "--pane", "2h", "--json", *roles()]
     assert main(["baseline", "build", str(data), *BUILD, *arguments]) == 0
