@@ -1,6 +1,6 @@
 """What the embedded broker's memory does as records go through it: per record, per topic setting, over time.
 
-    python benchmarks/broker_memory.py
+    python benchmarks/broker_memory.py [seconds to wait, default 45]
 
 Prints the broker's resident memory while records are produced, after their retention has passed, after a
 compaction would have been due and after the topic was deleted.
@@ -8,6 +8,8 @@ compaction would have been due and after the topic was deleted.
 
 from __future__ import annotations
 
+import hashlib
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,29 +29,30 @@ def rss_mb(pid: int) -> float:
     return 0.0
 
 
-def produce(broker: str, topic: str, records: int, size: int, *, keys: int, linger_ms: int = 50) -> float:
-    """Produce; returns seconds."""
-    producer = Producer({"bootstrap.servers": broker, "linger.ms": linger_ms, "batch.size": 1_000_000})
+def produce(broker: str, topic: str, records: int, size: int, **config: object) -> float:
+    """Produce records of random-looking text under ten keys; returns seconds."""
+    producer = Producer({"bootstrap.servers": broker, "batch.size": 1_000_000, **config})
     started = time.monotonic()
-    value = b"x" * size
+    value = (hashlib.sha512(topic.encode()).hexdigest() * (1 + size // 128))[:size].encode()
     for number in range(records):
         while True:
             try:
-                producer.produce(topic, value, key=str(number % keys).encode())
+                producer.produce(topic, value, key=str(number % 10).encode())
                 break
             except BufferError:
                 producer.poll(0.1)
         producer.poll(0)
-    producer.flush(120)
+    if producer.flush(120):
+        raise SystemExit("the broker did not take all records")
     return time.monotonic() - started
 
 
-def low_and_high(broker: str, topic: str) -> tuple[int, int]:
-    """Watermarks of partition 0."""
+def first_offset(broker: str, topic: str) -> int:
+    """Return the first offset that partition 0 still has."""
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "memory"})
     try:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
-        return int(low), int(high)
+        low, _ = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+        return int(low)
     finally:
         consumer.close()
 
@@ -57,33 +60,39 @@ def low_and_high(broker: str, topic: str) -> tuple[int, int]:
 def main() -> None:
     """Run it."""
     port = free_port()
+    wait_s = int(sys.argv[1]) if len(sys.argv) > 1 else 45
+    short = {"cleanup.policy": "delete", "retention.ms": "10000"}
+    batched: dict[str, object] = {"linger.ms": 50}
+    cases: tuple[tuple[str, dict[str, str], int, int, dict[str, object]], ...] = (
+        ("small", short, 100, 1_000_000, batched),
+        ("large", short, 10_000, 30_000, batched),
+        ("single", short, 100, 20_000, {"linger.ms": 0}),
+        ("lz4", short, 1_000, 100_000, {**batched, "compression.type": "lz4"}),
+        ("compact", {"cleanup.policy": "compact"}, 1_000, 100_000, batched),
+    )
     with tempfile.TemporaryDirectory() as folder:
         broker = start_broker(port, Path(folder) / "broker.log")
         address = f"127.0.0.1:{port}"
         admin = AdminClient({"bootstrap.servers": address})
         try:
             print(f"fresh broker: {rss_mb(broker.pid):.0f} MB")
-            for topic, config, size, records, linger_ms in (
-                ("small", {"cleanup.policy": "delete", "retention.ms": "10000"}, 100, 1_000_000, 50),
-                ("large", {"cleanup.policy": "delete", "retention.ms": "10000"}, 10_000, 30_000, 50),
-                ("single", {"cleanup.policy": "delete", "retention.ms": "10000"}, 100, 20_000, 0),
-                ("compact", {"cleanup.policy": "compact"}, 1_000, 100_000, 50),
-            ):
-                admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result()
+            for topic, topic_config, size, records, config in cases:
+                admin.create_topics([NewTopic(topic, 1, 1, config=topic_config)])[topic].result()
                 before = rss_mb(broker.pid)
-                took_s = produce(address, topic, records, size, keys=10, linger_ms=linger_ms)
+                took_s = produce(address, topic, records, size, **config)
                 grown = rss_mb(broker.pid) - before
                 print(
                     f"{topic}: {records} records of {size} bytes in {took_s:.1f} s: +{grown:.0f} MB, "
-                    f"{grown * 1048576 / records:.0f} bytes a record; offsets {low_and_high(address, topic)}"
+                    f"{grown * 1048576 / records:.0f} bytes a record"
                 )
-            time.sleep(45)
-            print(
-                f"45 s later, retention 10 s: {rss_mb(broker.pid):.0f} MB, {low_and_high(address, 'small')}"
-            )
-            admin.delete_topics(["small", "large"])["small"].result()
+            time.sleep(wait_s)
+            first = {topic: first_offset(address, topic) for topic in ("small", "compact")}
+            print(f"{wait_s} s later, retention 10 s: {rss_mb(broker.pid):.0f} MB, first offsets {first}")
+            for topic, deletion in admin.delete_topics([case[0] for case in cases]).items():
+                deletion.result()
+                print(f"deleted {topic}")
             time.sleep(5)
-            print(f"two topics deleted: {rss_mb(broker.pid):.0f} MB")
+            print(f"all topics deleted: {rss_mb(broker.pid):.0f} MB")
         finally:
             broker.stop()
 

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         stop.set()
 
     with hold(settings.data_path):
-        previous = [(n, signal.signal(n, on_signal)) for n in (signal.SIGINT, signal.SIGTERM)]
+        previous = [(n, signal.signal(n, on_signal)) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
         # said before anything is started, since the page comes last
         check_port_free(settings.health_port, "health page", "SEAWALL_HEALTH_PORT (or --health-port)")
         page = HealthPage(settings.health_port, lambda: read_status(supervisor.settings))
