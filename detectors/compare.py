@@ -164,7 +164,9 @@ def compare(
             once = _reference(block, reference, shared=True) if shared else None
             for chunk in chunks(windows):
                 here = once or _reference(block, reference[chunk], shared=False)
-                n, m = present[chunk][:, block.columns], rows[chunk, None] * here.mass
+                with np.errstate(invalid="ignore"):
+                    m = rows[chunk, None] * here.mass
+                n = present[chunk][:, block.columns]
                 nothing = (n <= 0.0) | (here.mass <= 0.0)
                 for name, values in say(block, seen[chunk], n, m, here).items():
                     values[nothing] = np.nan

@@ -162,4 +162,5 @@ def _quantiles(block: Block, counts: Counts, low: Floats, high: Floats, levels: 
         part = np.clip((rank - before) / inside, 0.0, 1.0)
     # A weighted mean, because the width of a bin may overflow where its edges do not.
     value: Floats = left * (1.0 - part) + right * part
-    return value
+    np.maximum(value, left, out=value)
+    return np.minimum(value, right, out=value)

@@ -113,28 +113,28 @@ def psi_chance(n: npt.ArrayLike, m: npt.ArrayLike, bins: npt.ArrayLike) -> Float
 
 
 def inverse_size(n: npt.ArrayLike, m: npt.ArrayLike) -> Floats:
-    """Return ``1/n + 1/m``, the variance scale of every two-sample line; NaN where `n` is 0.
+    """Return ``1/n + 1/m``, the variance scale of every two-sample line.
 
     Parameters
     ----------
     n, m
-        Sample sizes of window and reference; `m` may be infinite, and 0 makes the line infinite.
+        Sizes of the window and of the reference sample; either may be infinite.
 
     Returns
     -------
     Floats
-        The sum of the inverses.
+        The sum of the inverses; NaN where a size is 0.
 
     Notes
     -----
-    No size gives NaN rather than infinity on the window's side: nothing was measured, so nothing can be said.
+    No size gives NaN rather than infinity: nothing was measured, so nothing can be said.
 
     Examples
     --------
     >>> inverse_size([100, 0], float("inf")).tolist()
     [0.01, nan]
     """
-    size = np.asarray(n, np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        both: Floats = 1.0 / np.where(size > 0, size, np.nan) + 1.0 / np.asarray(m, np.float64)
+    window, reference = np.asarray(n, np.float64), np.asarray(m, np.float64)
+    a, b = np.where(window > 0.0, window, np.nan), np.where(reference > 0.0, reference, np.nan)
+    both: Floats = 1.0 / a + 1.0 / b
     return both
