@@ -60,6 +60,10 @@ def run(arguments: argparse.Namespace, console: Console) -> results.Results:
     def say(text: str) -> None:
         console.print(f"[dim]{text}")
 
+    def warn(kind: str, text: str) -> None:
+        if kind == "warn":
+            console.print(f"[yellow]{text}")
+
     year = world.load(out / "demo-cache", say)
     data_dir = out / "demo-stack"
     with ExitStack() as cleanup:
@@ -67,7 +71,7 @@ def run(arguments: argparse.Namespace, console: Console) -> results.Results:
             shutil.rmtree(data_dir)  # an earlier run's: the report is the result, not its tables
         say("starting a broker, a store and a worker of the demo's own, on free ports")
         # The worker comes last, so that it knows the monitor and the first baseline before the first event.
-        stack = cleanup.enter_context(running_stack(data_dir, workers=0, settings=demo_settings()))
+        stack = cleanup.enter_context(running_stack(data_dir, workers=0, settings=demo_settings(), say=warn))
         settings = stack.settings
         releases = Releases(settings)
         releases.publish_monitor(monitor_record())
@@ -80,7 +84,9 @@ def run(arguments: argparse.Namespace, console: Console) -> results.Results:
         questions = Questions(settings)
         product = Product(year, client, loop.serving)
         gauge = Gauge(settings, screen)
-        replay = Replay(year, product, client, loop, releases, screen, questions.stored_us)
+        replay = Replay(
+            year, product, client, loop, releases, screen, questions.stored_us, stack.supervisor.watch
+        )
         with screen:
             gauge.start()
             cleanup.enter_context(closing(gauge))
@@ -103,7 +109,9 @@ def run(arguments: argparse.Namespace, console: Console) -> results.Results:
         )
         say("writing the report")
         out.mkdir(parents=True, exist_ok=True)
-        (out / "demo.html").write_text(report.html(found, year, product.served_by, questions), encoding="utf-8")
+        (out / "demo.html").write_text(
+            report.html(found, year, product.served_by, questions), encoding="utf-8"
+        )
         found.wall_seconds = time.monotonic() - began_s
         (out / "demo.json").write_text(found.to_json(), encoding="utf-8")
         if arguments.verify:
@@ -119,7 +127,7 @@ def demo_settings() -> Settings:
         Settings(),
         topic_partitions=2,
         publish_interval_s=0.2,
-        idle_timeout_s=5.0,
+        idle_timeout_s=10.0,
         replay=True,
     )
 
@@ -146,7 +154,9 @@ def _pids(stack: Stack) -> dict[str, int]:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m examples.flights", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("build"), help="where the report and prepared data go")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build"), help="where the report and prepared data go"
+    )
     parser.add_argument("--since", type=at_us, default=story.YEAR[0], help="first day, such as 2013-05-10")
     parser.add_argument("--until", type=at_us, default=story.YEAR[1], help="day after the last")
     parser.add_argument("--verify", action="store_true", help="recount every window in pandas and compare")

@@ -84,7 +84,9 @@ class Chart:
         for i, (t, v) in enumerate(points):
             ground = base[i] if base else self.low
             left, right = self.x(t), self.x(t + width_us)
-            path.append(f"M{left:.1f} {self.y(ground):.1f}V{self.y(ground + v):.1f}H{right - 0.4:.1f}V{self.y(ground):.1f}Z")
+            path.append(
+                f"M{left:.1f} {self.y(ground):.1f}V{self.y(ground + v):.1f}H{right - 0.4:.1f}V{self.y(ground):.1f}Z"
+            )
         self.draw(f'<path class="bar {style}" d="{"".join(path)}"/>')
 
     def marker(self, at_us: int, words: str, style: str, row: int = 0, *, to_left: bool = False) -> None:
@@ -92,7 +94,9 @@ class Chart:
         x = self.x(at_us)
         y = TOP + 10 + row * 15
         place = f'x="{x - 5:.1f}" text-anchor="end"' if to_left else f'x="{x + 5:.1f}"'
-        self.draw(f'<line class="marker {style}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{self.height - BOTTOM}"/>')
+        self.draw(
+            f'<line class="marker {style}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{self.height - BOTTOM}"/>'
+        )
         self.draw(f'<text class="marker-text {style}" {place} y="{y:.1f}">{escape(words)}</text>')
 
     def grid(self, values: Sequence[float], form: str = "{:g}") -> None:
@@ -100,7 +104,9 @@ class Chart:
         for value in values:
             y = self.y(value)
             self.draw(f'<line class="grid" x1="{self.left}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            self.draw(f'<text class="tick" x="{self.left - 8}" y="{y + 4:.1f}" text-anchor="end">{form.format(value)}</text>')
+            self.draw(
+                f'<text class="tick" x="{self.left - 8}" y="{y + 4:.1f}" text-anchor="end">{form.format(value)}</text>'
+            )
 
     def svg(self, alt: str) -> str:
         """Return the picture."""
@@ -139,21 +145,37 @@ def ticks(start_us: int, end_us: int) -> list[tuple[int, str]]:
                     out.append((at_us, at.strftime("%b")))
             else:
                 out.append((at_us, at.strftime("%-d %b") if at.hour == 0 else at.strftime("%H:%M")))
-        at = (at + step) if span_us > 3 * DAY_US or at.hour < 21 else (at + dt.timedelta(days=1)).replace(hour=0)
+        at = (
+            (at + step)
+            if span_us > 3 * DAY_US or at.hour < 21
+            else (at + dt.timedelta(days=1)).replace(hour=0)
+        )
     return out
 
 
-def heat_map(rows: Sequence[tuple[str, Sequence[tuple[int, float]]]], start_us: int, end_us: int, cell_us: int, alt: str) -> str:
+def heat_map(
+    rows: Sequence[tuple[str, Sequence[tuple[int, float]]]],
+    start_us: int,
+    end_us: int,
+    cell_us: int,
+    alt: str,
+) -> str:
     """Draw one row per column: the fuller the colour, the further from its baseline. 1 is the limit."""
     row_height = 15.0
     chart = Chart(start_us, end_us, len(rows) * row_height + TOP + BOTTOM)
     width = chart.x(start_us + cell_us) - chart.x(start_us)
     for i, (name, cells) in enumerate(rows):
         y = TOP + i * row_height
-        chart.draw(f'<text class="tick" x="{LEFT - 8}" y="{y + 11:.1f}" text-anchor="end">{escape(name)}</text>')
+        chart.draw(
+            f'<text class="tick" x="{LEFT - 8}" y="{y + 11:.1f}" text-anchor="end">{escape(name)}</text>'
+        )
         paths: dict[int, list[str]] = {}
         for at_us, ratio in cells:
-            paths.setdefault(_heat(ratio), []).append(f"M{chart.x(at_us):.1f} {y:.0f}h{width:.2f}v{row_height - 1:.0f}h-{width:.2f}z")
+            if not start_us - cell_us / 2 <= at_us < end_us:
+                continue
+            paths.setdefault(_heat(ratio), []).append(
+                f"M{max(chart.x(at_us), LEFT):.1f} {y:.0f}h{width:.2f}v{row_height - 1:.0f}h-{width:.2f}z"
+            )
         for level, path in sorted(paths.items()):
             chart.draw(f'<path class="heat{level}" d="{"".join(path)}"/>')
     return chart.svg(alt)
@@ -163,7 +185,9 @@ def _heat(ratio: float) -> int:
     return next((i for i, top in enumerate((0.4, 0.7, 1.0, 1.5, 3.0)) if ratio < top), 5)
 
 
-def histogram(labels: Sequence[str], series: Sequence[tuple[str, str, Sequence[float]]], alt: str, axis: str) -> str:
+def histogram(
+    labels: Sequence[str], series: Sequence[tuple[str, str, Sequence[float]]], alt: str, axis: str
+) -> str:
     """Draw shares in common bins side by side; `series` are (name, style, shares)."""
     height, top_share = 260.0, max(max(shares) for _, _, shares in series)
     y = Scale(0, top_share * 1.05, height - 44, TOP)
@@ -172,17 +196,25 @@ def histogram(labels: Sequence[str], series: Sequence[tuple[str, str, Sequence[f
     out = []
     for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
         if share <= top_share:
-            out.append(f'<line class="grid" x1="60" x2="{WIDTH - RIGHT}" y1="{y(share):.1f}" y2="{y(share):.1f}"/>')
-            out.append(f'<text class="tick" x="52" y="{y(share) + 4:.1f}" text-anchor="end">{share:.0%}</text>')
+            out.append(
+                f'<line class="grid" x1="60" x2="{WIDTH - RIGHT}" y1="{y(share):.1f}" y2="{y(share):.1f}"/>'
+            )
+            out.append(
+                f'<text class="tick" x="52" y="{y(share) + 4:.1f}" text-anchor="end">{share:.0%}</text>'
+            )
     for i, words in enumerate(labels):
-        out.append(f'<text class="tick" x="{60 + (i + 0.46) * slot:.1f}" y="{height - 28}" text-anchor="middle">{escape(words)}</text>')
+        out.append(
+            f'<text class="tick" x="{60 + (i + 0.46) * slot:.1f}" y="{height - 28}" text-anchor="middle">{escape(words)}</text>'
+        )
         for j, (name, style, shares) in enumerate(series):
             at, high = 60 + i * slot + j * bar, y(0) - y(shares[i])
             out.append(
                 f'<rect class="bar {style}" x="{at:.1f}" y="{y(shares[i]):.1f}" width="{bar - 1:.1f}" height="{max(high, 0):.1f}">'
                 f"<title>{escape(name)}: {shares[i]:.1%}</title></rect>"
             )
-    out.append(f'<text class="axis" x="{WIDTH / 2}" y="{height - 8}" text-anchor="middle">{escape(axis)}</text>')
+    out.append(
+        f'<text class="axis" x="{WIDTH / 2}" y="{height - 8}" text-anchor="middle">{escape(axis)}</text>'
+    )
     return picture("".join(out), height, alt)
 
 

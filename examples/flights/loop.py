@@ -39,9 +39,16 @@ class Loop:
         self._names = {settings.topic(name): name for name in _CONTRACTS}
         self._is_stopping = threading.Event()
         self._changed = threading.Condition()
-        config = {**kafka_config(settings), "group.id": "flights-demo", "enable.auto.commit": False, "log_level": 0}
+        config = {
+            **kafka_config(settings),
+            "group.id": "flights-demo",
+            "enable.auto.commit": False,
+            "log_level": 0,
+        }
         # Partitions are assigned by hand: a product wants the whole topic, and no group to join or to leave.
-        self._consumer = Consumer({**config, "fetch.wait.max.ms": 50, "topic.metadata.refresh.interval.ms": 10_000})
+        self._consumer = Consumer(
+            {**config, "fetch.wait.max.ms": 50, "topic.metadata.refresh.interval.ms": 10_000}
+        )
         self._thread = threading.Thread(target=self._read, name="flights-loop", daemon=True)
 
     def start(self) -> None:
@@ -98,7 +105,12 @@ class Releases:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer = Producer(
-            {**kafka_config(settings), "enable.idempotence": True, "message.max.bytes": 32 << 20, "log_level": 0}
+            {
+                **kafka_config(settings),
+                "enable.idempotence": True,
+                "message.max.bytes": 32 << 20,
+                "log_level": 0,
+            }
         )
 
     def publish_monitor(self, record: Record) -> None:
@@ -138,7 +150,10 @@ class Releases:
     def _send(self, topic: str, key: str, value: bytes) -> None:
         errors: list[Any] = []
         self._producer.produce(
-            self._settings.topic(topic), value, key.encode(), on_delivery=lambda e, _: errors.append(e) if e else None
+            self._settings.topic(topic),
+            value,
+            key.encode(),
+            on_delivery=lambda e, _: errors.append(e) if e else None,
         )
         if self._producer.flush(15.0) or errors:
             raise KafkaException(errors[0] if errors else f"{topic}: not delivered within 15 s")

@@ -67,7 +67,9 @@ def train(name: str, table: pd.DataFrame, since_us: int, until_us: int) -> Versi
         Features with ``planned_us``, ``landed_us`` and ``late``.
     """
     planned = table["planned_us"]
-    known = (planned >= since_us) & (planned < until_us) & (table["late"] >= 0) & (table["landed_us"] < until_us)
+    known = (
+        (planned >= since_us) & (planned < until_us) & (table["late"] >= 0) & (table["landed_us"] < until_us)
+    )
     part = table[known]
     rows, late = part[[*NUMERIC, *CATEGORICAL]], part["late"].to_numpy()
     # Flights of one day share its weather and its jams: a random split would let the model look at the answer.
@@ -77,7 +79,9 @@ def train(name: str, table: pd.DataFrame, since_us: int, until_us: int) -> Versi
         classifier(), rows, late, groups=days, cv=folds, method="predict_proba"
     )[:, 1]
     pipeline = classifier().fit(rows, late)
-    return Version(name, pipeline, part[["planned_us", *NUMERIC, *CATEGORICAL]], scores, late, quality(late, scores))
+    return Version(
+        name, pipeline, part[["planned_us", *NUMERIC, *CATEGORICAL]], scores, late, quality(late, scores)
+    )
 
 
 def quality(late: npt.NDArray[Any], scores: Floats) -> dict[str, float]:

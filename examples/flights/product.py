@@ -69,9 +69,7 @@ class Product:
         """Look the flights up in the feature store, score them, and log both sides."""
         world, version = self._world, self.version
         stored, ts, ids = world.table.iloc[a:b], world.planned_us[a:b], world.event_ids[a:b].tolist()
-        self._client.log_features(
-            stored, ts=ts, event_ids=ids, model=MODEL, version=version, wait_s=WAIT_S
-        )
+        self._client.log_features(stored, ts=ts, event_ids=ids, model=MODEL, version=version, wait_s=WAIT_S)
         self.sent["features"] += b - a
         if version == NO_VERSION:
             return
@@ -101,4 +99,3 @@ class Product:
             wait_s=WAIT_S,
         )
         self.sent["labels"] += len(landed)
-

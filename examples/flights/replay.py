@@ -23,7 +23,7 @@ PACED_STEP_US = 5 * MINUTE_US
 SPREAD_US = 15 * MINUTE_US
 #: How far the product may run ahead of what is stored. A real one cannot: it lives in the present.
 LEAD_US = 21 * DAY_US
-HOUR_DEADLINE_S = 3.0
+HOUR_DEADLINE_S = 8.0
 CATCH_UP_DEADLINE_S = 120.0
 PUBLISHED_BEFORE_RELEASE_US = HOUR_US
 
@@ -48,6 +48,8 @@ class Replay:
     ----------
     stored_us
         Event time up to which windows are in the store; 0 while there are none.
+    keep_alive
+        Called often; restarts what has died.
     """
 
     def __init__(
@@ -59,10 +61,11 @@ class Replay:
         releases: Releases,
         screen: Screen,
         stored_us: Callable[[], int],
+        keep_alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._world, self._product, self._client = world, product, client
         self._loop, self._releases, self._screen = loop, releases, screen
-        self._stored_us = stored_us
+        self._stored_us, self._keep_alive = stored_us, keep_alive
         self._due = [(r.at_us - PUBLISHED_BEFORE_RELEASE_US, "register", r) for r in story.RELEASES]
         self._due += [(r.at_us, "promote", r) for r in story.RELEASES]
         self._due.sort(key=lambda due: due[0])
@@ -100,7 +103,11 @@ class Replay:
         latest = [r for r in story.RELEASES if r.parent and now_us >= r.at_us - story.PACED_BEFORE_US]
         if not latest or now_us >= latest[-1].at_us + story.PACED_AFTER_US:
             return False
-        applied = [int(r["ts"]) for r in self._loop.rollbacks if r["state"] == "applied" and r["ts"] >= latest[-1].at_us]
+        applied = [
+            int(r["ts"])
+            for r in self._loop.rollbacks
+            if r["state"] == "applied" and r["ts"] >= latest[-1].at_us
+        ]
         return not applied or now_us < max(applied) + story.PACED_AFTER_ROLLBACK_US
 
     def _quiet_step(self, now_us: int, end_us: int) -> int:
@@ -161,6 +168,7 @@ class Replay:
         while self._stored_us() < until_us:
             if time.monotonic() > deadline_s:
                 return False
+            self._keep_alive()
             self._screen.pace = said
             time.sleep(0.05)
         return True
@@ -169,8 +177,11 @@ class Replay:
         pace = self.pace
         each = f"{pace.paced_wall_seconds / pace.paced_hours:.1f} s" if pace.paced_hours else "…"
         settled = any(r["state"] == "applied" for r in self._loop.rollbacks)
-        return f"pacing: 1 h of event time per {each} " + ("to see the recovery" if settled else "until the rollback is applied")
+        return f"pacing: 1 h of event time per {each} " + (
+            "to see the recovery" if settled else "until the rollback is applied"
+        )
 
     def _moved(self, now_us: int, pace: str) -> None:
+        self._keep_alive()
         self._screen.pace = pace
         self._screen.moved(now_us, sum(self._product.sent.values()), self._product.version)

@@ -23,7 +23,20 @@ from examples.flights.world import World
 CULPRIT = "airport_delay_min"
 CULPRITS = (CULPRIT, "carrier_delay_min", "score")
 _DELAY_EDGES = (-np.inf, -5, 0, 5, 10, 20, 40, 80, 160, 320, 640, 1280, np.inf)
-_DELAY_NAMES = ("< −5", "−5–0", "0–5", "5–10", "10–20", "20–40", "40–80", "80–160", "160–320", "320–640", "640–1280", "> 1280")
+_DELAY_NAMES = (
+    "< −5",
+    "−5–0",
+    "0–5",
+    "5–10",
+    "10–20",
+    "20–40",
+    "40–80",
+    "80–160",
+    "160–320",
+    "320–640",
+    "640–1280",
+    "> 1280",
+)
 _SETTLED_US = 30 * HOUR_US
 
 
@@ -32,7 +45,11 @@ def html(results: Results, world: World, served_by: npt.NDArray[np.object_], que
     around_us = (story.V2_RELEASED_US - 20 * HOUR_US, story.V2_RELEASED_US + _SETTLED_US)
     data = collect(questions, world, served_by, around_us)
     served = np.flatnonzero(served_by != "")
-    span_us = (int(world.planned_us[served[0]]), int(world.planned_us[served[-1]]) + HOUR_US) if len(served) else story.YEAR
+    span_us = (
+        (int(world.planned_us[served[0]]), int(world.planned_us[served[-1]]) + HOUR_US)
+        if len(served)
+        else story.YEAR
+    )
     page = Page(results, data, span_us, around_us)
     sections = [
         page.timeline(),
@@ -61,13 +78,19 @@ def section(title: str, words: str, *body: str) -> str:
 
 def legend(*keys: tuple[str, str]) -> str:
     """Explain colours."""
-    return "<div class='legend'>" + "".join(f"<i class='key {style}'></i>{escape(name)}" for style, name in keys) + "</div>"
+    return (
+        "<div class='legend'>"
+        + "".join(f"<i class='key {style}'></i>{escape(name)}" for style, name in keys)
+        + "</div>"
+    )
 
 
 class Page:
     """The sections of the page."""
 
-    def __init__(self, results: Results, data: ReportData, span_us: tuple[int, int], around_us: tuple[int, int]) -> None:
+    def __init__(
+        self, results: Results, data: ReportData, span_us: tuple[int, int], around_us: tuple[int, int]
+    ) -> None:
         self.results, self.data, self.span_us, self.around_us = results, data, span_us, around_us
         self.rollbacks = [rollback_entry(r) for r in results.rollbacks]
         self.applied = next((r for r in self.rollbacks if r["delay_hours"] is not None), None)
@@ -84,14 +107,24 @@ class Page:
                 f"<b>{self.applied['delay_hours']:.1f} hours later</b>. When spring and summer changed the world, it paged a person, and rolled nothing back."
             )
         tiles = [
-            (f"{self.applied['delay_hours']:.1f} h" if self.applied else "none", "from release to applied rollback, event time"),
+            (
+                f"{self.applied['delay_hours']:.1f} h" if self.applied else "none",
+                "from release to applied rollback, event time",
+            ),
             (f"{len(pages)}", "alarms on all traffic in the year"),
             (f"{len([r for r in self.rollbacks if r['delay_hours'] is not None])}", "rollback applied"),
-            (f"{sent:,}", "events, every one accounted for" if self.results.is_exact else "events, NOT all accounted for"),
+            (
+                f"{sent:,}",
+                "events, every one accounted for"
+                if self.results.is_exact
+                else "events, NOT all accounted for",
+            ),
             (f"{self.results.full_speed_events_per_second:,.0f}/s", "at full speed, SDK to store"),
             (f"{self.results.peak_rss_bytes.get('worker', 0) >> 20} MiB", "worker's peak memory"),
         ]
-        boxes = "".join(f"<div class='tile'><b>{escape(b)}</b><span>{escape(s)}</span></div>" for b, s in tiles)
+        boxes = "".join(
+            f"<div class='tile'><b>{escape(b)}</b><span>{escape(s)}</span></div>" for b, s in tiles
+        )
         return f"<h1>A year of flights, one bad release</h1><p class='lead'>{said}</p><div class='tiles'>{boxes}</div>"
 
     def timeline(self) -> str:
@@ -103,7 +136,9 @@ class Page:
         x, y0 = chart.x, 66
         for start, end, version in self._reigns():
             left, width = x(start), max(x(end) - x(start), 2)
-            chart.draw(f'<rect class="bar {version}" x="{left:.1f}" y="{y0}" width="{width:.1f}" height="18" rx="3"><title>{version} serves from {clock(start)}</title></rect>')
+            chart.draw(
+                f'<rect class="bar {version}" x="{left:.1f}" y="{y0}" width="{width:.1f}" height="18" rx="3"><title>{version} serves from {clock(start)}</title></rect>'
+            )
         chart.draw(f'<text class="tick" x="110" y="{y0 + 13}" text-anchor="end">serving</text>')
         chart.draw(f'<text class="tick" x="110" y="{y0 + 37}" text-anchor="end">alarms</text>')
         for alarm, lane in zip(alarms, lanes, strict=True):
@@ -115,16 +150,33 @@ class Page:
                 f"<title>{escape(clock(alarm['opened_us']) + ': ' + alarm['summary'])}</title></rect>"
             )
         chart.marker(max(story.V1_RELEASED_US, self.span_us[0]), "v1 released", "v1")
-        chart.marker(story.V2_RELEASED_US, "v2 released", "v2", row=0)
+        chart.marker(story.V2_RELEASED_US, "v2 released", "v2", to_left=True)
         if self.applied:
             chart.marker(self.applied["states_us"]["applied"], "rolled back to v1", "bad", row=1)
-        keys = (("v1", "v1 serves"), ("v2", "v2 serves"), ("bad", "alarm: the version's fault"), ("world", "alarm: the world changed"), ("soft", "alarm: fault unknown"))
-        return section("The year", "Who served, and every alarm on all traffic. Point at a bar to read it.", legend(*keys), chart.svg("Timeline of releases, alarms and rollbacks"))
+        keys = (
+            ("v1", "v1 serves"),
+            ("v2", "v2 serves"),
+            ("bad", "alarm: the version's fault"),
+            ("world", "alarm: the world changed"),
+            ("soft", "alarm: fault unknown"),
+        )
+        return section(
+            "The year",
+            "Who served, and every alarm on all traffic. Point at a bar to read it.",
+            legend(*keys),
+            chart.svg("Timeline of releases, alarms and rollbacks"),
+        )
 
     def _reigns(self) -> list[tuple[int, int, str]]:
-        promoted = sorted((e for e in self.results.registry if e["action"] == "promoted"), key=lambda e: e["ts"])
+        promoted = sorted(
+            (e for e in self.results.registry if e["action"] == "promoted"), key=lambda e: e["ts"]
+        )
         starts = [max(int(e["ts"]), self.span_us[0]) for e in promoted]
-        return [(s, e, str(p["version"])) for s, e, p in zip(starts, [*starts[1:], self.span_us[1]], promoted, strict=True) if e > s]
+        return [
+            (s, e, str(p["version"]))
+            for s, e, p in zip(starts, [*starts[1:], self.span_us[1]], promoted, strict=True)
+            if e > s
+        ]
 
     def release(self) -> str:
         """Draw the hours around the release."""
@@ -150,7 +202,14 @@ class Page:
             "Six-hour windows of the two delay features and of the score, each against the baseline of the version that served. "
             "Windows slide by an hour and count once half of what they cover lies after the release."
         )
-        return section("The release", words, legend(("v1", "v1: delay features"), ("v2", "v2: delay features"), ("score", "score, either version")), chart.svg("Distance from the baseline around the release of v2"))
+        return section(
+            "The release",
+            words,
+            legend(
+                ("v1", "v1: delay features"), ("v2", "v2: delay features"), ("score", "score, either version")
+            ),
+            chart.svg("Distance from the baseline around the release of v2"),
+        )
 
     def culprit(self, world: World, served_by: npt.NDArray[np.object_]) -> str:
         """Draw what the culprit looked like before, during and after."""
@@ -169,7 +228,12 @@ class Page:
         if len(series) < 2:
             return ""
         words = "Share of flights by the recent delay at their airport, as each version's pipeline handed it to the model. The feed said seconds, the model had learnt minutes."
-        body = histogram(_DELAY_NAMES, series, "Histogram of the culprit before, during and after", f"{CULPRIT}: what was fed to the model")
+        body = histogram(
+            _DELAY_NAMES,
+            series,
+            "Histogram of the culprit before, during and after",
+            f"{CULPRIT}: what was fed to the model",
+        )
         return section("The culprit", words, legend(*((style, name) for name, style, _ in series)), body)
 
     def heat(self) -> str:
@@ -179,11 +243,19 @@ class Page:
         if not rows:
             return ""
         words = (
-            "One-day windows, the worst of each day, in units of the column's limit. The stripe in mid-May is version 2; the long warm bands are "
+            "One-day windows, the worst of each day, in units of the column's limit. The stripe in early May is version 2; the long warm bands are "
             "temperature and dew point, which no January has seen: real drift, but nobody's fault, and nothing a rollback could mend."
         )
-        keys = [(f"heat{i}", n) for i, n in enumerate(("below 0.4", "to 0.7", "to 1", "drift", "over 1.5", "over 3 × limit"))]
-        return section("Drift, feature by feature", words, legend(*keys), heat_map(rows, *self.span_us, DAY_US, "Heat map of drift by feature and day"))
+        keys = [
+            (f"heat{i}", n)
+            for i, n in enumerate(("below 0.4", "to 0.7", "to 1", "drift", "over 1.5", "over 3 × limit"))
+        ]
+        return section(
+            "Drift, feature by feature",
+            words,
+            legend(*keys),
+            heat_map(rows, *self.span_us, DAY_US, "Heat map of drift by feature and day"),
+        )
 
     def scores(self) -> str:
         """Draw what version 1 said over the year."""
@@ -197,7 +269,11 @@ class Page:
                 chart.band([(t, float(r[low])) for t, r in run], [(t, float(r[high])) for t, r in run], style)
         for run in _runs([(r["day_us"], float(r["p50"])) for r in rows], 3 * DAY_US):
             chart.line(run, "score")
-        return section("What the model said", "Version 1's scores by day: median, middle half, and 5 % to 95 %.", chart.svg("Score quantiles by day"))
+        return section(
+            "What the model said",
+            "Version 1's scores by day: median, middle half, and 5 % to 95 %.",
+            chart.svg("Score quantiles by day"),
+        )
 
     def quality(self) -> str:
         """Draw how right each version was, from the labels."""
@@ -211,7 +287,14 @@ class Page:
         for version in ("v1", "v2"):
             middle_us = 3.5 * DAY_US if version == "v1" else 0
             chart.dots(
-                [(t + middle_us, min(q["brier"], 0.35), f"{version}, {n} labels: Brier {q['brier']:.3f}, AUC {q['roc_auc']:.3f}, {q['accuracy']:.0%} right") for t, q, n in weekly.get(version, [])],
+                [
+                    (
+                        t + middle_us,
+                        min(q["brier"], 0.35),
+                        f"{version}, {n} labels: Brier {q['brier']:.3f}, AUC {q['roc_auc']:.3f}, {q['accuracy']:.0%} right",
+                    )
+                    for t, q, n in weekly.get(version, [])
+                ],
                 version,
             )
         v2, expected = weekly.get("v2", []), self.results.performance.get("v2", {})
@@ -221,7 +304,12 @@ class Page:
                 f" Out of fold, version 2 had promised {expected['brier']:.3f}; on the {v2[0][2]} flights that it served it scored {v2[0][1]['brier']:.3f} "
                 f"and was right about {v2[0][1]['accuracy']:.0%} of them. Labels come hours after predictions: the rollback did not have to wait for them."
             )
-        return section("Was it right?", words, legend(("v1", "v1, by week"), ("v2", "v2, the hours that it served")), chart.svg("Brier score per week"))
+        return section(
+            "Was it right?",
+            words,
+            legend(("v1", "v1, by week"), ("v2", "v2, the hours that it served")),
+            chart.svg("Brier score per week"),
+        )
 
     def volume(self) -> str:
         """Draw predictions per day."""
@@ -234,11 +322,20 @@ class Page:
         chart.bars(self.data.volume.get("v1", []), DAY_US, "v1")
         v2 = self.data.volume.get("v2", [])
         chart.bars(v2, DAY_US, "v2", [base.get(t, 0.0) for t, _ in v2])
-        return section("Traffic", "Predictions per day, counted from the windows in the store.", legend(("v1", "by v1"), ("v2", "by v2")), chart.svg("Predictions per day"))
+        return section(
+            "Traffic",
+            "Predictions per day, counted from the windows in the store.",
+            legend(("v1", "by v1"), ("v2", "by v2")),
+            chart.svg("Predictions per day"),
+        )
 
     def alarms(self) -> str:
         """List alarms and rollbacks."""
-        rows = "".join(_alarm_row(a) for a in sorted(self.results.alarms, key=lambda a: a["opened_us"]) if not a["segment"])
+        rows = "".join(
+            _alarm_row(a)
+            for a in sorted(self.results.alarms, key=lambda a: a["opened_us"])
+            if not a["segment"]
+        )
         segments = sum(1 for a in self.results.alarms if a["segment"])
         rolled = "".join(
             f"<tr><td>{escape(r['from_version'])} → {escape(r['to_version'])}</td><td>{escape(r['state'].replace('_', ' '))}</td>"
@@ -250,12 +347,16 @@ class Page:
             "<div class='scroll'><table><tr><th>rollback</th><th>state</th><th class='n'>requested</th><th class='n'>applied</th><th class='n'>recovered</th><th>why</th></tr>"
             f"{rolled or '<tr><td colspan=6>none</td></tr>'}</table></div><br><div class='scroll'><table><tr><th>opened</th><th>version</th><th>kind</th><th>fault</th><th class='n'>lasted</th><th>what was seen</th></tr>{rows}</table></div>"
         )
-        return section("Rollbacks and alarms", f"Delays in hours of event time since the release.{more}", tables)
+        return section(
+            "Rollbacks and alarms", f"Delays in hours of event time since the release.{more}", tables
+        )
 
     def accounting(self) -> str:
         """Show that nothing was lost."""
         rows = "".join(
-            f"<tr><td>{t}</td>" + "".join(f"<td class='n'>{e[k]:,}</td>" for k in ("sent", "counted", "late", "dead_lettered")) + "</tr>"
+            f"<tr><td>{t}</td>"
+            + "".join(f"<td class='n'>{e[k]:,}</td>" for k in ("sent", "counted", "late", "dead_lettered"))
+            + "</tr>"
             for t, e in self.results.events.items()
         )
         pace = self.results.pace
@@ -263,7 +364,11 @@ class Page:
             f"Sent by the product through the SDK, and found in the store. The replay ran at full speed, except for {pace.paced_hours} hours of event time around the "
             f"release, for which it took {pace.paced_wall_seconds:.0f} s. In January and February there was no model yet: features and arrivals were recorded, nothing was predicted."
         )
-        return section("Every event, once", words, f"<div class='scroll'><table><tr><th>topic</th><th class='n'>sent</th><th class='n'>counted</th><th class='n'>late</th><th class='n'>dead-lettered</th></tr>{rows}</table></div>")
+        return section(
+            "Every event, once",
+            words,
+            f"<div class='scroll'><table><tr><th>topic</th><th class='n'>sent</th><th class='n'>counted</th><th class='n'>late</th><th class='n'>dead-lettered</th></tr>{rows}</table></div>",
+        )
 
 
 def _hours(hours: float | None) -> str:
@@ -272,7 +377,9 @@ def _hours(hours: float | None) -> str:
 
 def _alarm_row(alarm: Record) -> str:
     entry = alarm_entry(alarm)
-    lasted = "still open" if alarm["resolved_us"] is None else _span(alarm["resolved_us"] - alarm["opened_us"])
+    lasted = (
+        "still open" if alarm["resolved_us"] is None else _span(alarm["resolved_us"] - alarm["opened_us"])
+    )
     seen = ", ".join(entry["features"][:6]) or entry["summary"]
     return (
         f"<tr><td>{clock(alarm['opened_us'], '%-d %b %H:%M')}</td><td>{escape(entry['version'])}</td><td>{escape(entry['kind'])}</td>"

@@ -67,7 +67,9 @@ class ReportData:
     """By version: (first day of the week, quality, labels)."""
 
 
-def collect(questions: Questions, world: World, served_by: npt.NDArray[np.object_], around_us: tuple[int, int]) -> ReportData:
+def collect(
+    questions: Questions, world: World, served_by: npt.NDArray[np.object_], around_us: tuple[int, int]
+) -> ReportData:
     """Ask the store for what is drawn; `around_us` is the stretch around the release."""
     found = ReportData()
     heat: dict[str, Series] = defaultdict(list)
@@ -93,7 +95,9 @@ def _name(row: dict[str, Any]) -> str:
     return "score" if row["role"] == "score" else "warned or not"
 
 
-def _weekly(world: World, served_by: npt.NDArray[np.object_], version: str) -> list[tuple[int, dict[str, float], int]]:
+def _weekly(
+    world: World, served_by: npt.NDArray[np.object_], version: str
+) -> list[tuple[int, dict[str, float], int]]:
     """How good a version was, week by week, on the flights that it served and that landed."""
     known = np.flatnonzero((served_by == version) & (world.late >= 0))
     if not len(known):
@@ -110,9 +114,13 @@ def _weekly(world: World, served_by: npt.NDArray[np.object_], version: str) -> l
     return out
 
 
-def served_values(world: World, served_by: npt.NDArray[np.object_], version: str, column: str, since_us: int, until_us: int) -> npt.NDArray[np.float64]:
+def served_values(
+    world: World, served_by: npt.NDArray[np.object_], version: str, column: str, since_us: int, until_us: int
+) -> npt.NDArray[np.float64]:
     """Return what a version's pipeline fed it for one column, for flights planned in ``[since_us, until_us)``."""
-    rows = np.flatnonzero((served_by == version) & (world.planned_us >= since_us) & (world.planned_us < until_us))
+    rows = np.flatnonzero(
+        (served_by == version) & (world.planned_us >= since_us) & (world.planned_us < until_us)
+    )
     values: npt.NDArray[np.float64] = SERVING[version](world.table.iloc[rows])[column].to_numpy(dtype=float)
     return values[np.isfinite(values)]
 

@@ -82,7 +82,9 @@ class Results:
         )
 
 
-def settled(questions: Questions, sent: dict[str, int], deadline_s: float = SETTLE_DEADLINE_S) -> dict[str, dict[str, int]]:
+def settled(
+    questions: Questions, sent: dict[str, int], deadline_s: float = SETTLE_DEADLINE_S
+) -> dict[str, dict[str, int]]:
     """Wait until every event is accounted for in the store, or the deadline has passed; returns the tallies."""
     until_s = time.monotonic() + deadline_s
     while True:
@@ -114,12 +116,22 @@ def _alarm(steps: list[Record]) -> Record:
     told = [s for s in steps if s["state"] != "resolved"]
     # The widest evidence is the latest told; the resolving step only closes it.
     last = told[-1] if told else steps[-1]
-    return {**last, "opened_us": steps[0]["opened_us"], "resolved_us": steps[-1]["resolved_us"], "first": steps[0], "steps": len(steps)}
+    return {
+        **last,
+        "opened_us": steps[0]["opened_us"],
+        "resolved_us": steps[-1]["resolved_us"],
+        "first": steps[0],
+        "steps": len(steps),
+    }
 
 
 def _rollback(steps: list[Record], loop: Loop) -> Record:
     by_state = {s["state"]: int(s["ts"]) for s in steps}
-    released = [int(e["ts"]) for e in loop.registry if e["action"] == "promoted" and e["version"] == steps[0]["from_version"]]
+    released = [
+        int(e["ts"])
+        for e in loop.registry
+        if e["action"] == "promoted" and e["version"] == steps[0]["from_version"]
+    ]
     return {
         **steps[-1],
         "released_us": min(released) if released else None,
@@ -137,7 +149,10 @@ def alarm_entry(alarm: Record) -> Record:
     """Lay an alarm out for ``demo.json``."""
     serving = [r for r in story.RELEASES if r.version == alarm["version"]]
     return {
-        **{k: alarm[k] for k in ("alarm_id", "version", "segment", "kind", "severity", "attribution", "attribution_why")},
+        **{
+            k: alarm[k]
+            for k in ("alarm_id", "version", "segment", "kind", "severity", "attribution", "attribution_why")
+        },
         "state": "resolved" if alarm["resolved_us"] else "open",
         "opened_us": alarm["opened_us"],
         "opened": clock(alarm["opened_us"], "%Y-%m-%d %H:%M"),
@@ -153,7 +168,10 @@ def rollback_entry(rollback: Record) -> Record:
     """Lay a rollback out for ``demo.json``: its delays are hours of event time from the release."""
     states = rollback["states_us"]
     return {
-        **{k: rollback[k] for k in ("rollback_id", "from_version", "to_version", "state", "mode", "alarm_id", "reason")},
+        **{
+            k: rollback[k]
+            for k in ("rollback_id", "from_version", "to_version", "state", "mode", "alarm_id", "reason")
+        },
         "released_us": rollback["released_us"],
         "requested_after_hours": _hours(states.get("requested"), rollback["released_us"]),
         "delay_hours": _hours(states.get("applied"), rollback["released_us"]),
@@ -181,20 +199,37 @@ def _peak(pid: int) -> int:
 
 def summary(results: Results) -> Table:
     """Return the table that ends the demo."""
-    table = Table(title="Seawall: what came of it", title_style="bold", show_header=False, border_style="cyan")
+    table = Table(
+        title="Seawall: what came of it", title_style="bold", show_header=False, border_style="cyan"
+    )
     for topic, e in results.events.items():
         said = f"{e['sent']:,} sent = {e['counted']:,} counted + {e['late']:,} late + {e['dead_lettered']:,} dead-lettered"
         is_exact = e["sent"] == e["counted"] + e["late"] + e["dead_lettered"]
         table.add_row(topic, said if is_exact else f"[red]{said.replace('=', '≠')}")
     for alarm in results.alarms:
         entry = alarm_entry(alarm)
-        whose = {"version": "the version's fault", "world": "the world changed"}.get(entry["attribution"], "fault unknown")
+        whose = {"version": "the version's fault", "world": "the world changed"}.get(
+            entry["attribution"], "fault unknown"
+        )
         features = ", ".join(entry["features"][:4]) or entry["kind"]
-        table.add_row(f"alarm {entry['opened'][5:]}", f"{entry['version']} {entry['segment']} {entry['kind']}: {features} ({whose}; {entry['state']})")
+        table.add_row(
+            f"alarm {entry['opened'][5:]}",
+            f"{entry['version']} {entry['segment']} {entry['kind']}: {features} ({whose}; {entry['state']})",
+        )
     for entry in map(rollback_entry, results.rollbacks):
-        delay = f", applied {entry['delay_hours']:.1f} h of event time after the release" if entry["delay_hours"] is not None else ""
+        delay = (
+            f", applied {entry['delay_hours']:.1f} h of event time after the release"
+            if entry["delay_hours"] is not None
+            else ""
+        )
         table.add_row("rollback", f"{entry['from_version']} → {entry['to_version']}: {entry['state']}{delay}")
-    table.add_row("speed", f"{results.events_per_second:,.0f} events/s, {results.full_speed_events_per_second:,.0f} at full speed")
-    table.add_row("memory", f"{results.peak_rss_bytes.get('worker', 0) >> 20} MiB worker, {results.peak_rss_bytes.get('total', 0) >> 20} MiB in all")
+    table.add_row(
+        "speed",
+        f"{results.events_per_second:,.0f} events/s, {results.full_speed_events_per_second:,.0f} at full speed",
+    )
+    table.add_row(
+        "memory",
+        f"{results.peak_rss_bytes.get('worker', 0) >> 20} MiB worker, {results.peak_rss_bytes.get('total', 0) >> 20} MiB in all",
+    )
     table.add_row("time", f"{results.wall_seconds:.0f} s")
     return table

@@ -70,7 +70,9 @@ class Screen:
         self._lines: deque[Text] = deque(maxlen=14)
         self._lock = threading.Lock()
         self._said_s = 0.0
-        self._live = Live(console=self.console, refresh_per_second=4, get_renderable=self.render, transient=True)
+        self._live = Live(
+            console=self.console, refresh_per_second=4, get_renderable=self.render, transient=True
+        )
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -89,7 +91,9 @@ class Screen:
         if not self.console.is_terminal and time.monotonic() - self._said_s > _PLAIN_EVERY_S:
             self._said_s = time.monotonic()
             serving = self.version or "no model yet"
-            self.console.print(f"{clock(now_us)}  {events:>9,} events  {self.rate():>8,.0f}/s  {serving}  {self.pace}")
+            self.console.print(
+                f"{clock(now_us)}  {events:>9,} events  {self.rate():>8,.0f}/s  {serving}  {self.pace}"
+            )
 
     def rate(self) -> float:
         """Events a second over the last moments."""
@@ -129,7 +133,9 @@ class Screen:
         )
         columns = Table.grid(padding=(0, 1))
         for name, ratios in self.worst:
-            columns.add_row(Text(name, style="bold"), sparkline(ratios), f"{ratios[-1] if ratios else 0:.1f} × limit")
+            columns.add_row(
+                Text(name, style="bold"), sparkline(ratios), f"{ratios[-1] if ratios else 0:.1f} × limit"
+            )
         with self._lock:
             lines = list(self._lines)
         for line in lines:

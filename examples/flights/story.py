@@ -10,7 +10,7 @@ from examples.flights.data import DAY_US, HOUR_US, at_us
 YEAR = (at_us("2013-01-01"), at_us("2014-01-01"))
 V1_RELEASED_US = at_us("2013-03-01")
 V2_TRAINED_UNTIL_US = at_us("2013-05-01")
-V2_RELEASED_US = at_us("2013-05-14 09:00")
+V2_RELEASED_US = at_us("2013-05-06 09:00")
 #: How long before a release the replay slows down, and how long after it at the most.
 PACED_BEFORE_US = 3 * HOUR_US
 PACED_AFTER_US = 2 * DAY_US
