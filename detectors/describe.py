@@ -163,4 +163,5 @@ def _quantiles(block: Block, counts: Counts, low: Floats, high: Floats, levels: 
     # A weighted mean, because the width of a bin may overflow where its edges do not.
     value: Floats = left * (1.0 - part) + right * part
     np.maximum(value, left, out=value)
-    return np.minimum(value, right, out=value)
+    np.minimum(value, right, out=value)
+    return value

@@ -80,7 +80,7 @@ def test_one_shared_reference_gives_what_one_a_window_gives():
 def test_a_window_has_the_same_statistics_alone_and_among_many():
     counts = draw(300, 150)
     many = compare(counts, shares(), 5000, LAYOUT)
-    for w in (0, 255, 256, 299):
+    for w in (0, 127, 128, 299):
         alone = compare(counts[w : w + 1], shares(), 5000, LAYOUT)
         for f in fields(Comparison):
             np.testing.assert_array_equal(getattr(many, f.name)[w], getattr(alone, f.name)[0], err_msg=f.name)
