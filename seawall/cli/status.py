@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Show how it goes. Exit code 1 when the broker or the store does not answer."""
+    # what it would log about a store that does not answer is said below, in one sentence
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+
     from streams.io.status import read_status
 
     settings = replace(settings, data_dir=arguments.data_dir or settings.data_dir)

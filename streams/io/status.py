@@ -158,6 +158,8 @@ def _read_store(settings: Settings) -> tuple[list[Model], list[Alarm]]:
         alarms = [Alarm(**{**a, "opened": _iso(a["opened"])}) for a in client.query(_ALARMS).named_results()]
     except ClickHouseError as error:
         words = " ".join(str(error).split())[:300]
+        if "Max retries exceeded" in words:
+            words = "does not answer"
         hint = " (run `seawall migrate`?)" if "UNKNOWN_TABLE" in words or "UNKNOWN_DATABASE" in words else ""
         msg = f"store: {settings.store_url}: {words}{hint}"
         raise Unavailable(msg) from error
