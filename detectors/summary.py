@@ -197,9 +197,7 @@ def _registers(
     out = np.zeros((cells, columns, REGISTERS), dtype=np.uint8)
     for column in range(columns):
         present = registers[:, column] >= 0
-        np.maximum.at(
-            out[:, column], (group[present], registers[present, column]), ranks[present, column]
-        )
+        np.maximum.at(out[:, column], (group[present], registers[present, column]), ranks[present, column])
     return out
 
 

@@ -88,15 +88,11 @@ class Baseline:
         """Read what `to_record` laid out."""
         starts = np.frombuffer(record["pane_starts"], dtype="<i8")
         counts = np.frombuffer(zlib.decompress(record["pane_counts"]), dtype="<u4")
-        tuples = ("edges", "categories", "quantile_levels", "quantiles")
         return cls(
             model=record["model"],
             version=record["version"],
             rows=record["rows"],
-            columns=tuple(
-                BaselineColumn(**{k: tuple(v) if k in tuples else v for k, v in c.items()})
-                for c in record["columns"]
-            ),
+            columns=tuple(_column(c) for c in record["columns"]),
             pane_us=record["pane_us"],
             pane_starts=starts,
             pane_counts=counts.reshape(len(starts), -1),
@@ -115,3 +111,9 @@ class Baseline:
     def from_bytes(cls, payload: bytes) -> Baseline:
         """Read what `to_bytes` wrote."""
         return cls.from_record(decode(payload, ("baseline",))[1])
+
+
+def _column(record: Mapping[str, Any]) -> BaselineColumn:
+    tuples = ("edges", "categories", "quantile_levels", "quantiles")
+    fields: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in record.items()}
+    return BaselineColumn(**fields)

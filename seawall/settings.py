@@ -120,7 +120,14 @@ class Settings:
 
 
 SECRETS = frozenset(
-    {"broker_password", "store_password", "webhook_secret", "slack_webhook_url", "pagerduty_routing_key", "grafana_token"}
+    {
+        "broker_password",
+        "store_password",
+        "webhook_secret",
+        "slack_webhook_url",
+        "pagerduty_routing_key",
+        "grafana_token",
+    }
 )
 
 

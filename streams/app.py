@@ -45,7 +45,7 @@ def run(settings: Settings) -> int:
     try:
         return asyncio.run(_main(settings))
     except SeawallError as error:
-        log.error("%s", error)  # noqa: TRY400 - said in words
+        log.error("%s", error)
         return 1
 
 
@@ -70,7 +70,12 @@ async def _main(settings: Settings) -> int:
     try:
         await app.start()
         metrics.set(m.BROKER_UP, 1)
-        log.info("worker started: broker %s, store %s, group %s", settings.broker, settings.store_url, settings.group)
+        log.info(
+            "worker started: broker %s, store %s, group %s",
+            settings.broker,
+            settings.store_url,
+            settings.group,
+        )
         await stop.wait()
         log.info("stopping")
         await asyncio.wait_for(decider.save_all(), 10)

@@ -56,7 +56,7 @@ class Announcer:
             try:
                 steps.append(decode(record.value or b"", (CONTRACTS[topic],))[1])
             except WireError as error:
-                log.error("%s offset %d is not ours (%s)", topic, record.offset, error)  # noqa: TRY400
+                log.error("%s offset %d is not ours (%s)", topic, record.offset, error)
         deliveries = [asyncio.ensure_future(self.outbox.deliver(s, self._receivers(s))) for s in steps]
         self._show_pending()
         rows = [row for result in await asyncio.gather(*deliveries) for row in result]
@@ -102,7 +102,12 @@ class Announcer:
         )
         return [
             NotificationRow(
-                r["alarm_id"], r["receiver"], r["revision"], r["outcome"], r["detail"], int(r["sent"].replace(tzinfo=dt.UTC).timestamp() * 1e6)
+                r["alarm_id"],
+                r["receiver"],
+                r["revision"],
+                r["outcome"],
+                r["detail"],
+                int(r["sent"].replace(tzinfo=dt.UTC).timestamp() * 1e6),
             )
             for r in rows
         ]

@@ -75,7 +75,9 @@ class Decider:
         try:
             summary = decode(record.value or b"", ("chunk_summary",))[1]
         except WireError as error:
-            log.error("summaries offset %d is not a summary (%s): somebody else writes there", record.offset, error)  # noqa: TRY400
+            log.error(
+                "summaries offset %d is not a summary (%s): somebody else writes there", record.offset, error
+            )
             return Effects()
         return engine.on_record(summary, record.offset, record.timestamp * 1000)
 
@@ -99,7 +101,12 @@ class Decider:
         parts = await read_whole(settings, self.worker.topic("state"), tp.partition)
         through = restore(engine, [value for value in parts.values() if value])
         if through >= 0:
-            log.info("summaries/%d: state of %d models restored up to offset %d", tp.partition, len(engine.models), through)  # noqa: E501
+            log.info(
+                "summaries/%d: state of %d models restored up to offset %d",
+                tp.partition,
+                len(engine.models),
+                through,
+            )
             self._position[tp] = self._saved[tp] = through
         self.engines[tp] = engine
         return engine

@@ -55,7 +55,9 @@ class _Lane:
 class FanOut:
     """Hands each run to every handler in order, and lets be committed what all have done."""
 
-    def __init__(self, app: RunApp, handlers: Sequence[Handler], guard: Callable[[Handle, Run], Awaitable[None]]) -> None:
+    def __init__(
+        self, app: RunApp, handlers: Sequence[Handler], guard: Callable[[Handle, Run], Awaitable[None]]
+    ) -> None:
         self._app = app
         self._guard = guard
         self._lanes = [_Lane(h, asyncio.Queue(h.room)) for h in handlers]

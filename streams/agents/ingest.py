@@ -29,7 +29,9 @@ class Ingest:
     commits. A crash anywhere reads the open chunk again and makes the same summaries.
     """
 
-    def __init__(self, worker: Worker, source: Source, metrics: Metrics, resolver: Resolver | None = None) -> None:
+    def __init__(
+        self, worker: Worker, source: Source, metrics: Metrics, resolver: Resolver | None = None
+    ) -> None:
         settings = worker.settings
         self.worker = worker
         self.source: Source = source
@@ -37,7 +39,9 @@ class Ingest:
         self.resolver = resolver
         self.topic = worker.topic(source)
         self.book = LayoutBook(worker.control)
-        self.rule = ChunkRule(settings.chunk_rows, settings.chunk_offsets, int(settings.max_future_skew_s * 1e6))
+        self.rule = ChunkRule(
+            settings.chunk_rows, settings.chunk_offsets, int(settings.max_future_skew_s * 1e6)
+        )
         self.chunkers: dict[TP, PartitionChunker] = {}
         self.ends: dict[TP, int] = {}
         self._epoch = -1
@@ -78,7 +82,13 @@ class Ingest:
 
     def _new_chunker(self, tp: TP) -> PartitionChunker:
         chunker = PartitionChunker(
-            self.source, tp.partition, self.source, self.book, self.rule, self.resolver, self.worker.partitions[self.source]
+            self.source,
+            tp.partition,
+            self.source,
+            self.book,
+            self.rule,
+            self.resolver,
+            self.worker.partitions[self.source],
         )
         start = self.worker.app.runs.current.starts.get(tp)
         if start is not None:
@@ -94,7 +104,9 @@ class Ingest:
                 end = self._end(tp)
                 caught_up = end is not None and chunker.next_offset >= end
                 await self._publish(chunker.provisional(caught_up=caught_up))
-                self.metrics.set(m.LAG, max((end or 0) - chunker.next_offset, 0), topic=self.source, partition=tp.partition)
+                self.metrics.set(
+                    m.LAG, max((end or 0) - chunker.next_offset, 0), topic=self.source, partition=tp.partition
+                )
                 # Time passes in the log itself: readers of summaries have no other clock.
                 state = (chunker.next_offset, caught_up, int(now_us() / 1e6 / self._heartbeat_s))
                 if self._reported.get(tp) != state:
@@ -119,7 +131,14 @@ class Ingest:
         for letter in chunker.dead:
             await publish(
                 self.worker.app,
-                [(self.worker.topic("dead-letters"), dead_key(self.source, chunker.partition, letter), letter.value, None)],
+                [
+                    (
+                        self.worker.topic("dead-letters"),
+                        dead_key(self.source, chunker.partition, letter),
+                        letter.value,
+                        None,
+                    )
+                ],
                 dead_headers(self.source, chunker.partition, letter),
             )
             self.metrics.add(m.EVENTS_DEAD_LETTERED, letter.events, topic=self.source)

@@ -20,7 +20,7 @@ async def carry_out(worker: Worker, run: Run) -> None:
         try:
             step = decode(record.value or b"", ("rollback",))[1]
         except WireError as error:
-            log.error("rollbacks offset %d is not ours (%s)", record.offset, error)  # noqa: TRY400
+            log.error("rollbacks offset %d is not ours (%s)", record.offset, error)
             continue
         desk = worker.desk(step["model"])
         desk.on_step(step)
@@ -30,7 +30,11 @@ async def carry_out(worker: Worker, run: Run) -> None:
         done = execute(step, worker.registry, step["ts"])
         for event in done.events:
             worker.registry.observe(event)
-        await worker.send(("registry", "registry_event", event, event["model"], None) for event in done.events)
+        await worker.send(
+            ("registry", "registry_event", event, event["model"], None) for event in done.events
+        )
         answer = done.step
-        log.warning("rollback %s of %s: %s (%s)", answer.rollback_id, answer.model, answer.state, answer.reason)
+        log.warning(
+            "rollback %s of %s: %s (%s)", answer.rollback_id, answer.model, answer.state, answer.reason
+        )
         await worker.send([("rollbacks", "rollback", answer.to_record(now_us()), answer.model, None)])

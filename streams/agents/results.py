@@ -74,7 +74,7 @@ class Sink:
                         out.setdefault(table, []).append(rows)
             except SeawallError as error:
                 # Only a foreign producer can cause this; our own results are of our own making.
-                log.error("%s offset %d cannot be stored: %s", self.topic, record.offset, error)  # noqa: TRY400
+                log.error("%s offset %d cannot be stored: %s", self.topic, record.offset, error)
         return out
 
     def window_tables(self, record: Any) -> Iterable[tuple[str, pa.Table]]:
@@ -94,18 +94,32 @@ class Sink:
 
 def _alarms(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
     a = decode(record.value, ("alarm",))[1]
-    row = {k: a[k] for k in ("alarm_id", "model", "version", "segment", "kind", "state", "severity", "revision")}
-    row |= {"opened": a["opened_us"], "updated": a["updated_us"], "resolved": a["resolved_us"], "emitted": a["emitted_us"]}
+    row = {
+        k: a[k] for k in ("alarm_id", "model", "version", "segment", "kind", "state", "severity", "revision")
+    }
+    row |= {
+        "opened": a["opened_us"],
+        "updated": a["updated_us"],
+        "resolved": a["resolved_us"],
+        "emitted": a["emitted_us"],
+    }
     row |= {"summary": a["summary"], "window_start": a["window_start_us"], "window_end": a["window_end_us"]}
     row |= {"horizon_us": a["horizon_us"], "rows": a["rows"], "features": [f["name"] for f in a["features"]]}
-    row |= {"evidence": json.dumps(a["features"]), "attribution": a["attribution"], "attribution_why": a["attribution_why"]}
+    row |= {
+        "evidence": json.dumps(a["features"]),
+        "attribution": a["attribution"],
+        "attribution_why": a["attribution_why"],
+    }
     yield "alarms", _typed(row, {"features": pa.list_(pa.string())})
 
 
 def _rollbacks(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
     r = decode(record.value, ("rollback",))[1]
     row = {k: v for k, v in r.items() if k != "emitted_us"}
-    yield "rollbacks", arrow_rows([{**row, "emitted": r["emitted_us"], "evidence": json.dumps(r["evidence"])}])
+    yield (
+        "rollbacks",
+        arrow_rows([{**row, "emitted": r["emitted_us"], "evidence": json.dumps(r["evidence"])}]),
+    )
 
 
 def _registry(sink: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:

@@ -68,7 +68,12 @@ class Worker:
 
     def die(self, where: str, error: BaseException) -> None:
         """Stop at once. Nothing more is committed, so whatever was under way is read again by the next start."""
-        log.critical("%s: unexpected %s; the worker stops before anything is committed", where, type(error).__name__, exc_info=error)  # noqa: E501
+        log.critical(
+            "%s: unexpected %s; the worker stops before anything is committed",
+            where,
+            type(error).__name__,
+            exc_info=error,
+        )
         logging.shutdown()
         os._exit(EXIT_UNEXPECTED)
 
@@ -81,7 +86,7 @@ class Worker:
             await work()
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - exactly the unexpected
+        except Exception as error:
             if self.app.should_stop:
                 return
             self.die(where, error)

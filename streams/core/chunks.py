@@ -121,7 +121,10 @@ class PartitionChunker:
                 continue
             # A gap in the offsets (compaction, transaction markers) may span a cut of its own.
             self._take(decode_record(self.source, record, self.resolver), record)
-            if self._chunk_rows >= self.rule.rows or self.next_offset - (self._first or 0) >= self.rule.offsets:
+            if (
+                self._chunk_rows >= self.rule.rows
+                or self.next_offset - (self._first or 0) >= self.rule.offsets
+            ):
                 yield self._cut()
         self._count()
 
@@ -189,11 +192,20 @@ class PartitionChunker:
                     pane_us = group.pane_us
                     blocks.append(block_record(version, self.source, group.baseline_id, block))
             max_ts = self._model_max_ts.get(model, -1)
-            out.append(self._summary(model, pane_us, blocks, sealed=sealed, caught_up=caught_up, max_ts=max_ts))
+            out.append(
+                self._summary(model, pane_us, blocks, sealed=sealed, caught_up=caught_up, max_ts=max_ts)
+            )
         return out
 
     def _summary(
-        self, model: str, pane_us: int, blocks: list[dict[str, Any]], *, sealed: bool, caught_up: bool, max_ts: int
+        self,
+        model: str,
+        pane_us: int,
+        blocks: list[dict[str, Any]],
+        *,
+        sealed: bool,
+        caught_up: bool,
+        max_ts: int,
     ) -> dict[str, Any]:
         return {
             "model": model,

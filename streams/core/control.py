@@ -42,5 +42,3 @@ def _monitor(control: Control, key: bytes, value: bytes | None) -> None:
         control.drop_monitor(key.decode())
     else:
         control.set_monitor(parse_monitor(record["yaml"], file=f"monitor of {record['model']}"))
-
-

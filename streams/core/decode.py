@@ -124,7 +124,9 @@ def _check_single(source: Source, content: dict[str, Any], record: Record) -> No
     for kind in ("numeric", "categorical", "scores"):
         names = [v["name"] for v in content.get(kind, ())]
         if len(names) > MAX_COLUMNS:
-            raise WireError("too_many_columns", f"{len(names)} {kind} columns, expected at most {MAX_COLUMNS}")
+            raise WireError(
+                "too_many_columns", f"{len(names)} {kind} columns, expected at most {MAX_COLUMNS}"
+            )
         if len(set(names)) != len(names):
             twice = next(n for n in names if names.count(n) > 1)
             raise WireError("duplicate_column", f"{kind} names {twice!r} more than once")

@@ -97,7 +97,12 @@ class PartitionEngine:
         if not summary["model"]:
             where = Partition(summary["topic"], summary["partition"])
             self.watermarks.heard(
-                where, summary["partitions"], summary["max_ts"], summary["next_offset"], summary["caught_up"], now_us
+                where,
+                summary["partitions"],
+                summary["max_ts"],
+                summary["next_offset"],
+                summary["caught_up"],
+                now_us,
             )
             effects = Effects()
             for model, state in list(self.models.items()):
@@ -161,7 +166,9 @@ class PartitionEngine:
                 state.history.observe(verdict)
                 state.desk.watch(verdict)
                 if not verdict.segment:
-                    state.last_window_us[verdict.version] = max(state.last_window_us.get(verdict.version, 0), end_us)
+                    state.last_window_us[verdict.version] = max(
+                        state.last_window_us.get(verdict.version, 0), end_us
+                    )
                 steps = state.book.step(verdict, spec, partial(self._attribution, state, spec))
                 effects.alarms += steps
                 for step in steps:

@@ -2,8 +2,8 @@
 
 A column drifts when its distance exceeds three limits at once: the smallest effect worth a page, what chance alone
 gives at this sample size, and how far windows of the same length wandered within the baseline itself, compared with
-the baseline's own pattern of the same hours. So neither small samples, nor correlated traffic (one weather, many
-flights), nor the time of day raise an alarm.
+the baseline's own pattern of the same hours. So neither small samples, nor correlated traffic (one cause, many
+events), nor the time of day raise an alarm.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Judgement:
     """One for each window that speaks to an alarm."""
 
 
-def compare(counts: npt.NDArray[np.int64], expected: Floats, rows: npt.ArrayLike, layout: Layout) -> Comparison:
+def compare(
+    counts: npt.NDArray[np.int64], expected: Floats, rows: npt.ArrayLike, layout: Layout
+) -> Comparison:
     """Compare windows with their reference; columns without one come out as NaN, in silence."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return distances.compare(counts, expected, rows, layout)
@@ -132,9 +134,13 @@ class Judge:
             ratio = np.fmax(ratio, excess / share_limits[name])
         judged = (reference.known if reference else np.zeros(len(batch.layout.columns), dtype=bool))[None, :]
         judged = judged & self._watched(spec, batch.layout)
-        column_verdicts = np.where(ratio >= 1, Verdict.DRIFT, np.where(ratio >= WARNING_AT, Verdict.WARNING, 0))
+        column_verdicts = np.where(
+            ratio >= 1, Verdict.DRIFT, np.where(ratio >= WARNING_AT, Verdict.WARNING, 0)
+        )
         enough = self._enough(spec, batch)
-        column_verdicts = np.where(judged & enough[:, None], column_verdicts, Verdict.NOT_ENOUGH_DATA).astype(np.int8)
+        column_verdicts = np.where(judged & enough[:, None], column_verdicts, Verdict.NOT_ENOUGH_DATA).astype(
+            np.int8
+        )
         seen = np.where(column_verdicts == Verdict.NOT_ENOUGH_DATA, -1, column_verdicts)
         verdicts = seen.max(axis=1, initial=-1)
         verdicts = np.where(verdicts < 0, Verdict.NOT_ENOUGH_DATA, verdicts).astype(np.int8)
@@ -170,7 +176,10 @@ class Judge:
     ) -> tuple[Floats, dict[str, Floats]]:
         columns = batch.layout.columns
         effect = np.array(
-            [r.effect if (r := spec.columns.get(c.name)) and r.effect is not None else spec.effect for c in columns]
+            [
+                r.effect if (r := spec.columns.get(c.name)) and r.effect is not None else spec.effect
+                for c in columns
+            ]
         )
         wander = self._wander(spec, batch, reference)
         js = np.fmax(effect, WANDER_MARGIN * wander.js)[None, :]
@@ -214,9 +223,15 @@ class Judge:
         for w in range(judgement.batch.windows):
             culprits: list[ColumnVerdict] = []
             if judgement.verdicts[w] in (Verdict.DRIFT, Verdict.WARNING):
-                for c in np.flatnonzero(np.isin(judgement.column_verdicts[w], (Verdict.DRIFT, Verdict.WARNING))):
+                for c in np.flatnonzero(
+                    np.isin(judgement.column_verdicts[w], (Verdict.DRIFT, Verdict.WARNING))
+                ):
                     culprits.append(_column_verdict(judgement, share_limits, w, int(c)))
-            out.append(_window_verdict(spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits))
+            out.append(
+                _window_verdict(
+                    spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits
+                )
+            )
         return out
 
     def _skew(
@@ -237,7 +252,13 @@ class Judge:
         out = []
         for w in range(batch.windows):
             drifted = np.flatnonzero(watched & (skew.js[w] >= limit[w]))
-            verdict = Verdict.NOT_ENOUGH_DATA if not enough[w] else Verdict.DRIFT if len(drifted) else Verdict.STABLE
+            verdict = (
+                Verdict.NOT_ENOUGH_DATA
+                if not enough[w]
+                else Verdict.DRIFT
+                if len(drifted)
+                else Verdict.STABLE
+            )
             culprits = [
                 ColumnVerdict(
                     batch.layout.columns[c].name,
@@ -270,7 +291,7 @@ class _Served:
 
 def _shares_by_column(counts: npt.NDArray[np.int64], layout: Layout) -> _Served:
     totals = np.add.reduceat(counts, layout.first_slots, axis=1).astype(np.float64)
-    shares = counts / np.maximum(totals, 1)[:, layout.column_of_slot]
+    shares: Floats = counts / np.maximum(totals, 1)[:, layout.column_of_slot]
     return _Served(shares, totals.max(axis=1))
 
 
@@ -290,7 +311,8 @@ def _measure_wander(reference: Reference, width: int, layout: Layout, min_rows: 
     enough &= sliding_sum((rows > 0).astype(np.int64), width) >= width / 2
 
     def furthest(values: Floats) -> Floats:
-        return np.nan_to_num(np.nanmax(np.where(enough[:, None], values, 0.0), axis=0, initial=0.0))
+        out: Floats = np.nan_to_num(np.nanmax(np.where(enough[:, None], values, 0.0), axis=0, initial=0.0))
+        return out
 
     shares = {
         name: furthest(np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected")))
@@ -302,14 +324,19 @@ def _measure_wander(reference: Reference, width: int, layout: Layout, min_rows: 
 def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: int, c: int) -> ColumnVerdict:
     comparison, column = judgement.comparison, judgement.batch.layout.columns[c]
     assert comparison is not None  # noqa: S101 - only judged windows have verdicts
-    best = ("js", float(comparison.js[w, c]), float(judgement.js_limit[w, c]), float(comparison.js_chance[w, c]))
-    ratio = best[1] / best[2] if best[1] == best[1] else 0.0
+    best = (
+        "js",
+        float(comparison.js[w, c]),
+        float(judgement.js_limit[w, c]),
+        float(comparison.js_chance[w, c]),
+    )
+    ratio = best[1] / best[2] if np.isfinite(best[1]) else 0.0
     detail = _detail(judgement, w, c)
     for name in _SHARES:
         value = float(getattr(comparison, name)[w, c])
         usual = float(getattr(comparison, f"{name[:-6]}_expected")[w, c])
         limit = float(share_limits[name][w, c])
-        if value == value and abs(value - usual) / limit > ratio:
+        if np.isfinite(value) and abs(value - usual) / limit > ratio:
             ratio = abs(value - usual) / limit
             side = limit if value >= usual else -limit
             best = (name, value, usual + side, usual)

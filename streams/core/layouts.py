@@ -118,7 +118,5 @@ def with_ignored(spec: MonitorSpec, layout: Layout) -> Layout:
     """Layout without the columns that the monitor ignores."""
     return replace(
         layout,
-        columns=tuple(
-            c for c in layout.columns if not (r := spec.columns.get(c.name)) or not r.ignore
-        ),
+        columns=tuple(c for c in layout.columns if not (r := spec.columns.get(c.name)) or not r.ignore),
     )

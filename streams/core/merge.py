@@ -173,7 +173,9 @@ class ModelMerge:
     def _keys(self, source: Source) -> list[SeriesKey]:
         return sorted(k for k in self.series if k[1] == source)
 
-    def _closing(self, source: Source, spec: MonitorSpec, before: int | None, upto: int) -> Iterator[WindowBatch]:
+    def _closing(
+        self, source: Source, spec: MonitorSpec, before: int | None, upto: int
+    ) -> Iterator[WindowBatch]:
         for key in self._keys(source):
             panes = self._panes(key)
             if not panes:
@@ -221,7 +223,7 @@ class ModelMerge:
     def window_counts(
         self, key: SeriesKey, width: int, first_end: int, windows: int
     ) -> tuple[Any, Series] | None:
-        """Counts of some windows of another series: int64 [windows, slots], and that series."""
+        """Return counts of some windows of another series, int64 [windows, slots], and that series."""
         series = self.series.get(key)
         if series is None:
             return None

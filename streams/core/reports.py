@@ -79,7 +79,9 @@ def _statistics(judgement: Judgement) -> dict[str, npt.NDArray[Any]]:
 
 def late_record(model: str, ver: int, late: list[LateEvents]) -> dict[str, Any]:
     """Lay late events out as a ``window_report`` without windows."""
-    empty = {name: b"" for name in ("ends", "rows", "weights", "revisions", "verdicts", "column_verdicts", "layout")}
+    empty = dict.fromkeys(
+        ("ends", "rows", "weights", "revisions", "verdicts", "column_verdicts", "layout"), b""
+    )
     return empty | {
         "model": model,
         "version": "",

@@ -71,7 +71,9 @@ def _categorical(columns: Columns, role: str, name: str) -> Categorical | None:
 @lru_cache(maxsize=1 << 16)
 def _hash(value: str) -> tuple[int, int]:
     """Return (register, rank) of a string: HyperLogLog with 256 registers over a 64-bit hash."""
-    digest = int.from_bytes(hashlib.blake2b(value.encode(errors="surrogatepass"), digest_size=8).digest(), "big")
+    digest = int.from_bytes(
+        hashlib.blake2b(value.encode(errors="surrogatepass"), digest_size=8).digest(), "big"
+    )
     rest = digest & ((1 << 56) - 1)
     return digest >> 56, 57 - rest.bit_length()
 
@@ -105,4 +107,6 @@ def _segment(
 def _known_values(name: str, baseline: Baseline | None) -> frozenset[str]:
     if baseline is None:
         return frozenset()
-    return frozenset(v for c in baseline.columns if c.name == name and c.role == "feature" for v in c.categories)
+    return frozenset(
+        v for c in baseline.columns if c.name == name and c.role == "feature" for v in c.categories
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,12 +105,12 @@ class Series:
         more = max(needed, old)
         self._free += range(old, old + more)
 
-        def extended(array: npt.NDArray[np.generic], fill: float = 0) -> npt.NDArray[np.generic]:
+        def extended(array: npt.NDArray[Any], fill: float = 0) -> npt.NDArray[Any]:
             return np.concatenate([array, np.full((more, *array.shape[1:]), fill, dtype=array.dtype)])
 
-        self.rows, self.weights = extended(self.rows), extended(self.weights)  # type: ignore[assignment]
-        self.counts, self.distinct = extended(self.counts), extended(self.distinct)  # type: ignore[assignment]
-        self.moments = extended(self.moments, np.nan)  # type: ignore[assignment]
+        self.rows, self.weights = extended(self.rows), extended(self.weights)
+        self.counts, self.distinct = extended(self.counts), extended(self.distinct)
+        self.moments = extended(self.moments, np.nan)
 
     def add(self, cells: Cells) -> None:
         """Add cells; their panes are distinct."""
@@ -168,9 +169,13 @@ class Series:
         else:
             held = [(k, at) for k in range(panes) if (at := self.index.get(first + k)) is not None]
         if held:
-            to, at = (np.array(x, dtype=np.intp) for x in zip(*held, strict=True))
-            out.rows[to], out.weights[to] = self.rows[at], self.weights[at]
-            out.counts[to], out.moments[to], out.distinct[to] = self.counts[at], self.moments[at], self.distinct[at]
+            to, rows = (np.array(x, dtype=np.intp) for x in zip(*held, strict=True))
+            out.rows[to], out.weights[to] = self.rows[rows], self.weights[rows]
+            out.counts[to], out.moments[to], out.distinct[to] = (
+                self.counts[rows],
+                self.moments[rows],
+                self.distinct[rows],
+            )
         for part in open_parts:
             keep = (part.panes >= first) & (part.panes < first + panes)
             if keep.any():
@@ -227,7 +232,9 @@ class WindowBatch:
         return len(self.rows)
 
 
-def windows_of(dense: Dense, layout: Layout, width: int) -> tuple[Ints, Floats, Ints, Floats, npt.NDArray[np.uint8]]:
+def windows_of(
+    dense: Dense, layout: Layout, width: int
+) -> tuple[Ints, Floats, Ints, Floats, npt.NDArray[np.uint8]]:
     """Slide a window of `width` panes over `dense`: rows, weights, counts, moments, distinct per window."""
     windows = len(dense.rows) - width + 1
     if width == 1:

@@ -109,14 +109,22 @@ def _save_model(model: str, state: ModelState) -> bytes:
         "revisions": [[*k, width, end, n] for (k, width, end), n in merge.revisions.items()],
         "dirty": [[*k, sorted(panes)] for k, panes in merge.dirty.items() if panes],
         "parts": parts,
-        "pages": [[*k, n, page] for k, s in sorted(merge.series.items()) for n, page in sorted(s.pages.items())],
+        "pages": [
+            [*k, n, page] for k, s in sorted(merge.series.items()) for n, page in sorted(s.pages.items())
+        ],
         "watermarks": merge.watermarks.snapshot_model(model),
         "book": state.book.snapshot(),
         "desk": state.desk.snapshot(),
         "history": state.history.snapshot(),
         "last_window_us": state.last_window_us,
     }
-    record = {"kind": "model", "model": model, "through": state.through, "json": json.dumps(body), "blocks": blocks}
+    record = {
+        "kind": "model",
+        "model": model,
+        "through": state.through,
+        "json": json.dumps(body),
+        "blocks": blocks,
+    }
     return encode("model_state", record)
 
 
@@ -138,7 +146,9 @@ def restore(engine: PartitionEngine, records: Iterable[bytes]) -> int:
     return through
 
 
-def _restore_panes(engine: PartitionEngine, record: dict[str, Any], pages: dict[tuple[Any, ...], int]) -> None:
+def _restore_panes(
+    engine: PartitionEngine, record: dict[str, Any], pages: dict[tuple[Any, ...], int]
+) -> None:
     number, page = json.loads(record["json"])
     block = record["blocks"][0]
     key = (block["version"], block["source"], block["layout_id"], block["segment"])
@@ -193,7 +203,9 @@ def _cells(series: Series, block: dict[str, Any]) -> Cells:
         panes,
         np.frombuffer(block["rows"], dtype="<i8"),
         np.frombuffer(block["weights"], dtype="<f8"),
-        np.frombuffer(zlib.decompress(block["counts"]), dtype="<u4").reshape(n, layout.slots).astype(np.int64),
+        np.frombuffer(zlib.decompress(block["counts"]), dtype="<u4")
+        .reshape(n, layout.slots)
+        .astype(np.int64),
         np.frombuffer(zlib.decompress(block["moments"]), dtype="<f8").reshape(n, len(layout.numeric), 4),
         np.frombuffer(zlib.decompress(block["distinct"]), dtype=np.uint8).reshape(
             n, len(layout.categorical), REGISTERS

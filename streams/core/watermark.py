@@ -58,7 +58,15 @@ class Watermarks:
     _reached: dict[tuple[str, Source], int] = field(default_factory=dict)
     _first_heard_us: dict[str, int] = field(default_factory=dict)
 
-    def heard(self, partition: Partition, partitions: int, max_ts: int, next_offset: int, caught_up: bool, now_us: int) -> None:  # noqa: E501, FBT001
+    def heard(
+        self,
+        partition: Partition,
+        partitions: int,
+        max_ts: int,
+        next_offset: int,
+        caught_up: bool,
+        now_us: int,
+    ) -> None:
         """Take a progress report about a source partition."""
         self.partitions[partition.topic] = max(partitions, self.partitions.get(partition.topic, 0))
         self._first_heard_us.setdefault(partition.topic, now_us)
@@ -77,9 +85,11 @@ class Watermarks:
             seen.at_us = now_us
 
     def snapshot(self) -> dict[str, Any]:
-        """What is known of the sources, fit for JSON."""
+        """Return what is known of the sources, fit for JSON."""
         return {
-            "progress": [[*p, g.max_ts, g.caught_up, g.moved_us, g.next_offset] for p, g in self.progress.items()],
+            "progress": [
+                [*p, g.max_ts, g.caught_up, g.moved_us, g.next_offset] for p, g in self.progress.items()
+            ],
             "partitions": self.partitions,
             "first_heard_us": self._first_heard_us,
         }
@@ -91,7 +101,7 @@ class Watermarks:
         self._first_heard_us = state["first_heard_us"]
 
     def snapshot_model(self, model: str) -> dict[str, Any]:
-        """What is known of one model, fit for JSON."""
+        """Return what is known of one model, fit for JSON."""
         return {
             "seen": [[*p, s.max_ts, s.at_us] for (m, p), s in self._seen.items() if m == model],
             "reached": {source: at for (m, source), at in self._reached.items() if m == model},

@@ -76,7 +76,9 @@ class Store:
         if not columns.num_rows:
             return
         try:
-            self.client.insert_arrow(table, columns, settings={"insert_deduplication_token": f"{table}|{token}"})
+            self.client.insert_arrow(
+                table, columns, settings={"insert_deduplication_token": f"{table}|{token}"}
+            )
         except (ClickHouseError, OSError) as error:
             self._client = None
             msg = f"insert of {columns.num_rows} rows into {table}: {_short(error)}"
@@ -93,7 +95,23 @@ class Store:
 
 
 _TIME = pa.timestamp("us", tz="UTC")
-_TIMES = frozenset({"start", "end", "opened", "updated", "resolved", "emitted", "window_start", "window_end", "ts", "seen", "sent", "published", "pane_start"})  # noqa: E501
+_TIMES = frozenset(
+    {
+        "start",
+        "end",
+        "opened",
+        "updated",
+        "resolved",
+        "emitted",
+        "window_start",
+        "window_end",
+        "ts",
+        "seen",
+        "sent",
+        "published",
+        "pane_start",
+    }
+)
 
 
 def arrow_columns(columns: dict[str, Any], rows: int) -> pa.Table:
@@ -109,7 +127,9 @@ def arrow_concat(tables: Sequence[pa.Table]) -> pa.Table:
 
 def _arrow(name: str, value: Any, rows: int) -> pa.Array:
     if name == "verdict":
-        return pa.DictionaryArray.from_arrays(pa.array(np.asarray(value, dtype=np.int8)), _VERDICT_NAMES).cast(pa.string())
+        return pa.DictionaryArray.from_arrays(
+            pa.array(np.asarray(value, dtype=np.int8)), _VERDICT_NAMES
+        ).cast(pa.string())
     if isinstance(value, str):
         return pa.array([value] * rows, type=pa.string())
     if isinstance(value, int):
@@ -129,7 +149,9 @@ def arrow_rows(rows: Iterable[dict[str, Any]]) -> pa.Table:
     names = list(listed[0]) if listed else []
     made = {}
     for name in names:
-        values = [json.dumps(v, ensure_ascii=False) if isinstance(v := row[name], dict) else v for row in listed]
+        values = [
+            json.dumps(v, ensure_ascii=False) if isinstance(v := row[name], dict) else v for row in listed
+        ]
         if name in _TIMES:
             made[name] = pa.array(values, type=pa.int64()).cast(_TIME)
         else:

@@ -58,8 +58,8 @@ class ControlReader:
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         found: list[TopicPartition] = []
         for topic in self._names:
-            await consumer._client.add_topic(topic)  # noqa: SLF001 - aiokafka asks for metadata of known topics only
-        await consumer._client.force_metadata_update()  # noqa: SLF001
+            await consumer._client.add_topic(topic)
+        await consumer._client.force_metadata_update()
         for topic in self._names:
             numbers = consumer.partitions_for_topic(topic) or set()
             found += [TopicPartition(topic, n) for n in sorted(numbers)]

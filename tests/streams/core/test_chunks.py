@@ -181,7 +181,9 @@ def test_any_batching_counts_what_a_loop_over_the_events_counts(all_events, rows
     while left:
         size = data.draw(st.integers(1, len(left)))
         batch, left = left[:size], left[size:]
-        value = frame([T0 + m * MINUTE for m, _, _ in batch], [x for _, x, _ in batch], [o for _, _, o in batch])
+        value = frame(
+            [T0 + m * MINUTE for m, _, _ in batch], [x for _, x, _ in batch], [o for _, _, o in batch]
+        )
         for cut in c.feed(records([value], offset)):
             summaries += cut.summaries
         offset += 1

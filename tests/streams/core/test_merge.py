@@ -17,7 +17,12 @@ from streams.core.watermark import Partition, Watermarks
 from tests.streams.core.builders import MINUTE, T0, frame, records
 
 SPEC = MonitorSpec(
-    "m", pane_us=MINUTE, horizons_us=(3 * MINUTE,), lateness_us=2 * MINUTE, grace_us=1000 * MINUTE, segments=("origin",)
+    "m",
+    pane_us=MINUTE,
+    horizons_us=(3 * MINUTE,),
+    lateness_us=2 * MINUTE,
+    grace_us=1000 * MINUTE,
+    segments=("origin",),
 )
 WALL = T0 + 10_000 * MINUTE
 
@@ -77,7 +82,12 @@ class Log:
         else:
             where = Partition("predictions", summary["partition"])
             self.merge.watermarks.heard(
-                where, self.partitions, summary["max_ts"], summary["next_offset"], summary["caught_up"], wall_us
+                where,
+                self.partitions,
+                summary["max_ts"],
+                summary["next_offset"],
+                summary["caught_up"],
+                wall_us,
             )
         for batch in self.merge.advance(self.spec, wall_us):
             for w in range(batch.windows):
@@ -218,7 +228,12 @@ def test_a_silent_year_costs_no_memory():
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), st.integers(0, 1), st.lists(st.integers(0, 30), min_size=1, max_size=6), st.sampled_from(["JFK", "EWR"])),
+        st.tuples(
+            st.just("write"),
+            st.integers(0, 1),
+            st.lists(st.integers(0, 30), min_size=1, max_size=6),
+            st.sampled_from(["JFK", "EWR"]),
+        ),
         st.tuples(st.just("read"), st.integers(0, 1), st.booleans()),
         st.tuples(st.just("publish"), st.integers(0, 1)),
         st.tuples(st.just("crash"), st.integers(0, 1)),
@@ -252,8 +267,17 @@ def test_under_crashes_replays_and_zombies_every_event_is_in_every_window_once(s
     last = T0 + (max(m for m, _ in events) + 1) * MINUTE
     assert upto(log.rows(), last) == upto(naive_windows(events, (1, 3)), last)
     for (segment, width, end), (_, _, moments) in log.windows.items():
-        values = [m for m, o in events if end - width * MINUTE <= T0 + m * MINUTE < end and segment in ("", f"origin={o}")]
+        values = [
+            m
+            for m, o in events
+            if end - width * MINUTE <= T0 + m * MINUTE < end and segment in ("", f"origin={o}")
+        ]
         layout = next(iter(log.merge.series.values())).layout
         x = [layout.columns[i].name for i in layout.numeric].index("x")
         if end <= last and values:
-            np.testing.assert_allclose(moments[x], [np.mean(values), np.var(values) * len(values), min(values), max(values)], rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(
+                moments[x],
+                [np.mean(values), np.var(values) * len(values), min(values), max(values)],
+                rtol=1e-9,
+                atol=1e-9,
+            )

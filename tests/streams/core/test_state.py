@@ -50,7 +50,8 @@ def summaries(schedule: list[tuple[int, list[int], float]]) -> list[dict[str, An
     """A log of summaries of two partitions: frames of minutes, each with a value shifted by so much."""
     rng = np.random.default_rng(0)
     chunkers = [
-        PartitionChunker("predictions", p, "predictions", LayoutBook(CONTROL), ChunkRule(rows=7), None, 2) for p in (0, 1)
+        PartitionChunker("predictions", p, "predictions", LayoutBook(CONTROL), ChunkRule(rows=7), None, 2)
+        for p in (0, 1)
     ]
     log: list[dict[str, Any]] = [c.progress(caught_up=True) for c in chunkers]
     for partition, minutes, shift in schedule:
@@ -69,7 +70,12 @@ def outcome(effects: list[Effects]) -> tuple[Any, ...]:
         rows = window_rows(report) if report["windows"] else {"end": []}
         for w, end in enumerate(rows["end"]):
             key = (report["segment"], report["horizon_us"], int(end))
-            windows[key] = (int(rows["rows"][w]), rows["counts"][w].tolist(), int(rows["verdict"][w]), int(rows["revision"][w]))
+            windows[key] = (
+                int(rows["rows"][w]),
+                rows["counts"][w].tolist(),
+                int(rows["verdict"][w]),
+                int(rows["revision"][w]),
+            )
         for event in report["late"]:
             late[event["partition"], event["first_offset"], event["pane_start"]] = event["rows"]
     alarms = {(s.alarm_id, s.revision): (s.state, s.updated_us, s.summary) for e in effects for s in e.alarms}
@@ -82,7 +88,11 @@ def run(log: list[dict[str, Any]]) -> tuple[Any, ...]:
 
 
 schedules = st.lists(
-    st.tuples(st.integers(0, 1), st.lists(st.integers(0, 25), min_size=1, max_size=8), st.sampled_from([0.0, 0.0, 6.0])),
+    st.tuples(
+        st.integers(0, 1),
+        st.lists(st.integers(0, 25), min_size=1, max_size=8),
+        st.sampled_from([0.0, 0.0, 6.0]),
+    ),
     min_size=1,
     max_size=8,
 )
@@ -124,7 +134,7 @@ def test_a_drift_opens_an_alarm_and_its_end_resolves_it():
     minutes = [[m] * 8 for m in range(40)]
     log = summaries([(m[0] % 2, m, 6.0 if 10 <= m[0] < 20 else 0.0) for m in minutes])
     alarms = run(log)[2]
-    assert [state for state, _, _ in alarms.values()][0] == "open"
+    assert next(state for state, _, _ in alarms.values()) == "open"
     assert [state for state, _, _ in alarms.values()][-1] == "resolved"
     assert any("x" in summary for _, _, summary in alarms.values())
 

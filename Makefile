@@ -1,0 +1,57 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`. Each creates what it needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-unit bench bench-sdk lint format types lock dashboards clean check
+
+demo: $(STAMP)  ## replay a year of real traffic through the whole loop, with a bad release in it
+	$(BIN)/python -m examples.flights
+
+test: $(STAMP)  ## every test that needs nothing but this machine
+	$(BIN)/python -m pytest
+
+test-unit: $(STAMP)  ## the fast ones: no broker, no store
+	$(BIN)/python -m pytest -m "not broker and not store and not e2e"
+
+bench: $(STAMP)  ## the demo's year through the embedded loop, as fast as it goes
+	$(BIN)/python -m benchmarks.loop
+
+bench-sdk: $(STAMP)
+	$(BIN)/python -m benchmarks.sdk
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: lint types test  ## what CI runs
+
+dashboards: $(STAMP)  ## rebuild the Grafana JSON from the SQL and the panels
+	$(BIN)/seawall dashboards build
+
+lock: $(STAMP)  ## resolve pyproject.toml anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --all-extras --universal --python-version 3.11 --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
+
+# The stamp is as new as the lock: a second `make` starts at once.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Seawall needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "Installing what Seawall needs into $(VENV) (once, about a minute) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock || \
+	  { echo "The installation failed: is there a network, or a package mirror in pip's configuration?"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
