@@ -155,7 +155,7 @@ def sparseness(expected: Floats) -> Floats:
     return out
 
 
-def pool(  # noqa: PLR0917 - two sides of two kinds of cells
+def pool(
     counts: Floats,
     expected: Floats,
     sparse: Floats,

@@ -20,4 +20,4 @@ def null_windows(
 
 def exceeded(values: npt.NDArray[np.float64], lines: npt.ArrayLike) -> bool:
     """Whether 5 % ± 2 % of the values exceed their lines."""
-    return bool(0.03 <= np.mean(values > lines) <= 0.07)
+    return bool(0.03 <= np.mean(values > np.asarray(lines, np.float64)) <= 0.07)

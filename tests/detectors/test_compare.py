@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ FINE, COARSE, CONSTANT, FEW, MANY = (
 )
 
 
-def shares() -> np.ndarray:
+def shares() -> Any:
     """A reference: 2 % missing everywhere, and nothing out of range or unseen."""
     out = np.zeros(LAYOUT.slots)
     for i, column in enumerate(LAYOUT.columns):
@@ -40,18 +41,20 @@ def shares() -> np.ndarray:
     return out[None]
 
 
-def draw(windows: int, n: int, seed: int = 0) -> np.ndarray:
+def draw(windows: int, n: int, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
     parts = [rng.multinomial(n, shares()[0, LAYOUT.slice_of(i)], windows) for i in range(len(LAYOUT.columns))]
     return np.concatenate(parts, axis=1)
 
 
-def assert_same(a: Comparison, b: Comparison, **tolerance: float) -> None:
+def assert_same(a: Comparison, b: Comparison, rtol: float, atol: float) -> None:
     for f in fields(Comparison):
-        np.testing.assert_allclose(getattr(a, f.name), getattr(b, f.name), err_msg=f.name, **tolerance)
+        np.testing.assert_allclose(
+            getattr(a, f.name), getattr(b, f.name), rtol=rtol, atol=atol, err_msg=f.name
+        )
 
 
-def test_columns_agree_with_the_statistics_one_by_one():
+def test_columns_agree_with_the_statistics_one_by_one() -> None:
     counts = draw(30, 400)
     got = compare(counts, shares(), 5000, LAYOUT)
     for i in LAYOUT.numeric:
@@ -67,7 +70,7 @@ def test_columns_agree_with_the_statistics_one_by_one():
     np.testing.assert_allclose(got.js[:, FEW], jensen_shannon(few, p), rtol=1e-9)
 
 
-def test_one_shared_reference_gives_what_one_a_window_gives():
+def test_one_shared_reference_gives_what_one_a_window_gives() -> None:
     counts = draw(300, 150)
     assert_same(
         compare(counts, shares(), 5000, LAYOUT),
@@ -77,7 +80,7 @@ def test_one_shared_reference_gives_what_one_a_window_gives():
     )
 
 
-def test_a_window_has_the_same_statistics_alone_and_among_many():
+def test_a_window_has_the_same_statistics_alone_and_among_many() -> None:
     counts = draw(300, 150)
     many = compare(counts, shares(), 5000, LAYOUT)
     for w in (0, 127, 128, 299):
@@ -88,7 +91,7 @@ def test_a_window_has_the_same_statistics_alone_and_among_many():
 
 @pytest.mark.parametrize("n", [100, 1000, 10_000])
 @pytest.mark.parametrize("column", [FINE, COARSE, FEW, MANY])
-def test_five_percent_of_quiet_windows_exceed_the_lines(n, column):
+def test_five_percent_of_quiet_windows_exceed_the_lines(n: int, column: int) -> None:
     got = compare(draw(3000, n), shares(), np.inf, LAYOUT)
     for name in ("psi", "js"):
         share = np.mean(getattr(got, name)[:, column] > getattr(got, f"{name}_chance")[:, column])
@@ -99,14 +102,14 @@ def test_five_percent_of_quiet_windows_exceed_the_lines(n, column):
         assert 0.03 <= np.mean(got.wasserstein > got.wasserstein_chance, axis=0)[column] <= 0.07
 
 
-def test_categories_have_no_distances_of_order():
+def test_categories_have_no_distances_of_order() -> None:
     got = compare(draw(2, 50), shares(), 100, LAYOUT)
     for values in (got.ks, got.ks_chance, got.wasserstein, got.wasserstein_chance, got.wasserstein_share):
         assert np.isnan(values[:, [FEW, MANY]]).all()
         assert np.isfinite(values[:, [FINE, COARSE]]).all()
 
 
-def test_a_constant_column_that_moves_is_far_and_one_that_stays_is_not():
+def test_a_constant_column_that_moves_is_far_and_one_that_stays_is_not() -> None:
     counts = draw(2, 500)
     counts[1, LAYOUT.slice_of(CONSTANT)] = [10, 0, 0, 0, 490]
     got = compare(counts, shares(), 10_000, LAYOUT)
@@ -118,7 +121,7 @@ def test_a_constant_column_that_moves_is_far_and_one_that_stays_is_not():
     assert got.ks[1, CONSTANT] == 1.0
 
 
-def test_unseen_values_are_far_and_are_shares_of_what_is_present():
+def test_unseen_values_are_far_and_are_shares_of_what_is_present() -> None:
     counts = draw(1, 500)
     counts[0, LAYOUT.slice_of(FEW)] = [100, 300, 40, 30, 30]
     got = compare(counts, shares(), 10_000, LAYOUT)
@@ -131,13 +134,13 @@ def test_unseen_values_are_far_and_are_shares_of_what_is_present():
     assert np.isnan(got.out_of_range_share[0, FEW])
 
 
-def test_a_rare_value_that_becomes_common_is_seen_in_a_small_window():
+def test_a_rare_value_that_becomes_common_is_seen_in_a_small_window() -> None:
     layout = Layout.of([Column("x", "feature", "categorical", (), ("common", "rare"))])
     got = compare([[0, 0, 40, 20]], [[0, 0, 0.98, 0.02]], 10_000, layout)
     assert got.psi[0, 0] > 0.5 > got.psi_chance[0, 0]
 
 
-def test_out_of_range_counts_both_ends_and_infinities():
+def test_out_of_range_counts_both_ends_and_infinities() -> None:
     counts = draw(1, 500)
     counts[0, LAYOUT.slice_of(COARSE)] = [100, 10, 20, 30, 30, 30, 80]
     got = compare(counts, shares(), 10_000, LAYOUT)
@@ -148,7 +151,7 @@ def test_out_of_range_counts_both_ends_and_infinities():
     assert got.wasserstein_share[0, COARSE] > 0
 
 
-def test_empty_windows_and_missing_references_are_undefined_and_silent():
+def test_empty_windows_and_missing_references_are_undefined_and_silent() -> None:
     counts = draw(3, 100)
     counts[1] = 0
     expected = shares()
@@ -174,19 +177,19 @@ def test_empty_windows_and_missing_references_are_undefined_and_silent():
         assert got.present[1].tolist() == [0.0] * 5
 
 
-def test_no_windows_and_no_columns_give_empty_arrays():
+def test_no_windows_and_no_columns_give_empty_arrays() -> None:
     assert compare(np.zeros((0, LAYOUT.slots), int), shares(), 10, LAYOUT).psi.shape == (0, 5)
     assert compare(np.zeros((2, 0), int), np.zeros((1, 0)), 10, Layout.of([])).psi.shape == (2, 0)
 
 
-def test_arrays_that_do_not_fit_are_refused():
+def test_arrays_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         compare(np.zeros((1, 3), int), shares(), 10, LAYOUT)
     with pytest.raises(ValueError, match="rows"):
         compare(draw(3, 10), np.repeat(shares(), 2, axis=0), 10, LAYOUT)
 
 
-def test_input_is_left_as_it_was():
+def test_input_is_left_as_it_was() -> None:
     counts, expected = draw(2, 50), shares()
     before = counts.copy(), expected.copy()
     compare(counts, expected, 10, LAYOUT)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from detectors.moments import group_moments
 from detectors.reference import choose_edges
 
 
-def of_values(values: np.ndarray, edges: tuple[float, ...]):
+def of_values(values: Any, edges: tuple[float, ...]) -> tuple[Any, Any, Layout]:
     column = Column("x", "feature", "numeric", edges)
     counts = np.bincount(slots_of_numeric(column, values), minlength=column.slots)[None]
     _, moments = group_moments(values, np.zeros(len(values), dtype=int), 1)
@@ -17,7 +19,7 @@ def of_values(values: np.ndarray, edges: tuple[float, ...]):
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.7, 50.0, -50.0])
-def test_quantiles_are_within_one_bins_mass(shift):
+def test_quantiles_are_within_one_bins_mass(shift: float) -> None:
     rng = np.random.default_rng(0)
     edges = choose_edges(rng.normal(size=5000), 64)
     values = rng.normal(loc=shift, size=3000)
@@ -32,7 +34,7 @@ def test_quantiles_are_within_one_bins_mass(shift):
     assert told.quantiles.max() <= values.max()
 
 
-def test_uniform_values_have_uniform_quantiles():
+def test_uniform_values_have_uniform_quantiles() -> None:
     values = (np.arange(1000) + 0.5) / 1000
     told = describe(*of_values(values, tuple(np.linspace(0, 1, 65))), levels=(0.0, 0.1, 0.5, 1.0))
     np.testing.assert_allclose(told.quantiles[0, 0], [0.0005, 0.1, 0.5, 0.9995], atol=2e-3)
@@ -40,13 +42,13 @@ def test_uniform_values_have_uniform_quantiles():
     assert told.std[0, 0] == pytest.approx(values.std())
 
 
-def test_a_constant_column_is_that_constant_everywhere():
+def test_a_constant_column_is_that_constant_everywhere() -> None:
     told = describe(*of_values(np.full(9, 7.0), (0.0, 5.0, 10.0)))
     assert told.quantiles[0, 0].tolist() == [7.0] * len(LEVELS)
     assert (told.std[0, 0], told.minimum[0, 0], told.maximum[0, 0]) == (0.0, 7.0, 7.0)
 
 
-def test_a_window_is_told_the_same_alone_and_among_many():
+def test_a_window_is_told_the_same_alone_and_among_many() -> None:
     rng = np.random.default_rng(2)
     layout = Layout.of([Column(n, "feature", "numeric", (0.0, 1.0, 2.0, 4.0)) for n in "ab"])
     counts = rng.integers(0, 30, (600, layout.slots)) * rng.integers(0, 2, (600, 1))
@@ -57,7 +59,7 @@ def test_a_window_is_told_the_same_alone_and_among_many():
         np.testing.assert_array_equal(alone[0], many[w])
 
 
-def test_windows_without_finite_values_are_undefined_and_counted():
+def test_windows_without_finite_values_are_undefined_and_counted() -> None:
     layout = Layout.of(
         [Column("c", "feature", "categorical", (), ("a",)), Column("x", "feature", "numeric", (0.0, 1.0))]
     )
@@ -69,11 +71,11 @@ def test_windows_without_finite_values_are_undefined_and_counted():
         assert np.isnan(values).all()
 
 
-def test_no_windows_and_no_columns_give_empty_arrays():
+def test_no_windows_and_no_columns_give_empty_arrays() -> None:
     assert describe(np.zeros((0, 0), int), np.zeros((0, 0, 4)), Layout.of([])).quantiles.shape == (0, 0, 7)
 
 
-def test_what_does_not_fit_is_refused():
+def test_what_does_not_fit_is_refused() -> None:
     counts, moments, layout = of_values(np.ones(3), (0.0, 2.0))
     with pytest.raises(ValueError, match="moments"):
         describe(counts, moments[:, :, :3], layout)
