@@ -41,6 +41,13 @@ class Event(NamedTuple):
     size_bytes: int
 
 
+def event_of(fields: tuple[Any, ...]) -> Event:
+    """Rebuild an event from the bare tuple in which it waited: names and values apart, segments as pairs."""
+    *head, names, values, score, label, segments, weight, size_bytes = fields
+    features = dict(zip(names, values, strict=True))
+    return Event._make((*head, features, score, label, dict(segments), weight, size_bytes))
+
+
 @dataclass(slots=True)
 class Rejected:
     """Events that were not what they should be: how many, and what was wrong with the first."""

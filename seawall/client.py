@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from seawall.batching import Event
 from seawall.cutting import (
     MAX_FRAME_BYTES,
     MAX_FRAME_ROWS,
@@ -39,7 +38,7 @@ from seawall.values import as_text, clean
 
 Feature = float | int | bool | str | None
 Time = datetime | int | None
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: dict[str, Any] = {}
 #: An event in the buffer, measured: the tuple, its id, the mapping; then each value; four bytes a character.
 _EVENT_BYTES, _VALUE_BYTES = 500, 90
 _SMALL = frozenset({float, int, bool, type(None)})
@@ -118,6 +117,7 @@ class Client:
         except (ContractError, TypeError, AttributeError) as error:
             msg = f"segments: {segments!r} is not a mapping of names to values: {error}"
             raise ConfigError(msg) from error
+        self._segment_items = tuple(self._segments.items())
         self._model, self._version = model, version
         self._sampler = Sampler(sample)
         settings = settings or Settings.from_env(os.environ)
@@ -300,7 +300,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _log(  # noqa: PLR0917 - passing ten keywords costs the product as much as the work itself
+    def _log(
         self,
         source: Source,
         features: Mapping[str, Any],
@@ -328,33 +328,38 @@ class Client:
                     sender.count("sampled_out", 1)
                     return event_id  # type: ignore[no-any-return]  # a str by now
                 weight = self._sampler.weight(model)
-            seen = dict(features)
-            size = _EVENT_BYTES + _VALUE_BYTES * len(seen)
-            for value in [v for v in seen.values() if v.__class__ not in _SMALL]:
+            seen = features if type(features) is dict else dict(features)
+            names, values = tuple(seen), tuple(seen.values())
+            size = _EVENT_BYTES + _VALUE_BYTES * len(values)
+            for value in [v for v in values if v.__class__ not in _SMALL]:
                 size += 4 * len(value) if value.__class__ is str else value.__sizeof__()
             if score is not None and score.__class__ not in _SMALL:
                 score, size = _own(score), size + score.__sizeof__()
             sender.put(
-                Event(
+                (  # what `event_of` takes apart
                     source,
                     model,
                     self._version if version is None else version,
                     time.time_ns() // 1000 if ts is None else ts,
                     event_id,
                     entity_id,
-                    seen,
+                    names,
+                    values,
                     score,
                     label,
-                    self._segments if segments is None else {**self._segments, **segments},
+                    self._segment_items
+                    if segments is None
+                    else tuple({**self._segments, **segments}.items()),
                     weight,
                     size,
-                )
+                ),
+                size,
             )
         except Exception as error:
             sender.count("invalid", 1, f"an event was left out: {type(error).__name__}: {error}")
         return event_id if type(event_id) is str else ""
 
-    def _log_table(  # noqa: PLR0917 - three callers, all of them above
+    def _log_table(
         self,
         source: Source,
         table: Any,

@@ -19,8 +19,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from seawall.batching import Event, Kinds, columns_of, events_of, group_key
+from seawall.batching import Event, Kinds, columns_of, event_of, events_of, group_key
 from seawall.cutting import frames_of, halves
 from seawall.frames import Columns
 from seawall.tally import ClientStats, Tally
@@ -86,7 +87,7 @@ class Sender:
         self._lock, self._room, self._counts = self._tally.lock, self._tally.room, self._tally.counts
         self._work = threading.RLock()  # held while the buffer is emptied, by its thread or at the very end
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._pending: deque[Event | Batch | _Mark] = deque()
+        self._pending: deque[tuple[Any, ...] | Batch | _Mark] = deque()
         self._groups: dict[tuple[object, ...], list[Event]] = {}
         self._oldest_s: float | None = None
         self._kinds = Kinds()
@@ -102,12 +103,17 @@ class Sender:
         """Make an id that no other process makes, at a tenth of the cost of a UUID."""
         return f"{self._id_prefix}-{next(self._id_counter):x}"
 
-    def put(self, event: Event) -> None:
-        """Append one event, or drop it when the buffer is full."""
+    def put(self, event: tuple[Any, ...], size_bytes: int) -> None:
+        """Append one event, or drop it when the buffer is full.
+
+        The event comes as a tuple of tuples and plain values (see `event_of`): the garbage collector forgets
+        such a tuple after a first look, but would look at every object and dict of a full buffer again and
+        again, and the product's thread would wait for that.
+        """
         counts = self._counts
         with self._lock:
             counts["logged"] += 1
-            size = counts["queued_bytes"] + event.size_bytes
+            size = counts["queued_bytes"] + size_bytes
             if counts["queued"] >= self._max_events or size > self._max_bytes or self.is_closed:
                 self._drop(1)
                 if self.is_closed:
@@ -198,7 +204,7 @@ class Sender:
             why = "the client is closed" if self.is_closed else why
             self._tally.note("dropped", f"dropping events: {why}; the product goes on")
 
-    def _append(self, item: Event | Batch) -> None:
+    def _append(self, item: tuple[Any, ...] | Batch) -> None:
         self._pending.append(item)
         if len(self._pending) >= self._wake_at or (self._wake_at != _NEVER and self._is_pressed()):
             self._wake()
@@ -274,7 +280,7 @@ class Sender:
         if not self._is_pressed():
             time.sleep(_NAP_S)
 
-    def _take_in(self, item: Event | Batch | _Mark) -> None:
+    def _take_in(self, item: tuple[Any, ...] | Batch | _Mark) -> None:
         if isinstance(item, _Mark):
             self._send_groups()
             item.reached.set()
@@ -284,7 +290,7 @@ class Sender:
             for event in events_of(item.columns, item.size_bytes):
                 self._group(event)
         else:
-            self._group(item)
+            self._group(event_of(item))
 
     def _group(self, event: Event) -> None:
         try:
