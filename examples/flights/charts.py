@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from zoneinfo import ZoneInfo
 
-from examples.flights.data import DAY_US, HOUR_US, NEW_YORK
+from examples.flights.data import DAY_US, NEW_YORK
 
 WIDTH = 1000.0
 LEFT, RIGHT, TOP, BOTTOM = 118.0, 14.0, 14.0, 24.0
@@ -99,6 +99,14 @@ class Chart:
         )
         self.draw(f'<text class="marker-text {style}" {place} y="{y:.1f}">{escape(words)}</text>')
 
+    def block(self, start_us: int, end_us: int, y: float, height: float, style: str, words: str) -> None:
+        """Lay a bar along time at a height of one's own, with words that show when one points at it."""
+        left, right = self.x(start_us), self.x(end_us)
+        self.draw(
+            f'<rect class="bar {style}" x="{left:.1f}" y="{y:.1f}" width="{max(right - left, 3):.1f}" '
+            f'height="{height:g}" rx="2"><title>{escape(words)}</title></rect>'
+        )
+
     def grid(self, values: Sequence[float], form: str = "{:g}") -> None:
         """Draw horizontal lines and their values."""
         for value in values:
@@ -113,7 +121,8 @@ class Chart:
         label = ""
         if self.label:
             middle = (TOP + self.height - BOTTOM) / 2
-            label = f'<text class="axis" transform="translate(16 {middle:.0f}) rotate(-90)" text-anchor="middle">{escape(self.label)}</text>'
+            place = f"translate(16 {middle:.0f}) rotate(-90)"
+            label = f'<text class="axis" transform="{place}" text-anchor="middle">{escape(self.label)}</text>'
         body = "".join([*self._time_axis(), *self.parts, label])
         return picture(body, self.height, alt)
 
@@ -203,19 +212,17 @@ def histogram(
                 f'<text class="tick" x="52" y="{y(share) + 4:.1f}" text-anchor="end">{share:.0%}</text>'
             )
     for i, words in enumerate(labels):
-        out.append(
-            f'<text class="tick" x="{60 + (i + 0.46) * slot:.1f}" y="{height - 28}" text-anchor="middle">{escape(words)}</text>'
-        )
+        middle = 60 + (i + 0.46) * slot
+        at = f'x="{middle:.1f}" y="{height - 28}" text-anchor="middle"'
+        out.append(f'<text class="tick" {at}>{escape(words)}</text>')
         for j, (name, style, shares) in enumerate(series):
-            at, high = 60 + i * slot + j * bar, y(0) - y(shares[i])
+            left, top = 60 + i * slot + j * bar, y(shares[i])
+            size = f'width="{bar - 1:.1f}" height="{max(y(0) - top, 0):.1f}"'
             out.append(
-                f'<rect class="bar {style}" x="{at:.1f}" y="{y(shares[i]):.1f}" width="{bar - 1:.1f}" height="{max(high, 0):.1f}">'
+                f'<rect class="bar {style}" x="{left:.1f}" y="{top:.1f}" {size}>'
                 f"<title>{escape(name)}: {shares[i]:.1%}</title></rect>"
             )
     out.append(
         f'<text class="axis" x="{WIDTH / 2}" y="{height - 8}" text-anchor="middle">{escape(axis)}</text>'
     )
     return picture("".join(out), height, alt)
-
-
-__all__ = ["DAY_US", "HOUR_US", "Chart", "heat_map", "histogram"]

@@ -127,7 +127,8 @@ def _minutes_behind(
 
 
 def _wall_us(when: pd.Series[pd.Timestamp], zone: str) -> npt.NDArray[np.int64]:
-    return when.dt.tz_convert(zone).dt.tz_localize(None).dt.as_unit("us").astype("int64").to_numpy()
+    wall = when.dt.tz_convert(zone).dt.tz_localize(None).dt.as_unit("us")
+    return wall.to_numpy().astype(np.int64)
 
 
 def _elapsed_min(

@@ -17,10 +17,8 @@ from examples.flights.world import World
 from seawall import Client, Unavailable
 
 QUIET_STEP_US = 6 * HOUR_US
-#: Small steps while pacing, so that every partition hears of every hour and none holds the watermark back.
-PACED_STEP_US = 5 * MINUTE_US
-#: An hour of flights is spread over the partitions within this event time.
-SPREAD_US = 15 * MINUTE_US
+#: Small steps while pacing: a product that lives in the present sends every few minutes.
+PACED_STEP_US = 15 * MINUTE_US
 #: How far the product may run ahead of what is stored. A real one cannot: it lives in the present.
 LEAD_US = 21 * DAY_US
 HOUR_DEADLINE_S = 8.0
@@ -154,13 +152,13 @@ class Replay:
             self.pace.missed_deadlines += 1
 
     def _await_decisions(self) -> None:
-        """A rollback that was asked for is answered before event time goes on; a worker needs no more than this."""
+        """Let a rollback that was asked for be answered before event time goes on: a worker needs no more."""
         self._loop.wait_for(lambda: not UNDER_WAY & set(self._loop.rollback_states().values()), 10.0)
 
     def _closable(self, now_us: int) -> int:
         """End of the last window that the flights so far let the worker close."""
         flights = self._world.planned_us
-        at = int(np.searchsorted(flights, now_us - SPREAD_US))
+        at = int(np.searchsorted(flights, now_us))
         return int(flights[at - 1] - MINUTE_US) // HOUR_US * HOUR_US if at else 0
 
     def _wait_stored(self, until_us: int, timeout_s: float, said: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from examples.flights.data import DAY_US, HOUR_US
+from examples.flights.data import DAY_US
 from examples.flights.features import SERVING
 from examples.flights.model import SCORE, quality
 from examples.flights.store import PANE_US, SHORT_US, Questions
@@ -123,6 +123,3 @@ def served_values(
     )
     values: npt.NDArray[np.float64] = SERVING[version](world.table.iloc[rows])[column].to_numpy(dtype=float)
     return values[np.isfinite(values)]
-
-
-__all__ = ["HOUR_US", "ReportData", "collect", "served_values"]

@@ -7,7 +7,6 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
@@ -203,7 +202,8 @@ def summary(results: Results) -> Table:
         title="Seawall: what came of it", title_style="bold", show_header=False, border_style="cyan"
     )
     for topic, e in results.events.items():
-        said = f"{e['sent']:,} sent = {e['counted']:,} counted + {e['late']:,} late + {e['dead_lettered']:,} dead-lettered"
+        parts = f"{e['counted']:,} counted + {e['late']:,} late + {e['dead_lettered']:,} dead-lettered"
+        said = f"{e['sent']:,} sent = {parts}"
         is_exact = e["sent"] == e["counted"] + e["late"] + e["dead_lettered"]
         table.add_row(topic, said if is_exact else f"[red]{said.replace('=', '≠')}")
     for alarm in results.alarms:
@@ -229,7 +229,7 @@ def summary(results: Results) -> Table:
     )
     table.add_row(
         "memory",
-        f"{results.peak_rss_bytes.get('worker', 0) >> 20} MiB worker, {results.peak_rss_bytes.get('total', 0) >> 20} MiB in all",
+        f"{results.peak_rss_bytes['worker'] >> 20} MiB worker, {results.peak_rss_bytes['total'] >> 20} MiB in all",
     )
     table.add_row("time", f"{results.wall_seconds:.0f} s")
     return table
