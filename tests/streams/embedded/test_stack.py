@@ -70,6 +70,19 @@ def test_a_second_start_gives_the_fresh_broker_what_the_store_remembers(tmp_path
         assert second.settings.log_epoch > epoch
 
 
+def test_what_is_remembered_is_found_by_a_reader_that_asks_for_the_latest_offset(tmp_path: Path) -> None:
+    with running_stack(tmp_path, workers=0) as first:
+        rows = [["monitors", f"model-{i}", base64.b64encode(b"x").decode(), MOMENT] for i in range(20)]
+        client = connect(first.settings)
+        client.insert("control", rows, column_names=["topic", "key", "payload", "published"])
+        client.close()
+    with running_stack(tmp_path, workers=0) as second:
+        consumer = Consumer({"bootstrap.servers": second.settings.broker, "group.id": "test"})
+        place = TopicPartition(second.settings.topic("monitors"), 0)
+        assert consumer.get_watermark_offsets(place, timeout=10) == (0, 20)
+        consumer.close()
+
+
 def test_workers_are_started_stopped_and_killed_one_by_one(stack: Stack) -> None:
     pid = stack.start_worker(0)
     assert is_same(Running("worker-0", pid, started_at(pid)))

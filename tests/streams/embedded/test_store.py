@@ -260,11 +260,11 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
         (b"SELECT 1 FORMAT JSON", None),
         (b"INSERT INTO t SELECT * FROM u FORMAT Null", None),
         (b"INSERT INTO t FORMAT Native\n\x00\n\x01", Insert("INSERT INTO t", "Native", b"\x00\n\x01")),
-        (b"-- note\nINSERT INTO `format` (`values`, \"b\") FORMAT CSV\n1,2", Insert("-- note\nINSERT INTO `format` (`values`, \"b\")", "CSV", b"1,2")),  # noqa: E501
+        (b"-- note\nINSERT INTO `format` (`values`, \"b\") FORMAT CSV\n1,2", Insert("-- note\nINSERT INTO `format` (`values`, \"b\")", "CSV", b"1,2")),
         (b"insert into t (a) values (1)", Insert("insert into t (a)", "Values", b" (1)")),
         (b"INSERT INTO t (format)", Insert("INSERT INTO t (format)", "Values", b"")),
         (b"/* INSERT */ CREATE TABLE t (a UInt8)", None),
-        (b"INSERT INTO t SETTINGS async_insert = 0 FORMAT TSV 1", Insert("INSERT INTO t SETTINGS async_insert = 0", "TSV", b"1")),  # noqa: E501
+        (b"INSERT INTO t SETTINGS async_insert = 0 FORMAT TSV 1", Insert("INSERT INTO t SETTINGS async_insert = 0", "TSV", b"1")),
     ],
 )  # fmt: skip
 def test_inserts_are_split_where_the_data_begin(text: bytes, expected: Insert | None) -> None:
