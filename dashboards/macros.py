@@ -2,7 +2,8 @@
 
 The order is the plugin's own: ``$__conditionalAll`` and then the variables in the browser, the time macros in
 the plugin's backend. Only what the panels use is here; anything else is refused, so that a macro which the
-plugin would leave as it is does not pass for one that works.
+plugin would leave as it is does not pass for one that works. ``$__timeFrom`` and ``$__timeTo`` are left out on
+purpose: before version 4.19 the plugin wrote a text in their place that ClickHouse does not read as a time.
 
 References
 ----------
@@ -140,8 +141,6 @@ _Macro = Callable[..., str]
 _MACROS: Mapping[str, tuple[int, _Macro]] = {
     "fromTime": (0, lambda c: _seconds(c.start)),
     "toTime": (0, lambda c: _seconds(c.end)),
-    "timeFrom": (1, lambda c, column: f"{column} >= {_seconds(c.start)}"),
-    "timeTo": (1, lambda c, column: f"{column} <= {_seconds(c.end)}"),
     "timeFilter": (1, lambda c, column: f"{column} >= {_seconds(c.start)} AND {column} <= {_seconds(c.end)}"),
     "timeInterval": (
         1,

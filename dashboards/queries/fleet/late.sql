@@ -5,7 +5,7 @@ SELECT
     min(pane_start) AS oldest,
     max(pane_start) AS newest
 FROM late_events FINAL
-WHERE pane_start >= $__fromTime - INTERVAL 7 DAY AND $__timeTo(pane_start)
+WHERE pane_start >= $__fromTime - INTERVAL 7 DAY AND pane_start <= $__toTime
     AND $__conditionalAll(model IN (${model:singlequote}), $model)
 GROUP BY model, version, source, topic
 ORDER BY events DESC, model, version, source, topic

@@ -20,13 +20,13 @@ WITH
     last_alarms AS (
         SELECT alarm_id, argMax(state, revision) AS last_state
         FROM alarms FINAL
-        WHERE $__timeTo(updated) AND $__conditionalAll(model IN (${model:singlequote}), $model)
+        WHERE updated <= $__toTime AND $__conditionalAll(model IN (${model:singlequote}), $model)
         GROUP BY alarm_id
     ),
     last_rollbacks AS (
         SELECT rollback_id, argMax(state, seq) AS last_state
         FROM rollbacks FINAL
-        WHERE $__timeTo(ts) AND $__conditionalAll(model IN (${model:singlequote}), $model)
+        WHERE ts <= $__toTime AND $__conditionalAll(model IN (${model:singlequote}), $model)
         GROUP BY rollback_id
     )
 SELECT

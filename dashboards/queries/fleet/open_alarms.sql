@@ -4,7 +4,7 @@ SELECT
 FROM (
     SELECT *
     FROM alarms FINAL
-    WHERE $__timeTo(updated) AND $__conditionalAll(model IN (${model:singlequote}), $model)
+    WHERE updated <= $__toTime AND $__conditionalAll(model IN (${model:singlequote}), $model)
     ORDER BY revision DESC
     LIMIT 1 BY model, alarm_id
 )

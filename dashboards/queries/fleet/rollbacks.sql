@@ -13,9 +13,9 @@ FROM (
         min(ts) AS started,
         max(ts) AS moved
     FROM rollbacks FINAL
-    WHERE $__timeTo(ts) AND $__conditionalAll(model IN (${model:singlequote}), $model)
+    WHERE ts <= $__toTime AND $__conditionalAll(model IN (${model:singlequote}), $model)
     GROUP BY model, rollback_id
 )
-WHERE state IN ('requested', 'approved', 'applied') OR $__timeFrom(moved)
+WHERE state IN ('requested', 'approved', 'applied') OR moved >= $__fromTime
 ORDER BY indexOf(['applied', 'approved', 'requested'], toString(state)) DESC, moved DESC
 LIMIT 100

@@ -36,7 +36,7 @@ WITH
         FROM (
             SELECT model, version, alarm_id, argMax(state, revision) AS last_state
             FROM alarms FINAL
-            WHERE $__timeTo(updated)
+            WHERE updated <= $__toTime
             GROUP BY model, version, alarm_id
         )
         GROUP BY model, version

@@ -7,10 +7,10 @@ SELECT
 FROM (
     SELECT *
     FROM alarms FINAL
-    WHERE model = ${model:singlequote} AND $__timeTo(opened)
+    WHERE model = ${model:singlequote} AND opened <= $__toTime
     ORDER BY revision DESC
     LIMIT 1 BY alarm_id
 )
-WHERE resolved IS NULL OR $__timeFrom(resolved)
+WHERE resolved IS NULL OR resolved >= $__fromTime
 ORDER BY time
 LIMIT 200

@@ -4,10 +4,10 @@ SELECT
 FROM (
     SELECT *
     FROM alarms FINAL
-    WHERE model = ${model:singlequote} AND $__timeTo(updated)
+    WHERE model = ${model:singlequote} AND updated <= $__toTime
     ORDER BY revision DESC
     LIMIT 1 BY alarm_id
 ) AS latest
-WHERE latest.state != 'resolved' OR $__timeFrom(updated)
+WHERE latest.state != 'resolved' OR updated >= $__fromTime
 ORDER BY latest.state = 'resolved', updated DESC
 LIMIT 200

@@ -2,7 +2,7 @@
 SELECT concat(role, '/', column) AS key
 FROM window_columns
 WHERE model = ${model:singlequote} AND version = ${version:singlequote} AND source = ${source:singlequote}
-    AND end >= $__fromTime - INTERVAL 30 DAY AND $__timeTo(end)
+    AND end >= $__fromTime - INTERVAL 30 DAY AND end <= $__toTime
 GROUP BY role, column
 ORDER BY indexOf(['feature', 'label', 'prediction', 'score'], toString(role)) DESC, column
 LIMIT 4096

@@ -8,6 +8,6 @@ SELECT
         concat(toString(horizon_us / 1000000), ' s')) AS shown
 FROM window_columns
 WHERE model = ${model:singlequote} AND version = ${version:singlequote}
-    AND end >= $__fromTime - INTERVAL 30 DAY AND $__timeTo(end)
+    AND end >= $__fromTime - INTERVAL 30 DAY AND end <= $__toTime
 GROUP BY horizon_us
 ORDER BY horizon_us

@@ -24,7 +24,7 @@ WITH
     last_alarms AS (
         SELECT alarm_id, argMax(state, revision) AS last_state
         FROM alarms FINAL
-        WHERE model = ${model:singlequote} AND version = ${version:singlequote} AND $__timeTo(updated)
+        WHERE model = ${model:singlequote} AND version = ${version:singlequote} AND updated <= $__toTime
         GROUP BY alarm_id
     )
 SELECT

@@ -2,6 +2,6 @@
 SELECT version
 FROM windows
 WHERE model = ${model:singlequote} AND segment = ''
-    AND end >= $__fromTime - INTERVAL 30 DAY AND $__timeTo(end)
+    AND end >= $__fromTime - INTERVAL 30 DAY AND end <= $__toTime
 GROUP BY version
 ORDER BY min(end) DESC, version DESC
