@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seawall.baseline import Baseline
+    from seawall.build import build_baseline
     from seawall.client import Client
     from seawall.errors import (
         ConfigError,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         WireError,
     )
     from seawall.monitor import MonitorSpec
+    from seawall.monitor_yaml import MonitorError, parse_monitor
     from seawall.settings import Settings
     from seawall.tally import ClientStats
     from seawall.transport import InMemoryTransport, KafkaTransport, Transport
@@ -31,6 +33,7 @@ __all__ = [
     "ContractError",
     "InMemoryTransport",
     "KafkaTransport",
+    "MonitorError",
     "MonitorSpec",
     "SeawallError",
     "Settings",
@@ -38,6 +41,8 @@ __all__ = [
     "Unavailable",
     "UnknownSchema",
     "WireError",
+    "build_baseline",
+    "parse_monitor",
     "watch",
 ]
 
@@ -49,6 +54,7 @@ _HOMES = {
     "ContractError": "errors",
     "InMemoryTransport": "transport",
     "KafkaTransport": "transport",
+    "MonitorError": "monitor_yaml",
     "MonitorSpec": "monitor",
     "SeawallError": "errors",
     "Settings": "settings",
@@ -56,6 +62,8 @@ _HOMES = {
     "Unavailable": "errors",
     "UnknownSchema": "errors",
     "WireError": "errors",
+    "build_baseline": "build",
+    "parse_monitor": "monitor_yaml",
     "watch": "wrap",
 }
 

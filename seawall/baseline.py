@@ -60,6 +60,15 @@ class Baseline:
     performance: Mapping[str, float] = field(default_factory=dict)
     lineage: Mapping[str, str] = field(default_factory=dict)
     baseline_id: str = ""
+    segments: Mapping[str, bytes] = field(default_factory=dict)
+    """Packed pane counts of the rows in which one feature has one value, by ``column=value``."""
+
+    def segment_counts(self, segment: str) -> npt.NDArray[np.uint32] | None:
+        """Pane counts of one segment ("" is all rows): uint32 [panes, slots]; None where it is not known."""
+        if not segment:
+            return self.pane_counts
+        packed = self.segments.get(segment)
+        return None if packed is None else unpack_counts(packed, len(self.pane_starts))
 
     def with_id(self) -> Baseline:
         """Return a copy whose `baseline_id` is the hash of its content (creation time left out)."""
@@ -77,7 +86,8 @@ class Baseline:
             "columns": [{**vars(c)} for c in self.columns],
             "pane_us": self.pane_us,
             "pane_starts": self.pane_starts.astype("<i8").tobytes(),
-            "pane_counts": zlib.compress(self.pane_counts.astype("<u4").tobytes(), 6),
+            "pane_counts": pack_counts(self.pane_counts),
+            "segments": [{"segment": s, "pane_counts": c} for s, c in self.segments.items()],
             "performance": dict(self.performance),
             "lineage": dict(self.lineage),
             "task": self.task,
@@ -87,7 +97,6 @@ class Baseline:
     def from_record(cls, record: Mapping[str, Any]) -> Baseline:
         """Read what `to_record` laid out."""
         starts = np.frombuffer(record["pane_starts"], dtype="<i8")
-        counts = np.frombuffer(zlib.decompress(record["pane_counts"]), dtype="<u4")
         return cls(
             model=record["model"],
             version=record["version"],
@@ -95,7 +104,8 @@ class Baseline:
             columns=tuple(_column(c) for c in record["columns"]),
             pane_us=record["pane_us"],
             pane_starts=starts,
-            pane_counts=counts.reshape(len(starts), -1),
+            pane_counts=unpack_counts(record["pane_counts"], len(starts)),
+            segments={s["segment"]: s["pane_counts"] for s in record["segments"]},
             created_us=record["created_us"],
             task=record["task"],
             performance=record["performance"],
@@ -111,6 +121,16 @@ class Baseline:
     def from_bytes(cls, payload: bytes) -> Baseline:
         """Read what `to_bytes` wrote."""
         return cls.from_record(decode(payload, ("baseline",))[1])
+
+
+def pack_counts(counts: npt.NDArray[np.uint32]) -> bytes:
+    """Compress pane counts; most are zero."""
+    return zlib.compress(counts.astype("<u4").tobytes(), 6)
+
+
+def unpack_counts(packed: bytes, panes: int) -> npt.NDArray[np.uint32]:
+    """Undo `pack_counts`: uint32 [panes, slots]."""
+    return np.frombuffer(zlib.decompress(packed), dtype="<u4").reshape(panes, -1)
 
 
 def _column(record: Mapping[str, Any]) -> BaselineColumn:

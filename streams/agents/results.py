@@ -40,7 +40,8 @@ class Sink:
     async def write(self, run: Run) -> None:
         """Insert a run, trying again for as long as the store is away."""
         tables = await asyncio.to_thread(self.tables, run.records)
-        token = f"{self.topic}|{run.tp.partition}|{run.records[0].offset}|{run.records[-1].offset}|{self.worker.settings.log_epoch}"
+        span = f"{run.records[0].offset}|{run.records[-1].offset}|{self.worker.settings.log_epoch}"
+        token = f"{self.topic}|{run.tp.partition}|{span}"
         attempt = 0
         while True:
             try:

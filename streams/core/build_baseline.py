@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detectors.layout import Column, Layout, Role, slots_of_codes, slots_of_numeric
+from detectors.layout import FIRST_CATEGORY, Column, Layout, Role, slots_of_codes, slots_of_numeric
 from detectors.reference import (
     QUANTILE_LEVELS,
     categorical_statistics,
@@ -17,7 +17,7 @@ from detectors.reference import (
     choose_edges,
     numeric_statistics,
 )
-from seawall.baseline import Baseline, BaselineColumn
+from seawall.baseline import Baseline, BaselineColumn, pack_counts
 from seawall.errors import ContractError
 from seawall.frames import Categorical, Columns, Floats, Ints
 from streams.core.reference_performance import reference_performance
@@ -29,6 +29,8 @@ DEFAULT_PANE_US = HOUR_US
 MAX_PANES = 4000
 #: `pane_counts` is dense in memory: 2**24 four-byte counts are 64 MiB.
 MAX_COUNTS = 1 << 24
+#: A feature with more values than this has no segments in the baseline.
+MAX_SEGMENT_VALUES = 20
 #: What the predicted label and the truth are called in every layout.
 LABEL = "label"
 
@@ -99,6 +101,7 @@ def build_baseline(
     layout = Layout.of(_choose(s) for s in sources)
     ordered = [by_key[c.key] for c in layout.columns]
     width_us, starts, pane_of_row = _panes(columns.ts, pane_us, layout.slots)
+    slots = _slots(layout, ordered)
     measured = reference_performance(columns, labels, task, positive) if labels is not None else {}
     weights = importance or {}
     return Baseline(
@@ -111,7 +114,8 @@ def build_baseline(
         ),
         pane_us=width_us,
         pane_starts=starts,
-        pane_counts=_count(layout, ordered, pane_of_row, len(starts)),
+        pane_counts=_count(layout, slots, pane_of_row, len(starts)),
+        segments=_segments(layout, ordered, slots, pane_of_row, len(starts)),
         created_us=now_us,
         task=task,
         performance={**measured, **(performance or {})},
@@ -161,10 +165,7 @@ def _choose(source: _Source) -> Column:
 
 
 def _describe(column: Column, data: Floats | Categorical, importance: float | None) -> BaselineColumn:
-    if isinstance(data, Categorical):
-        statistics = categorical_statistics(data.codes)
-    else:
-        statistics = numeric_statistics(data)
+    statistics = categorical_statistics(data.codes) if isinstance(data, Categorical) else numeric_statistics(data)
     return BaselineColumn(
         name=column.name,
         role=column.role,
@@ -215,15 +216,44 @@ def _coarsening(first_us: int, last_us: int, base_us: int, limit: int) -> int:
     return per_day * days
 
 
+def _slots(layout: Layout, sources: list[_Source]) -> list[Ints]:
+    """Slot, relative to its column, of every value."""
+    return [
+        slots_of_codes(column, source.data.codes, source.data.dictionary)
+        if isinstance(source.data, Categorical)
+        else slots_of_numeric(column, source.data)
+        for column, source in zip(layout.columns, sources, strict=True)
+    ]
+
+
 def _count(
-    layout: Layout, sources: list[_Source], pane_of_row: npt.NDArray[np.intp], panes: int
+    layout: Layout, slots: list[Ints], pane_of_row: npt.NDArray[np.intp], panes: int
 ) -> npt.NDArray[np.uint32]:
     counts = np.zeros((panes, layout.slots), dtype=np.uint32)
-    for i, (column, source) in enumerate(zip(layout.columns, sources, strict=True)):
-        if isinstance(source.data, Categorical):
-            slots = slots_of_codes(column, source.data.codes, source.data.dictionary)
-        else:
-            slots = slots_of_numeric(column, source.data)
-        flat = np.bincount(pane_of_row * column.slots + slots, minlength=panes * column.slots)
+    for i, column in enumerate(layout.columns):
+        flat = np.bincount(pane_of_row * column.slots + slots[i], minlength=panes * column.slots)
         counts[:, layout.slice_of(i)] = flat.reshape(panes, column.slots)
     return counts
+
+
+def _segments(
+    layout: Layout, sources: list[_Source], slots: list[Ints], pane_of_row: npt.NDArray[np.intp], panes: int
+) -> dict[str, bytes]:
+    """Count the rows of each value of the features with few values, fewest first, within the memory bound.
+
+    A segment differs from the whole for good reasons, so it can be judged against nothing but itself.
+    """
+    few = sorted(
+        (len(column.categories), column.name, i)
+        for i, column in enumerate(layout.columns)
+        if column.role == "feature" and 2 <= len(column.categories) <= MAX_SEGMENT_VALUES
+    )
+    found: dict[str, bytes] = {}
+    for values, name, i in few:
+        if (len(found) + values) * panes * layout.slots > MAX_COUNTS:
+            break
+        for j, category in enumerate(layout.columns[i].categories):
+            rows = np.flatnonzero(slots[i] == FIRST_CATEGORY + j)
+            part = _count(layout, [s[rows] for s in slots], pane_of_row[rows], panes)
+            found[f"{name}={category}"] = pack_counts(part)
+    return found

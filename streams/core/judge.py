@@ -28,8 +28,11 @@ from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 Floats = npt.NDArray[np.float64]
 #: How much further than ever seen in the baseline a window must be.
 WANDER_MARGIN = 1.25
-#: How much further than the 95 % line of chance a window must be: about 3.5 standard errors for one bin.
-CHANCE_MARGIN = 2.0
+#: How much further than the 95 % line of chance a window must be. A distance is a root: on the scale of chi-squared
+#: this is 2.56 lines, which chance passes about once in a million windows of ten bins.
+CHANCE_MARGIN = 1.6
+#: Log of one in a million: how rarely chance alone may push a share past its limit.
+CHANCE_LOG = 13.8
 #: Smallest change of a share (missing, unseen, out of range) worth a page.
 SHARE_EFFECT = 0.05
 #: From this part of the limit on, a column is a warning.
@@ -89,27 +92,32 @@ class Judge:
 
     def __init__(self, control: Control) -> None:
         self.control = control
-        self._references: dict[tuple[str, str, str, str], Reference] = {}
+        self._references: dict[tuple[str, str, str, str, str], Reference] = {}
 
     def reference(self, spec: MonitorSpec, batch: WindowBatch) -> Reference | None:
         """Return the reference of a batch's windows, or None when its version has no baseline."""
-        version, source, layout_id, _ = batch.key
+        version, source, layout_id, segment = batch.key
         baseline = self.control.baselines.get((spec.model, version))
         if baseline is None or baseline.baseline_id != batch.baseline_id:
             return None
-        key = (batch.baseline_id, layout_id, source, spec.timezone)
+        key = (batch.baseline_id, layout_id, source, segment, spec.timezone)
         found = self._references.get(key)
         if found is None:
+            # A segment differs from the whole for good reasons: it is judged against itself, or not at all.
+            panes = baseline.segment_counts(segment)
+            if panes is None:
+                return None
             whole = baseline_layout(baseline)
-            counts = np.zeros((len(baseline.pane_counts), batch.layout.slots), dtype=np.int64)
+            counts = np.zeros((len(panes), batch.layout.slots), dtype=np.int64)
             known = np.zeros(len(batch.layout.columns), dtype=bool)
             for i, column in enumerate(batch.layout.columns):
                 j = whole.index.get(column.key)
                 if j is not None and whole.columns[j] == column:
-                    counts[:, batch.layout.slice_of(i)] = baseline.pane_counts[:, whole.slice_of(j)]
+                    counts[:, batch.layout.slice_of(i)] = panes[:, whole.slice_of(j)]
                     known[i] = counts[:, batch.layout.slice_of(i)].any()
             seasons = Seasons(batch.layout, counts, baseline.pane_starts, baseline.pane_us, spec.timezone)
-            found = self._references[key] = Reference(baseline.rows, seasons, known, {})
+            rows = int(seasons.dense_panes()[2].sum()) if segment else baseline.rows
+            found = self._references[key] = Reference(rows, seasons, known, {})
         return found
 
     def judge(
@@ -188,7 +196,8 @@ class Judge:
         shares = {}
         for name in _SHARES:
             p = np.clip(getattr(comparison, f"{name[:-6]}_expected"), 0.5 / n, 1 - 0.5 / n)
-            noise = 4 * np.sqrt(p * (1 - p) / n)
+            # Bernstein's inequality: holds for few rows and rare values, where a normal bound does not.
+            noise = np.sqrt(2 * p * (1 - p) * CHANCE_LOG / n) + CHANCE_LOG / (3 * n)
             shares[name] = np.maximum(np.fmax(SHARE_EFFECT, WANDER_MARGIN * wander.shares[name]), noise)
         return js, shares
 
@@ -223,10 +232,8 @@ class Judge:
         for w in range(judgement.batch.windows):
             culprits: list[ColumnVerdict] = []
             if judgement.verdicts[w] in (Verdict.DRIFT, Verdict.WARNING):
-                for c in np.flatnonzero(
-                    np.isin(judgement.column_verdicts[w], (Verdict.DRIFT, Verdict.WARNING))
-                ):
-                    culprits.append(_column_verdict(judgement, share_limits, w, int(c)))
+                drifted = np.isin(judgement.column_verdicts[w], (Verdict.DRIFT, Verdict.WARNING))
+                culprits = [_column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(drifted)]
             out.append(
                 _window_verdict(
                     spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits

@@ -38,6 +38,7 @@ def test_the_exported_names_are_these() -> None:
         "ContractError",
         "InMemoryTransport",
         "KafkaTransport",
+        "MonitorError",
         "MonitorSpec",
         "SeawallError",
         "Settings",
@@ -45,6 +46,8 @@ def test_the_exported_names_are_these() -> None:
         "Unavailable",
         "UnknownSchema",
         "WireError",
+        "build_baseline",
+        "parse_monitor",
         "watch",
     ]
     assert all(getattr(seawall, name) is not None for name in seawall.__all__)

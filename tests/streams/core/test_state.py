@@ -125,8 +125,7 @@ def test_a_restart_from_saved_state_changes_nothing(schedule, data):
         offset += 1
         if len(effects) > 4 * len(log) + 50:  # enough killing
             break
-    for rest in range(offset, len(log)):
-        effects.append(current.on_record(log[rest], rest, T0 + rest))
+    effects += [current.on_record(log[rest], rest, T0 + rest) for rest in range(offset, len(log))]
     assert outcome(effects) == run(log)
 
 
