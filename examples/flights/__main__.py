@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
+import os
 import shutil
 import signal
 import sys
 import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +25,7 @@ from examples.flights.screen import Screen
 from examples.flights.store import Gauge, Questions
 from seawall import Client, SeawallError, Settings
 from seawall.monitor_yaml import parse_monitor
+from seawall.publish import publish_baseline, publish_monitor
 from streams.embedded.stack import Stack, running_stack
 
 MONITOR = Path(__file__).with_name("monitor.yaml")
@@ -74,7 +76,9 @@ def run(arguments: argparse.Namespace, console: Console) -> results.Results:
         stack = cleanup.enter_context(running_stack(data_dir, workers=0, settings=demo_settings(), say=warn))
         settings = stack.settings
         releases = Releases(settings)
-        releases.publish_monitor(monitor_record())
+        text = MONITOR.read_text(encoding="utf-8")
+        spec = parse_monitor(text, file=str(MONITOR))  # a mistake in it is an error here
+        publish_monitor(settings, MODEL, text)
         screen = Screen(start_us, end_us, console)
         loop = Loop(settings, screen.tell)
         loop.start()
@@ -84,8 +88,17 @@ def run(arguments: argparse.Namespace, console: Console) -> results.Results:
         questions = Questions(settings)
         product = Product(year, client, loop.serving)
         gauge = Gauge(settings, screen)
+        publish = partial(publish_baseline, settings)
         replay = Replay(
-            year, product, client, loop, releases, screen, questions.stored_us, stack.supervisor.watch
+            year,
+            product,
+            client,
+            loop,
+            releases,
+            screen,
+            questions.stored_us,
+            publish,
+            stack.supervisor.watch,
         )
         with screen:
             gauge.start()
@@ -117,7 +130,6 @@ def run(arguments: argparse.Namespace, console: Console) -> results.Results:
         if arguments.verify:
             from examples.flights import verify
 
-            spec = parse_monitor(MONITOR.read_text(encoding="utf-8"), file=str(MONITOR))
             say(str(verify.verify(questions, year, product.served_by, (start_us, end_us), spec.segments)))
     return found
 
@@ -137,22 +149,7 @@ def demo_settings() -> Settings:
     )
 
 
-def monitor_record() -> dict[str, object]:
-    """Return ``monitor.yaml`` as it goes onto the bus; a mistake in it is an error here."""
-    text = MONITOR.read_text(encoding="utf-8")
-    parse_monitor(text, file=str(MONITOR))
-    return {
-        "model": MODEL,
-        "yaml": text,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "published_us": time.time_ns() // 1000,
-        "deleted": False,
-    }
-
-
 def _pids(stack: Stack) -> dict[str, int]:
-    import os
-
     found = {name: stack.supervisor.pid(name) for name in ("broker", "store")}
     return {"worker": stack.worker_pid(0), **found, "product": os.getpid()}
 

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from examples.flights.model import MODEL
 from examples.flights.story import Release
 from seawall.baseline import Baseline
+from seawall.errors import Unavailable
 from seawall.settings import Settings
 from seawall.transport import kafka_config
 from seawall.wire import decode, encode
@@ -100,26 +101,11 @@ class Loop:
 
 
 class Releases:
-    """The data scientist's side: publishes the monitor and the baselines, registers and promotes versions."""
+    """The release pipeline: registers and promotes versions, on the registry's topic."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._producer = Producer(
-            {
-                **kafka_config(settings),
-                "enable.idempotence": True,
-                "message.max.bytes": 32 << 20,
-                "log_level": 0,
-            }
-        )
-
-    def publish_monitor(self, record: Record) -> None:
-        """Put the monitor on its compacted topic."""
-        self._send("monitors", MODEL, encode("monitor", record))
-
-    def publish_baseline(self, baseline: Baseline) -> None:
-        """Put a version's baseline on its compacted topic."""
-        self._send("baselines", f"{baseline.model}/{baseline.version}", baseline.to_bytes())
+        self._producer = Producer({**kafka_config(settings), "enable.idempotence": True, "log_level": 0})
 
     def register(self, release: Release, baseline: Baseline, at_us: int) -> None:
         """Announce a version."""
@@ -145,15 +131,16 @@ class Releases:
             "reason": release.notes,
             "rollback_id": None,
         }
-        self._send("registry", MODEL, encode("registry_event", event))
+        self._send(event)
 
-    def _send(self, topic: str, key: str, value: bytes) -> None:
+    def _send(self, event: Record) -> None:
         errors: list[Any] = []
         self._producer.produce(
-            self._settings.topic(topic),
-            value,
-            key.encode(),
-            on_delivery=lambda e, _: errors.append(e) if e else None,
+            self._settings.topic("registry"),
+            encode("registry_event", event),
+            MODEL.encode(),
+            on_delivery=lambda error, _: errors.append(error) if error else None,
         )
         if self._producer.flush(15.0) or errors:
-            raise KafkaException(errors[0] if errors else f"{topic}: not delivered within 15 s")
+            msg = f"registry: {event['version']} {event['action']}: not delivered: {errors or 'within 15 s'}"
+            raise Unavailable(msg)

@@ -14,7 +14,7 @@ from examples.flights.loop import UNDER_WAY, Loop, Releases
 from examples.flights.product import Product
 from examples.flights.screen import Screen
 from examples.flights.world import World
-from seawall import Client, Unavailable
+from seawall import Baseline, Client, Unavailable
 
 QUIET_STEP_US = 6 * HOUR_US
 #: Small steps while pacing: a product that lives in the present sends every few minutes.
@@ -46,6 +46,8 @@ class Replay:
     ----------
     stored_us
         Event time up to which windows are in the store; 0 while there are none.
+    publish
+        Puts a baseline on the bus.
     keep_alive
         Called often; restarts what has died.
     """
@@ -59,11 +61,12 @@ class Replay:
         releases: Releases,
         screen: Screen,
         stored_us: Callable[[], int],
+        publish: Callable[[Baseline], None],
         keep_alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._world, self._product, self._client = world, product, client
         self._loop, self._releases, self._screen = loop, releases, screen
-        self._stored_us, self._keep_alive = stored_us, keep_alive
+        self._stored_us, self._publish, self._keep_alive = stored_us, publish, keep_alive
         self._due = [(r.at_us - PUBLISHED_BEFORE_RELEASE_US, "register", r) for r in story.RELEASES]
         self._due += [(r.at_us, "promote", r) for r in story.RELEASES]
         self._due.sort(key=lambda due: due[0])
@@ -88,7 +91,7 @@ class Replay:
             _, action, release = self._due.pop(0)
             baseline = self._world.baselines[release.version]
             if action == "register":
-                self._releases.publish_baseline(baseline)
+                self._publish(baseline)
                 self._releases.register(release, baseline, now_us)
                 continue
             self._releases.promote(release)

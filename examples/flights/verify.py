@@ -196,9 +196,9 @@ def _slots(values: pd.Series[Any] | None, column: dict[str, Any], rows: int) -> 
     if values is None:
         return np.zeros(rows, dtype=np.int64)
     if column["kind"] == "categorical":
-        known = pd.CategoricalDtype(list(column["categories"]))
-        codes = values.astype(object).astype(known).cat.codes.to_numpy().astype(np.int64)
-        return np.where(values.isna().to_numpy(), 0, np.where(codes < 0, 1, codes + 2))
+        place = {word: i + 2 for i, word in enumerate(column["categories"])}
+        words = values.astype(object)
+        return np.where(words.isna(), 0, words.map(place).fillna(1)).astype(np.int64)
     numbers, edges = values.to_numpy(dtype=float), list(column["edges"])
     inside = pd.cut(numbers, [-np.inf, *edges, np.inf], right=False, labels=False)
     # The last bin is closed: its upper edge belongs to it, not to what is above.
