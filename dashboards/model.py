@@ -93,7 +93,12 @@ def _now() -> Json:
         "The last window of the chosen length, and its worst column as a multiple of that column's limit: "
         "1 and above is drift. Stable while an alarm is still open: it is about to resolve by itself, wait "
         "a few panes.",
-        defaults={"color": {"mode": "thresholds"}, "thresholds": thresholds((None, BLUE)), "unit": "short"},
+        defaults={
+            "color": {"mode": "thresholds"},
+            "thresholds": thresholds((None, BLUE)),
+            "unit": "short",
+            "noValue": "No window of this length closed in this range.",
+        },
         overrides=[
             field("state", "State", mappings=mapping(STATES)),
             field("worst_ratio", "Worst value / limit", unit="none", decimals=2, thresholds=RATIO),

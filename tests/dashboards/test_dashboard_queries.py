@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
@@ -316,3 +316,48 @@ def test_alarm_spans_end_with_the_alarm_or_with_the_range(loaded: Any) -> None:
 
 def test_releases_are_promotions_only(loaded: Any) -> None:
     assert [r["text"] for r in run(loaded, "model/releases")] == ["v2 promoted, replaces v1: better"]
+
+
+def test_distribution_merges_many_bins_and_loses_no_event(loaded: Any) -> None:
+    """Two months before the sample, so that no other test sees it."""
+    edges = [float(i) for i in range(65)]
+    counts = [3, 1, 2, *([1] * 64), 10]
+    at = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    loaded.insert(
+        "layouts",
+        [["wide", 0, "x", "feature", "numeric", 0, len(counts), edges, []]],
+        column_names=[
+            "layout_id",
+            "column_index",
+            "name",
+            "role",
+            "kind",
+            "first_slot",
+            "slots",
+            "edges",
+            "categories",
+        ],
+    )
+    window = {
+        "model": "wide",
+        "version": "1",
+        "source": "predictions",
+        "layout_id": "wide",
+        "horizon_us": 60_000_000,
+        "start": at,
+        "end": at + MINUTE,
+        "rows": sum(counts),
+        "counts": counts,
+        "ver": 1,
+    }
+    loaded.insert("windows", [list(window.values())], column_names=list(window))
+    chosen = context(model="wide", version="1", column="feature/x").variables
+    rows = run(loaded, "model/distribution", Context(at - MINUTE, at + 2 * MINUTE, 60, chosen))
+    shares = {r["bin"]: r["share"] for r in rows}
+    assert len(shares) == 4 + 16
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["000 missing"] == pytest.approx(3 / 80)
+    assert shares["001 infinite"] == pytest.approx(1 / 80)
+    assert shares["002 below"] == pytest.approx(2 / 80)
+    assert shares["003 0 … 4"] == shares["063 60 … 64"] == pytest.approx(4 / 80)
+    assert shares["999 above"] == pytest.approx(10 / 80)
