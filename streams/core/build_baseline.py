@@ -165,7 +165,9 @@ def _choose(source: _Source) -> Column:
 
 
 def _describe(column: Column, data: Floats | Categorical, importance: float | None) -> BaselineColumn:
-    statistics = categorical_statistics(data.codes) if isinstance(data, Categorical) else numeric_statistics(data)
+    statistics = (
+        categorical_statistics(data.codes) if isinstance(data, Categorical) else numeric_statistics(data)
+    )
     return BaselineColumn(
         name=column.name,
         role=column.role,

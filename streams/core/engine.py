@@ -6,6 +6,7 @@ again gives the same windows, alarms and rollbacks, with the same ids.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +30,7 @@ from streams.core.reports import late_record, report_record
 from streams.core.rollback import RollbackDesk
 from streams.core.rollback_steps import RollbackStep
 from streams.core.series import WindowBatch
+from streams.core.traffic import Traffic
 from streams.core.verdicts import WindowVerdict
 from streams.core.watermark import Partition, Watermarks
 
@@ -61,6 +63,7 @@ class ModelState:
     merge: ModelMerge
     book: AlarmBook
     desk: RollbackDesk
+    traffic: Traffic
     history: DriftHistory = field(default_factory=DriftHistory)
     last_window_us: dict[str, int] = field(default_factory=dict)
     """Last judged window end by version."""
@@ -88,7 +91,9 @@ class PartitionEngine:
         found = self.models.get(model)
         if found is None:
             merge = ModelMerge(model, self.watermarks)
-            found = self.models[model] = ModelState(merge, AlarmBook(model), RollbackDesk(model))
+            found = self.models[model] = ModelState(
+                merge, AlarmBook(model), RollbackDesk(model), Traffic(model)
+            )
         return found
 
     def on_record(self, summary: dict[str, Any], offset: int, now_us: int) -> Effects:
@@ -124,6 +129,7 @@ class PartitionEngine:
         """Close and revise windows of one model, and decide."""
         state, spec = self.models[model], self.control.monitor(model)
         effects, verdicts = Effects(), []
+        rows_by_pane: Counter[int] = Counter()
         ver = self._ver_base + offset
         for batch in state.merge.advance(spec, now_us):
             judgement = self.judge.judge(spec, batch, self._served(state, batch))
@@ -131,6 +137,11 @@ class PartitionEngine:
             effects.closed_windows += batch.windows
             effects.revised_windows += int(np.count_nonzero(batch.revisions))
             verdicts += judgement.windows
+            if batch.width == 1 and batch.key[1] == "predictions" and not batch.key[3]:
+                rows_by_pane.update(_fresh_panes(batch, spec.pane_us))
+        if "predictions" in state.merge.closed:
+            closed_us = state.merge.closed["predictions"] * spec.pane_us
+            verdicts += state.traffic.advance(spec, rows_by_pane, closed_us)
         late = state.merge.take_late()
         if late:
             effects.reports.append(late_record(model, ver, late))
@@ -165,7 +176,7 @@ class PartitionEngine:
             for verdict in same_end:
                 state.history.observe(verdict)
                 state.desk.watch(verdict)
-                if not verdict.segment:
+                if verdict.version and not verdict.segment:
                     state.last_window_us[verdict.version] = max(
                         state.last_window_us.get(verdict.version, 0), end_us
                     )
@@ -196,6 +207,16 @@ class PartitionEngine:
                     effects.alarms.append(step)
                     effects.rollbacks += self._consider(state, spec, step, at_us)
                 del state.last_window_us[version]
+
+
+def _fresh_panes(batch: WindowBatch, pane_us: int) -> dict[int, int]:
+    """Rows by pane start, of panes that closed just now: revised ones were told before."""
+    first = batch.first_end - 1
+    return {
+        (first + w) * pane_us: int(rows)
+        for w, rows in enumerate(batch.rows)
+        if rows and not batch.revisions[w]
+    }
 
 
 __all__ = ["Effects", "Judgement", "ModelState", "PartitionEngine"]

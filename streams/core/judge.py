@@ -233,7 +233,9 @@ class Judge:
             culprits: list[ColumnVerdict] = []
             if judgement.verdicts[w] in (Verdict.DRIFT, Verdict.WARNING):
                 drifted = np.isin(judgement.column_verdicts[w], (Verdict.DRIFT, Verdict.WARNING))
-                culprits = [_column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(drifted)]
+                culprits = [
+                    _column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(drifted)
+                ]
             out.append(
                 _window_verdict(
                     spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits

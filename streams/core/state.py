@@ -28,6 +28,7 @@ from streams.core.engine import ModelState, PartitionEngine
 from streams.core.merge import ModelMerge, OpenPart
 from streams.core.rollback import RollbackDesk
 from streams.core.series import BUCKET, Cells, Series, SeriesKey
+from streams.core.traffic import Traffic
 from streams.core.watermark import Partition
 
 #: A key and its record, or None to delete it. In the order in which they must be written.
@@ -116,6 +117,7 @@ def _save_model(model: str, state: ModelState) -> bytes:
         "book": state.book.snapshot(),
         "desk": state.desk.snapshot(),
         "history": state.history.snapshot(),
+        "traffic": state.traffic.snapshot(),
         "last_window_us": state.last_window_us,
     }
     record = {
@@ -185,6 +187,7 @@ def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> None:
     state.book = AlarmBook.restore(body["book"])
     state.desk = RollbackDesk.restore(body["desk"])
     state.history = DriftHistory.restore(body["history"])
+    state.traffic = Traffic.restore(record["model"], body["traffic"])
     state.last_window_us = body["last_window_us"]
 
 

@@ -1,0 +1,165 @@
+"""Volume and freshness: whether there is as much traffic as there should be, and how old the last of it is.
+
+*Freshness*: event time went on for longer than the owner allows without a prediction. *Volume*: an hour brought a
+quarter or less, or four times or more, of what this hour of the week (or, in the first weeks, of the day) usually
+brings, by more than its usual scatter explains. State is a few numbers for each of 168 + 24 slots.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seawall.monitor import HOUR_US, MonitorSpec
+from streams.core.seasons import offsets_us
+from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
+
+#: An hour must be this many times off its usual volume …
+VOLUME_FACTOR = 4.0
+#: … and this many standard deviations.
+VOLUME_SIGMAS = 6.0
+#: Hours of a slot that must have been seen before it is judged: of the week, else of the day.
+MIN_WEEKS, MIN_DAYS = 2, 3
+#: Share of a new hour in the running mean.
+_LEARNING = 0.2
+
+
+@dataclass(slots=True)
+class _Slot:
+    """Running mean and variance of the rows of one hour of the week or day."""
+
+    seen: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+
+    def learn(self, rows: float) -> None:
+        rate = max(_LEARNING, 1 / (self.seen + 1))
+        off = rows - self.mean
+        self.mean += rate * off
+        self.variance = (1 - rate) * (self.variance + rate * off * off)
+        self.seen += 1
+
+
+@dataclass
+class Traffic:
+    """Rows per hour of one model, over all its versions, in event time."""
+
+    model: str
+    hour: int | None = None
+    """The hour that is filling."""
+    rows: float = 0.0
+    last_pane_end_us: int | None = None
+    """End of the last pane that held an event."""
+    told_upto_us: int = 0
+    slots: dict[int, _Slot] = field(default_factory=lambda: defaultdict(_Slot))
+    """0-167 hours of the week, 168-191 hours of the day."""
+
+    def advance(
+        self, spec: MonitorSpec, rows_by_pane: Mapping[int, int], closed_us: int
+    ) -> list[WindowVerdict]:
+        """Take newly closed panes (start, microseconds, to rows) and the time up to which all are closed."""
+        verdicts: list[WindowVerdict] = []
+        for start in sorted(rows_by_pane):
+            verdicts += self._silence(spec, start)
+            verdicts += self._volume(spec, start, rows_by_pane[start])
+            end = start + spec.pane_us
+            if spec.freshness_us is not None and self.last_pane_end_us is not None:
+                verdicts.append(self._fresh(spec, end, Verdict.STABLE, rows_by_pane[start]))
+            self.last_pane_end_us = max(end, self.last_pane_end_us or 0)
+            self.told_upto_us = max(self.told_upto_us, end)
+        return [*verdicts, *self._silence(spec, closed_us)]
+
+    def _silence(self, spec: MonitorSpec, upto_us: int) -> Iterable[WindowVerdict]:
+        """Judge the panes without events up to a time; a long silence is told often enough to be heard."""
+        if spec.freshness_us is None or self.last_pane_end_us is None:
+            return
+        first = max(self.last_pane_end_us + spec.freshness_us, self.told_upto_us + spec.pane_us)
+        first = -(-first // spec.pane_us) * spec.pane_us
+        for k, end in enumerate(range(first, upto_us + 1, spec.pane_us)):
+            if k >= spec.open_after:
+                self.told_upto_us = max(self.told_upto_us, upto_us // spec.pane_us * spec.pane_us)
+                return
+            self.told_upto_us = end
+            yield self._fresh(spec, end, Verdict.DRIFT, 0)
+
+    def _fresh(self, spec: MonitorSpec, end_us: int, verdict: Verdict, rows: int) -> WindowVerdict:
+        allowed_s = (spec.freshness_us or 0) / 1e6
+        silent_s = (end_us - (self.last_pane_end_us or end_us)) / 1e6
+        column = ColumnVerdict("freshness", "feature", verdict, "silent_seconds", silent_s, allowed_s, 0.0)
+        columns = (column,) if verdict is Verdict.DRIFT else ()
+        return self._verdict(end_us - spec.pane_us, end_us, rows, verdict, "freshness", columns)
+
+    def _volume(self, spec: MonitorSpec, start_us: int, rows: int) -> Iterable[WindowVerdict]:
+        hour = start_us // HOUR_US
+        if self.hour is not None and hour > self.hour:
+            yield from self._finish(spec, self.hour, self.rows)
+            # Hours without any event were hours too. Of a long silence a week is enough to learn from.
+            for silent in range(max(self.hour + 1, hour - 168), hour):
+                yield from self._finish(spec, silent, 0)
+        if self.hour is None or hour > self.hour:
+            self.hour, self.rows = hour, 0.0
+        self.rows += rows
+
+    def _finish(self, spec: MonitorSpec, hour: int, rows: float) -> Iterable[WindowVerdict]:
+        start_us = hour * HOUR_US
+        local = hour + int(offsets_us(spec.timezone, np.array([start_us]))[0]) // HOUR_US
+        week, day = self.slots[(local + 72) % 168], self.slots[168 + local % 24]
+        slot = week if week.seen >= MIN_WEEKS else day if day.seen >= MIN_DAYS else None
+        drifted = slot is not None and is_off(slot.mean, slot.variance, rows)
+        if slot is not None:
+            low = rows < slot.mean
+            limit = slot.mean / VOLUME_FACTOR if low else slot.mean * VOLUME_FACTOR
+            detail = f"{rows:.0f} predictions in the hour, usually {slot.mean:.0f}"
+            column = ColumnVerdict("volume", "feature", Verdict.DRIFT, "rows", rows, limit, slot.mean, detail)
+            verdict = Verdict.DRIFT if drifted else Verdict.STABLE
+            columns = (column,) if drifted else ()
+            yield self._verdict(start_us, start_us + HOUR_US, int(rows), verdict, "volume", columns)
+        usual = slot.mean if slot is not None else rows
+        for learner in (week, day):
+            # An outage must not become the new normal in one go.
+            learner.learn(min(max(rows, usual / 2), usual * 2) if drifted else rows)
+
+    def _verdict(
+        self,
+        start_us: int,
+        end_us: int,
+        rows: int,
+        verdict: Verdict,
+        kind: str,
+        columns: tuple[ColumnVerdict, ...],
+    ) -> WindowVerdict:
+        span = end_us - start_us
+        return WindowVerdict(
+            self.model, "", "predictions", "", span, start_us, end_us, rows, verdict, kind, columns
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, fit for JSON."""
+        slots = [[k, s.seen, s.mean, s.variance] for k, s in sorted(self.slots.items())]
+        return {
+            "hour": self.hour,
+            "rows": self.rows,
+            "last_pane_end_us": self.last_pane_end_us,
+            "told_upto_us": self.told_upto_us,
+            "slots": slots,
+        }
+
+    @classmethod
+    def restore(cls, model: str, state: Mapping[str, Any]) -> Traffic:
+        """Undo `snapshot`."""
+        traffic = cls(model, state["hour"], state["rows"], state["last_pane_end_us"], state["told_upto_us"])
+        for k, seen, mean, variance in state["slots"]:
+            traffic.slots[k] = _Slot(seen, mean, variance)
+        return traffic
+
+
+def is_off(mean: float, variance: float, rows: float) -> bool:
+    """Whether an hour's rows are far from their mean, by factor and by scatter (at least that of counting)."""
+    if mean / VOLUME_FACTOR < rows < mean * VOLUME_FACTOR:
+        return False
+    return abs(rows - mean) > VOLUME_SIGMAS * math.sqrt(max(variance, mean, 1.0))

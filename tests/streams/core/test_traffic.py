@@ -1,0 +1,92 @@
+"""Volume and freshness."""
+
+from __future__ import annotations
+
+import json
+
+from seawall.monitor import HOUR_US, MINUTE_US, MonitorSpec
+from streams.core.traffic import Traffic, is_off
+from streams.core.verdicts import Verdict
+
+SPEC = MonitorSpec(
+    "m", pane_us=10 * MINUTE_US, horizons_us=(HOUR_US,), freshness_us=30 * MINUTE_US, open_after=2
+)
+T0 = 1_700_000_000_000_000 // HOUR_US * HOUR_US
+
+
+def feed(traffic: Traffic, hours: dict[int, int], spec: MonitorSpec = SPEC) -> list[tuple[int, str, Verdict]]:
+    """Give every hour so many rows, spread over its panes; returns (hour, kind, verdict) of what drifted."""
+    panes = {
+        T0 + h * HOUR_US + k * spec.pane_us: rows // 6 for h, rows in hours.items() for k in range(6) if rows
+    }
+    found = []
+    for start in sorted(panes):
+        found += traffic.advance(spec, {start: panes[start]}, start + spec.pane_us)
+    return [((v.start_us - T0) // HOUR_US, v.kind, v.verdict) for v in found]
+
+
+def drifted(found: list[tuple[int, str, Verdict]], kind: str) -> list[int]:
+    return [h for h, k, v in found if k == kind and v is Verdict.DRIFT]
+
+
+def daily(h: int) -> int:
+    return 600 if 8 <= h % 24 < 20 else 60
+
+
+def test_a_day_and_night_pattern_is_no_alarm():
+    assert drifted(feed(Traffic("m"), {h: daily(h) for h in range(24 * 30)}), "volume") == []
+
+
+def test_an_hour_with_a_tenth_of_its_usual_volume_is_told():
+    hours = {h: daily(h) for h in range(24 * 10)} | {24 * 9 + 12: 60}
+    assert drifted(feed(Traffic("m"), hours), "volume") == [24 * 9 + 12]
+
+
+def test_hours_without_any_event_are_told_when_the_next_event_comes():
+    hours = {h: daily(h) for h in range(24 * 10)}
+    for h in range(24 * 8 + 10, 24 * 8 + 13):
+        del hours[h]
+    assert drifted(feed(Traffic("m"), hours), "volume") == [24 * 8 + 10, 24 * 8 + 11, 24 * 8 + 12]
+
+
+def test_few_rows_scatter_without_alarm():
+    assert not is_off(4.0, 4.0, 0)
+    assert not is_off(4.0, 4.0, 16)
+    assert is_off(400.0, 400.0, 20)
+
+
+def test_an_outage_does_not_become_normal():
+    hours = {h: daily(h) for h in range(24 * 12)}
+    outage = range(24 * 9 + 8, 24 * 9 + 19)
+    hours |= dict.fromkeys(outage, 12)
+    found = drifted(feed(Traffic("m"), hours), "volume")
+    assert found == list(outage)
+
+
+def test_silence_beyond_the_promise_is_told_and_its_end_too():
+    traffic = Traffic("m")
+    feed(traffic, {0: 600})
+    silent = traffic.advance(SPEC, {}, T0 + 3 * HOUR_US)
+    fresh = [v for v in silent if v.kind == "freshness"]
+    assert [v.verdict for v in fresh] == [Verdict.DRIFT] * SPEC.open_after
+    assert fresh[0].end_us == T0 + HOUR_US + 30 * MINUTE_US
+    assert fresh[0].columns[0].value == 30 * 60
+    again = traffic.advance(SPEC, {T0 + 3 * HOUR_US: 100}, T0 + 3 * HOUR_US + SPEC.pane_us)
+    assert [v.verdict for v in again if v.kind == "freshness"] == [Verdict.STABLE]
+
+
+def test_without_a_promise_silence_is_fine():
+    traffic = Traffic("m")
+    spec = MonitorSpec("m", pane_us=10 * MINUTE_US)
+    feed(traffic, {0: 600}, spec)
+    assert traffic.advance(spec, {}, T0 + 1000 * HOUR_US) == []
+
+
+def test_saved_and_restored_it_says_the_same():
+    hours = {h: daily(h) for h in range(24 * 10)} | {24 * 9 + 12: 0}
+    whole = feed(Traffic("m"), hours)
+    traffic, pieces = Traffic("m"), []
+    for h, rows in hours.items():
+        traffic = Traffic.restore("m", json.loads(json.dumps(traffic.snapshot())))
+        pieces += feed(traffic, {h: rows})
+    assert pieces == whole
