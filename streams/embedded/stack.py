@@ -61,7 +61,12 @@ def fresh_settings(data_dir: Path, settings: Settings | None = None) -> Settings
 
 @contextmanager
 def running_stack(
-    data_dir: Path, workers: int = 1, settings: Settings | None = None, say: Say = lambda kind, text: None
+    data_dir: Path,
+    workers: int = 1,
+    settings: Settings | None = None,
+    say: Say = lambda kind, text: None,
+    *,
+    own_broker: bool = True,
 ) -> Iterator[Stack]:
     """Run broker, store, tables, topics and `workers` workers in `data_dir`; stop them all at the end.
 
@@ -72,8 +77,11 @@ def running_stack(
     ----------
     settings
         Overrides such as a topic prefix or chunk sizes; its ports and data folder are replaced.
+    own_broker
+        False uses the broker that `settings` name, which somebody else runs, instead of starting one. Several
+        stacks on one broker need a topic prefix and a group each.
     """
-    supervisor = Supervisor(fresh_settings(data_dir, settings), workers, say)
+    supervisor = Supervisor(fresh_settings(data_dir, settings), workers, say, own_broker)
     with hold(supervisor.settings.data_path):
         supervisor.start()
         try:

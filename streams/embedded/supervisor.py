@@ -31,12 +31,12 @@ _SOUND_AFTER_S = 60.0
 Say = Callable[[str, str], None]
 
 
-def embedded_settings(settings: Settings) -> Settings:
-    """Point `settings` at the embedded broker and store that its ports name."""
+def embedded_settings(settings: Settings, *, own_broker: bool = True) -> Settings:
+    """Point `settings` at the embedded broker and store that its ports name; a foreign broker's are kept."""
+    if own_broker:
+        settings = replace(settings, broker=f"127.0.0.1:{settings.broker_port}", broker_security="plaintext")
     return replace(
         settings,
-        broker=f"127.0.0.1:{settings.broker_port}",
-        broker_security="plaintext",
         store_url=f"http://127.0.0.1:{settings.store_port}",
         data_dir=str(settings.data_path.absolute()),
     )
@@ -60,6 +60,8 @@ class Supervisor:
     settings: Settings
     workers: int = 1
     say: Say = lambda kind, text: None
+    own_broker: bool = True
+    """False: a broker that somebody else runs, at the address and with the security that the settings say."""
     clock: Callable[[], float] = time.monotonic
     memory_warning_bytes: int = 1 << 30
     """The broker deletes nothing, so its memory is worth a word at this size, and whenever it has doubled."""
@@ -73,7 +75,7 @@ class Supervisor:
         SeawallError
             Naming the part that could not be started, and why.
         """
-        self.settings = embedded_settings(self.settings)
+        self.settings = embedded_settings(self.settings, own_broker=self.own_broker)
         try:
             for orphan in stop_orphans(self.settings.data_path):
                 self.say(
@@ -90,8 +92,9 @@ class Supervisor:
         s, logs = self.settings, self.settings.data_path / "logs"
         # a broker that holds everything in memory starts a new log, whose results outrank the old log's
         self.settings = s = replace(s, log_epoch=int(time.time()))
-        self._keep("broker", lambda: broker.start_broker(s.broker_port, logs / "broker.log"))
-        self.say("ready", f"broker at {s.broker} (in memory; log {logs / 'broker.log'})")
+        if self.own_broker:
+            self._keep("broker", lambda: broker.start_broker(s.broker_port, logs / "broker.log"))
+            self.say("ready", f"broker at {s.broker} (in memory; log {logs / 'broker.log'})")
         self._keep(
             "store",
             lambda: store_process.start_store(
@@ -107,7 +110,7 @@ class Supervisor:
         done = f", applied {', '.join(outcome.applied)}" if outcome.applied else ""
         self.say("ready", f"tables of database {outcome.database!r} at version {outcome.version}{done}")
         created = create_topics(s)
-        counts = reseed(s)
+        counts = reseed(s) if self.own_broker else {}  # only the embedded broker forgets
         known = ", ".join(f"{count} {topic}" for topic, count in counts.items() if count)
         self.say("ready", f"{len(created.created)} topics{f', remembered {known}' if known else ''}")
 

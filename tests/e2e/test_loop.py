@@ -14,8 +14,9 @@ import seawall
 from seawall.build import build_baseline
 from seawall.publish import publish_baseline, publish_monitor
 from seawall.settings import Settings
-from streams.embedded.stack import Stack, running_stack
+from streams.embedded.stack import Stack
 from streams.io.clickhouse import Store
+from tests.conftest import StartStack
 from tests.streams.core.builders import MINUTE, T0
 
 pytestmark = pytest.mark.e2e
@@ -38,13 +39,19 @@ def reference(rng: np.random.Generator, rows: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = Settings(replay=True, idle_timeout_s=1.5, publish_interval_s=0.3, save_interval_s=1.0, chunk_rows=500)
-    with running_stack(tmp_path_factory.mktemp("stack"), settings=settings) as running:
+def stack(start_stack: StartStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    settings = Settings(
+        replay=True, idle_timeout_s=1.5, publish_interval_s=0.3, save_interval_s=1.0, chunk_rows=500
+    )
+    with start_stack(tmp_path_factory.mktemp("stack"), settings=settings) as running:
         rng = np.random.default_rng(1)
         table = reference(rng, 5000)
         baseline = build_baseline(
-            {**table}, model="m", version="v1", ts=T0 - (np.arange(5000, dtype=np.int64) + 1) * MINUTE, scores=rng.random(5000)
+            {**table},
+            model="m",
+            version="v1",
+            ts=T0 - (np.arange(5000, dtype=np.int64) + 1) * MINUTE,
+            scores=rng.random(5000),
         )
         publish_baseline(running.settings, baseline)
         publish_monitor(running.settings, "m", MONITOR)
@@ -63,10 +70,14 @@ def counted(store: Store, source: str = "predictions") -> int:
     return int(store.query(sql, {"s": source, "p": MINUTE})[0]["n"])
 
 
-def send(settings: Settings, events: dict[str, Any], ts: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> None:
+def send(
+    settings: Settings, events: dict[str, Any], ts: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]
+) -> None:
     with seawall.Client("m", "v1", settings=settings) as client:
         for part in np.array_split(np.arange(len(ts)), 40):
-            client.log_predictions({k: v[part] for k, v in events.items()}, scores=scores[part], ts=ts[part], wait_s=20)
+            client.log_predictions(
+                {k: v[part] for k, v in events.items()}, scores=scores[part], ts=ts[part], wait_s=20
+            )
         assert client.flush(30)
         assert client.stats().dropped == 0
 
@@ -79,7 +90,9 @@ def replayed(stack: Stack) -> dict[str, Any]:
     events, scores = reference(rng, rows), rng.random(rows)
     ts = T0 + rng.integers(0, HOURS * 60 * 60, rows) * 1_000_000
     store = Store(stack.settings)
-    order = np.argsort(ts + rng.integers(0, 20 * MINUTE, rows))  # shuffled, far beyond the lateness, within grace
+    order = np.argsort(
+        ts + rng.integers(0, 20 * MINUTE, rows)
+    )  # shuffled, far beyond the lateness, within grace
     events, ts, scores = {k: v[order] for k, v in events.items()}, ts[order], scores[order]
     for part in np.array_split(np.arange(rows), 4):
         send(stack.settings, {k: v[part] for k, v in events.items()}, ts[part], scores[part])
@@ -109,7 +122,9 @@ def test_every_event_is_counted_once_although_the_worker_was_killed(replayed: di
 
 def test_every_window_equals_a_recount(replayed: dict[str, Any]) -> None:
     store, ts = replayed["store"], replayed["ts"]
-    windows = store.query("SELECT segment, horizon_us, toUnixTimestamp64Micro(end) AS e, rows FROM windows FINAL")
+    windows = store.query(
+        "SELECT segment, horizon_us, toUnixTimestamp64Micro(end) AS e, rows FROM windows FINAL"
+    )
     assert len(windows) > 4 * 2 * 60 * (HOURS - 1)
     for w in windows:
         inside = (ts >= w["e"] - w["horizon_us"]) & (ts < w["e"])
@@ -131,12 +146,16 @@ def test_every_moment_and_share_equals_a_recount(replayed: dict[str, Any]) -> No
         assert (r["present"], r["missing"]) == (len(present), np.isnan(values).sum())
         if len(present):
             expected = [present.mean(), present.std(), present.min(), present.max()]
-            np.testing.assert_allclose([r["mean"], r["std"], r["minimum"], r["maximum"]], expected, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                [r["mean"], r["std"], r["minimum"], r["maximum"]], expected, rtol=1e-9, atol=1e-12
+            )
 
 
 def test_bins_of_every_window_equal_a_recount(replayed: dict[str, Any]) -> None:
     store = replayed["store"]
-    (x,) = store.query("SELECT DISTINCT layout_id, first_slot, slots, edges FROM layouts FINAL WHERE name = 'x' LIMIT 1")
+    (x,) = store.query(
+        "SELECT DISTINCT layout_id, first_slot, slots, edges FROM layouts FINAL WHERE name = 'x' LIMIT 1"
+    )
     windows = store.query(
         "SELECT toUnixTimestamp64Micro(end) AS e, arraySlice(counts, %(f)s, %(n)s) AS c FROM windows FINAL "
         "WHERE segment = '' AND horizon_us = 300000000 AND layout_id = %(l)s",
@@ -156,7 +175,11 @@ def test_poison_is_on_record_with_its_reason(replayed: dict[str, Any]) -> None:
     store = replayed["store"]
     until(lambda: len(store.query("SELECT 1 FROM dead_letters FINAL")) >= 3, "dead letters")
     rows = store.query("SELECT reason, events, offset FROM dead_letters FINAL ORDER BY reason")
-    assert [(r["reason"], r["events"]) for r in rows] == [("alien_bytes", 1), ("bad_json", 1), ("truncated", 1)]
+    assert [(r["reason"], r["events"]) for r in rows] == [
+        ("alien_bytes", 1),
+        ("bad_json", 1),
+        ("truncated", 1),
+    ]
 
 
 def test_quiet_traffic_raises_no_alarm(replayed: dict[str, Any]) -> None:
