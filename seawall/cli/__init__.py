@@ -22,12 +22,12 @@ COMMANDS: dict[str, str] = {
     "down": "stop what `seawall up` started",
     "status": "show models, lag, last windows and open alarms",
     "worker": "run one worker",
-    "migrate": "bring the store's tables up to date",
+    "migrate": "bring the store's tables and the broker's topics up to date",
     "baseline": "build and publish the reference that a version is compared with",
     "monitor": "publish or show a model's monitor",
     "check": "check monitor files and settings without running anything",
     "registry": "announce versions and decide about rollbacks",
-    "dashboards": "publish the Grafana dashboards and alert rules",
+    "dashboards": "publish the Grafana dashboards",
 }
 
 

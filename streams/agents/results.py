@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -36,16 +37,19 @@ class Sink:
         self.metrics = metrics
         self.store = Store(worker.settings)
         self._known_layouts: set[str] = set()
+        # Of its own: a store that hangs must not take the shared threads, in which names are looked up for alarms.
+        self._thread = ThreadPoolExecutor(1, f"store-{topic}")
 
     async def write(self, run: Run) -> None:
         """Insert a run, trying again for as long as the store is away."""
-        tables = await asyncio.to_thread(self.tables, run.records)
+        loop = asyncio.get_running_loop()
+        tables = await loop.run_in_executor(self._thread, self.tables, run.records)
         span = f"{run.records[0].offset}|{run.records[-1].offset}|{self.worker.settings.log_epoch}"
         token = f"{self.topic}|{run.tp.partition}|{span}"
         attempt = 0
         while True:
             try:
-                await asyncio.to_thread(self._insert, tables, token)
+                await loop.run_in_executor(self._thread, self._insert, tables, token)
                 self.metrics.set(m.STORE_UP, 1)
                 return
             except Unavailable as error:
@@ -114,7 +118,7 @@ def _alarms(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
     yield "alarms", _typed(row, {"features": pa.list_(pa.string())})
 
 
-def _rollbacks(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
+def _rollbacks(sink: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
     r = decode(record.value, ("rollback",))[1]
     row = {k: v for k, v in r.items() if k != "emitted_us"}
     yield (
@@ -132,10 +136,13 @@ def _registry(sink: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
 
 
 def _control(sink: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
-    # The registry is a log, not a table: every event is kept, under a key of its own.
+    # Registry and rollbacks are logs, not tables: every event is kept, under a key of its own.
     key = (record.key or b"").decode(errors="replace")
     if sink.topic == "registry":
         key = decode(record.value, ("registry_event",))[1]["event_id"]
+    elif sink.topic == "rollbacks":
+        step = decode(record.value, ("rollback",))[1]
+        key = f"{step['rollback_id']}/{step['seq']:06d}"
     payload = base64.b64encode(record.value or b"").decode()
     row = {"topic": sink.topic, "key": key, "payload": payload, "published": (record.timestamp or 0) * 1000}
     yield "control", arrow_rows([row])

@@ -15,7 +15,7 @@ from seawall.wire import decode
 from streams.io.clickhouse import connect
 from streams.io.topics import TIMEOUT_S, client_config
 
-TOPICS = ("monitors", "baselines", "registry")
+TOPICS = ("monitors", "baselines", "registry", "rollbacks")
 
 
 def reseed(settings: Settings) -> dict[str, int]:

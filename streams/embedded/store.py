@@ -268,7 +268,7 @@ async def serve(data_dir: Path, port: int, username: str = "default", password: 
     runner = web.AppRunner(StoreServer(engine, username, password).application(), access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port, shutdown_timeout=2.0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
     except OSError as error:
         msg = f"store: port {port} cannot be used ({error.strerror}); set SEAWALL_STORE_PORT to a free one"
         raise Unavailable(msg) from error

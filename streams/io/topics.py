@@ -44,6 +44,9 @@ def topic_configs(topic: Topic) -> dict[str, str]:
     configs = {"cleanup.policy": topic.cleanup}
     if topic.cleanup == "delete":
         configs["retention.ms"] = str(retention_ms(topic.retention))
+    if topic.direction == "in":
+        # The clock that event times are checked against must be the broker's, not the producer's.
+        configs["message.timestamp.type"] = "LogAppendTime"
     if topic.max_message_bytes:
         configs["max.message.bytes"] = str(topic.max_message_bytes)
     return configs

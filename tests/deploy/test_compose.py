@@ -21,7 +21,7 @@ from seawall.settings import SECRETS, Settings
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OURS = ("migrate", "topics", "worker")
+OURS = ("migrate", "worker")
 PASSWORDS = {"SEAWALL_STORE_PASSWORD": "s", "SEAWALL_READER_PASSWORD": "r", "GRAFANA_ADMIN_PASSWORD": "g"}
 
 
@@ -80,11 +80,9 @@ def test_no_password_has_a_default(missing: str) -> None:
         interpolate("\n".join(texts), known)
 
 
-def test_topics_are_made_from_the_catalogue(settings: Settings) -> None:
-    """Run what the container would run, against a real broker."""
-    program = SERVICES["topics"]["entrypoint"]
-    assert program[:2] == ["python", "-c"]
-    run = [sys.executable, *program[1:]]
+def test_tables_and_topics_are_made_by_the_migrate_service(settings: Settings) -> None:
+    """Run what the container would run, against a real broker and a real store."""
+    run = [sys.executable, "-P", "-m", "seawall", *SERVICES["migrate"]["command"]]
     environ = {**settings.to_env(), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(run, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert all(settings.topic(name) in done.stdout for name in topics())
@@ -115,7 +113,7 @@ def test_services_restart_are_checked_and_start_in_order() -> None:
             is_once = SERVICES[other].get("healthcheck", {}).get("disable", False)
             expected = "service_completed_successfully" if is_once else "service_healthy"
             assert how["condition"] == expected, (name, other)
-    assert set(SERVICES["worker"]["depends_on"]) == {"kafka", "clickhouse", "migrate", "topics"}
+    assert set(SERVICES["worker"]["depends_on"]) == {"kafka", "clickhouse", "migrate"}
 
 
 def test_what_must_survive_lies_on_volumes() -> None:

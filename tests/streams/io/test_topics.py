@@ -71,7 +71,8 @@ def test_configs_follow_the_catalogue() -> None:
         "cleanup.policy": "compact",
         "max.message.bytes": "33554432",
     }
-    assert topic_configs(topics()["registry"]) == {"cleanup.policy": "delete", "retention.ms": "-1"}
+    assert topic_configs(topics()["rollbacks"]) == {"cleanup.policy": "delete", "retention.ms": "-1"}
+    assert topic_configs(topics()["predictions"])["message.timestamp.type"] == "LogAppendTime"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("forever", -1), ("30s", 30_000), ("7d", 604_800_000)])
