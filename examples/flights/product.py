@@ -58,9 +58,11 @@ class Product:
         """Report landings in order. Just after a release flights of two versions land side by side."""
         versions = dict.fromkeys(self.served_by[landed])
         if len(versions) > 1 and len(landed) > MIXED_FLIGHTS:
-            # A frame holds one version: two long frames side by side would be out of order by hours.
+            # A frame holds one version: two long frames side by side would be out of order by hours, and so would
+            # short ones that the SDK keeps waiting for company.
             for at in range(0, len(landed), MIXED_FLIGHTS):
                 self._land_all(landed[at : at + MIXED_FLIGHTS])
+                self._client.flush(WAIT_S)
             return
         for version in versions:
             self._land(version, landed[self.served_by[landed] == version])
