@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from seawall.errors import Unavailable, WireError
@@ -39,6 +40,9 @@ class Announcer:
             Receivers(worker.settings, self.poster), Ledger(self._told), on_outcome=self._on_outcome
         )
         self._epoch = -1
+        # Not the shared threads: these look names up, and a store that hangs would keep alarms from being sent.
+        self._loads = ThreadPoolExecutor(2, "store-ledger")
+        self._inserts = ThreadPoolExecutor(2, "store-notifications")
 
     def _on_outcome(self, receiver: str, result: Result) -> None:
         self.metrics.add(m.NOTIFICATIONS, 1, receiver=receiver, outcome=str(result))
@@ -90,15 +94,20 @@ class Announcer:
         )
         while True:
             try:
-                await asyncio.to_thread(self.store.insert, "notifications", table, token)
+                await asyncio.get_running_loop().run_in_executor(
+                    self._inserts, self.store.insert, "notifications", table, token
+                )
             except Unavailable:
                 await asyncio.sleep(1.0)
             else:
                 return
 
     async def _told(self, alarm_id: str) -> list[NotificationRow]:
-        rows = await asyncio.to_thread(
-            self.store.query, "SELECT * FROM notifications FINAL WHERE alarm_id = %(id)s", {"id": alarm_id}
+        rows = await asyncio.get_running_loop().run_in_executor(
+            self._loads,
+            self.store.query,
+            "SELECT * FROM notifications FINAL WHERE alarm_id = %(id)s",
+            {"id": alarm_id},
         )
         return [
             NotificationRow(

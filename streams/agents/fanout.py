@@ -1,4 +1,9 @@
-"""One topic, several consumers in one process: the offset follows the slowest, and none waits for another."""
+"""One topic, several consumers in one process: the offset follows the slowest, and none waits for another.
+
+What is held for slow handlers is bounded in bytes: past `FanOut.room_bytes` the topic's partitions are paused, and
+they are resumed when half of it is free. Nothing here waits, for whatever waits in a stream's way stops, past a few
+runs, the one loop that fetches for every topic: a store that is away would hold back the alarms.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,11 @@ from faust.types import TP
 from streams.io.kafka import Run, RunApp
 
 Handle = Callable[[Run], Awaitable[None]]
+#: Bytes of keys and values that one topic may hold for its handlers. A little more may come: what was fetched
+#: before the pause took effect, at most one fetch of each partition and the four runs in the stream's buffer.
+ROOM_BYTES = 32 << 20
+#: What a record costs besides its key and value.
+_RECORD_BYTES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +31,21 @@ class Handler:
     handle: Handle
     overlapping: bool = False
     room: int = 64
-    """Runs that may wait (or be under way, when overlapping) before the partition is paused."""
+    """Runs that may wait or be under way before the topic is paused."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A run in memory until the last handler lets go of it."""
+
+    run: Run
+    size_bytes: int
+    users: int
 
 
 @dataclass(slots=True)
 class _Ticket:
+    held: _Held
     offset: int
     done: bool = False
 
@@ -35,64 +55,112 @@ class _Lane:
     """One handler's runs: how far each partition is done, without gaps."""
 
     handler: Handler
-    queue: asyncio.Queue[tuple[Run, _Ticket]]
+    queue: asyncio.Queue[_Ticket] = field(default_factory=asyncio.Queue)
+    waiting: int = 0
     tickets: dict[tuple[TP, int], deque[_Ticket]] = field(default_factory=dict)
     reached: dict[tuple[TP, int], int] = field(default_factory=dict)
 
-    def accept(self, run: Run) -> _Ticket:
-        ticket = _Ticket(run.records[-1].offset + 1)
-        self.tickets.setdefault((run.tp, run.epoch), deque()).append(ticket)
-        return ticket
+    def accept(self, held: _Held) -> None:
+        ticket = _Ticket(held, held.run.records[-1].offset + 1)
+        self.tickets.setdefault((held.run.tp, held.run.epoch), deque()).append(ticket)
+        self.waiting += 1
+        self.queue.put_nowait(ticket)
 
-    def finish(self, run: Run, ticket: _Ticket) -> None:
+    def finish(self, ticket: _Ticket) -> None:
         ticket.done = True
-        key = (run.tp, run.epoch)
+        key = (ticket.held.run.tp, ticket.held.run.epoch)
         waiting = self.tickets[key]
         while waiting and waiting[0].done:
             self.reached[key] = waiting.popleft().offset
+
+    def forget_before(self, epoch: int) -> None:
+        for known in (self.tickets, self.reached):
+            for key in [k for k in known if k[1] < epoch]:
+                del known[key]
 
 
 class FanOut:
     """Hands each run to every handler in order, and lets be committed what all have done."""
 
     def __init__(
-        self, app: RunApp, handlers: Sequence[Handler], guard: Callable[[Handle, Run], Awaitable[None]]
+        self,
+        app: RunApp,
+        handlers: Sequence[Handler],
+        guard: Callable[[Handle, Run], Awaitable[None]],
+        room_bytes: int = ROOM_BYTES,
     ) -> None:
         self._app = app
         self._guard = guard
-        self._lanes = [_Lane(h, asyncio.Queue(h.room)) for h in handlers]
+        self._lanes = [_Lane(h) for h in handlers]
         self._under_way: set[asyncio.Task[None]] = set()
+        self._room_bytes = room_bytes
+        self._epoch = -1
+        self._paused_topic: str | None = None
+        self.held_bytes = 0
 
     async def put(self, run: Run) -> None:
-        """Take a run; waits only when a handler is far behind."""
+        """Take a run, without waiting; a topic that has too much in memory is paused."""
+        if run.epoch != self._app.runs.current.epoch:
+            return
+        if run.epoch != self._epoch:
+            self._epoch = run.epoch
+            for lane in self._lanes:
+                lane.forget_before(run.epoch)
+        held = _Held(run, run_bytes(run), len(self._lanes))
+        self.held_bytes += held.size_bytes
         for lane in self._lanes:
-            await lane.queue.put((run, lane.accept(run)))
+            lane.accept(held)
+        if self._is_full(1.0):
+            # again for every run: partitions may have been assigned since
+            self._paused_topic = run.tp.topic
+            self._app.runs.pause_partitions(self._partitions(run.tp.topic))
 
     async def work(self, i: int) -> None:
         """Serve handler i for ever."""
         lane = self._lanes[i]
-        room = asyncio.Semaphore(lane.handler.room)
         while True:
-            run, ticket = await lane.queue.get()
-            if run.epoch != self._app.runs.current.epoch:
-                continue
-            if not lane.handler.overlapping:
-                await self._do(lane, run, ticket, None)
-                continue
-            await room.acquire()
-            task = asyncio.create_task(self._do(lane, run, ticket, room))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            ticket = await lane.queue.get()
+            if self._is_stale(ticket):
+                self._let_go(lane, ticket)
+            elif lane.handler.overlapping:
+                task = asyncio.create_task(self._do(lane, ticket))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+            else:
+                await self._do(lane, ticket)
 
-    async def _do(self, lane: _Lane, run: Run, ticket: _Ticket, room: asyncio.Semaphore | None) -> None:
+    async def _do(self, lane: _Lane, ticket: _Ticket) -> None:
+        run = ticket.held.run
         await self._guard(lane.handler.handle, run)
-        if room is not None:
-            room.release()
-        lane.finish(run, ticket)
-        key = (run.tp, run.epoch)
-        if run.epoch == self._app.runs.current.epoch and all(key in other.reached for other in self._lanes):
-            self._app.runs.ledger[run.tp] = min(other.reached[key] for other in self._lanes)
-        for other in self._lanes:
-            for old in [k for k in other.reached if k[1] < run.epoch]:
-                other.reached.pop(old)
-                other.tickets.pop(old, None)
+        if not self._is_stale(ticket):
+            lane.finish(ticket)
+            key = (run.tp, run.epoch)
+            if all(key in other.reached for other in self._lanes):
+                self._app.runs.ledger[run.tp] = min(other.reached[key] for other in self._lanes)
+        self._let_go(lane, ticket)
+
+    def _is_stale(self, ticket: _Ticket) -> bool:
+        """Tell whether the run was fetched before a rebalance: whoever has the partition now reads it again."""
+        return ticket.held.run.epoch != self._app.runs.current.epoch
+
+    def _let_go(self, lane: _Lane, ticket: _Ticket) -> None:
+        lane.waiting -= 1
+        ticket.held.users -= 1
+        if ticket.held.users == 0:
+            self.held_bytes -= ticket.held.size_bytes
+        if self._paused_topic is not None and not self._is_full(0.5):
+            self._app.runs.resume_partitions(self._partitions(self._paused_topic))
+            self._paused_topic = None
+
+    def _is_full(self, share: float) -> bool:
+        return self.held_bytes > share * self._room_bytes or any(
+            lane.waiting > share * lane.handler.room for lane in self._lanes
+        )
+
+    def _partitions(self, topic: str) -> set[TP]:
+        return {tp for tp in self._app.runs.current.starts if tp.topic == topic}
+
+
+def run_bytes(run: Run) -> int:
+    """Memory that a run's records take, roughly."""
+    return sum(len(r.value or b"") + len(r.key or b"") + _RECORD_BYTES for r in run.records)
