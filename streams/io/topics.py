@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +103,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
 
 
 def create_topics(settings: Settings, names: Iterable[str] | None = None) -> Created:
-    """Create the catalogue's topics that do not exist yet. Existing ones are left as they are.
+    """Create the catalogue's topics that do not exist yet, and wait for their leaders; existing ones are left.
 
     Blocks for up to `TIMEOUT_S`; may be run by several processes at once.
 
@@ -135,6 +136,7 @@ def create_topics(settings: Settings, names: Iterable[str] | None = None) -> Cre
         name, reason = next(iter(still_refused.items()))
         msg = f"broker: topic {name!r} was refused: {reason}"
         raise Unavailable(msg)
+    _await_leaders(admin, {name: partitions(topic, settings) for name, topic in missing.items()})
     return Created(tuple(missing), tuple(name for name in wanted if name in present), tuple(refused))
 
 
@@ -168,3 +170,31 @@ def _create(
             if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 refused[name] = error.str()
     return refused
+
+
+def _await_leaders(admin: Any, created: dict[str, int]) -> None:
+    """Wait until every partition of topics just created has a leader that answers.
+
+    Apache Kafka's controller says "created" before its brokers have heard of it (KRaft), and who asks them too
+    early is told that there is no such topic.
+    """
+    from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415
+    from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    deadline = time.monotonic() + TIMEOUT_S
+    earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # upstream's omission
+    asked = {TopicPartition(name, p): earliest for name, count in created.items() for p in range(count)}
+    while asked:
+        waiting = admin.list_offsets(asked, request_timeout=max(deadline - time.monotonic(), 1.0))
+        reason = ""
+        for partition, future in waiting.items():
+            try:
+                future.result()
+                asked.pop(partition)
+            except KafkaException as exception:
+                reason = f"{partition.topic}/{partition.partition}: {exception.args[0].str()}"
+        if asked and time.monotonic() > deadline:
+            msg = f"broker: {len(asked)} partitions of new topics have no leader after {TIMEOUT_S:g} s: {reason}"
+            raise Unavailable(msg)
+        if asked:
+            time.sleep(0.05)
