@@ -129,7 +129,7 @@ class Screen:
         alarms = f"{len(self.open_alarms)} open" if self.open_alarms else "none open"
         head.add_row(
             Text.assemble("serving ", (self.version or "nothing yet", "bold cyan"), f"   alarms: {alarms}"),
-            Text(self.pace, style="blue"),
+            "",
         )
         columns = Table.grid(padding=(0, 1))
         for name, ratios in self.worst:
@@ -141,7 +141,11 @@ class Screen:
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         return Group(
-            Panel(head, title="Seawall: a year of flights", border_style="cyan"),
+            Panel(
+                Group(head, Text(self.pace, style="blue")),
+                title="Seawall: a year of flights",
+                border_style="cyan",
+            ),
             Panel(columns, title="furthest from their baseline, last 6 h windows", border_style="dim"),
             Panel(Group(*lines), title="what happened", border_style="dim"),
         )
