@@ -1,0 +1,431 @@
+"""One run: real processes, a seed, faults, and at the end a recount.
+
+``python -m tests.chaos --seed 7`` prints the schedule as it happens; on failure also the first differences, and where the
+logs are.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Consumer, TopicPartition
+
+from seawall.build import build_baseline
+from seawall.errors import Unavailable
+from seawall.publish import publish_baseline, publish_monitor
+from seawall.settings import Settings
+from seawall.transport import kafka_config
+from streams.embedded.processes import free_port
+from streams.embedded.stack import Stack, running_stack
+from streams.io.clickhouse import Store
+from streams.io.offsets import end_offsets
+from tests.chaos.proxy import Proxy
+from tests.chaos.recount import differences, recount, stored
+from tests.chaos.schedule import Fault, draw
+from tests.chaos.traffic import MINUTE, MONITORS, ORIGINS, PARTITIONS, SOURCES, Sent, Traffic
+from tests.chaos.watch import Watch
+
+HEAL_DEADLINE_S = 120.0
+MAX_WORKERS = 3
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    seed: int
+    broker: str
+    faults: int
+    rows: int = 0
+    maybe: int = 0
+    """Messages whose fate the broker never told; the log itself was asked."""
+    looks: int = 0
+    store_looks: int = 0
+    replies_lost: int = 0
+    ended_by_themselves: list[str] = field(default_factory=list)
+    heal_s: float = 0.0
+    problems: list[str] = field(default_factory=list)
+    logs: Path | None = None
+
+    def __str__(self) -> str:
+        verdict = f"{len(self.problems)} PROBLEMS" if self.problems else "equal"
+        own = (
+            f", workers that stopped themselves: {len(self.ended_by_themselves)}"
+            if self.ended_by_themselves
+            else ""
+        )
+        return (
+            f"seed {self.seed} on {self.broker}: {verdict}; {self.rows} events, {self.faults} faults, {self.looks} looks "
+            f"at committed offsets ({self.store_looks} into the store), {self.replies_lost} replies lost, "
+            f"{self.maybe} unknown outcomes resolved, healed in {self.heal_s:.0f} s{own}"
+        )
+
+
+class Chaos:
+    """Carries out a schedule on a stack. Everything happens in the calling thread: children die with theirs."""
+
+    def __init__(
+        self, stack: Stack, proxy: Proxy, kafka: Any | None, session_timeout_s: float, say: Say
+    ) -> None:
+        self.stack = stack
+        self.proxy = proxy
+        self.kafka = kafka
+        self.session_timeout_s = session_timeout_s
+        self.say = say
+        self.wanted = 1
+        self.ended: list[str] = []
+        self._paused: set[int] = set()
+        self._down: dict[int, float] = {}
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        # Starting a store or a broker takes seconds, in which workers go on dying. Children end with the thread that
+        # started them, so this one lives as long as the harness.
+        self._keeper = ThreadPoolExecutor(1, "keeper")
+        self._slow: list[Future[None]] = []
+        self._began = time.monotonic()
+
+    @property
+    def now_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def start(self, schedule: list[Fault]) -> None:
+        """Start the clock and the first worker."""
+        self._began = time.monotonic()
+        self.stack.start_worker(0)
+        for fault in schedule:
+            self._in(fault.at_s, lambda fault=fault: self._inject(fault))  # type: ignore[misc]
+
+    def step(self) -> None:
+        """Do what is due, and look after the workers as a supervisor does."""
+        while self._later and self._later[0][0] <= self.now_s:
+            heapq.heappop(self._later)[2]()
+        for number in self._running():
+            if not self.stack.supervisor.is_alive(f"worker-{number}"):
+                self._note(f"worker {number} ended by itself")
+                self.ended.append(f"worker-{number} at {self.now_s:.1f} s")
+                self._kill(number, 1.0)
+        for started in self._slow:
+            if started.done():
+                started.result()
+
+    def heal(self) -> None:
+        """End every fault; leave one worker at the least."""
+        while self._later:
+            action = heapq.heappop(self._later)[2]
+            action()
+        for started in self._slow:
+            started.result(90)
+        self.proxy.loses_replies = False
+        for number in list(self._paused):
+            self._resume(number)
+        if not self._alive():
+            self._ensure(0)
+        self._note("healed")
+
+    def _in(self, at_s: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._later, (at_s, next(self._numbers), action))
+
+    def _note(self, text: str) -> None:
+        self.say(f"{self.now_s:6.1f} s  {text}")
+
+    def _running(self) -> list[int]:
+        return [n for n in range(MAX_WORKERS) if f"worker-{n}" in self.stack.supervisor._slots]
+
+    def _alive(self) -> list[int]:
+        return [n for n in self._running() if n not in self._paused]
+
+    def _ensure(self, number: int) -> None:
+        if number not in self._running():
+            self.stack.start_worker(number)
+            self._note(f"worker {number} started")
+
+    def _kill(self, number: int, back_in_s: float | None) -> None:
+        self._paused.discard(number)
+        self.stack.kill_worker(number)
+        if back_in_s is not None:
+            self._in(self.now_s + back_in_s, lambda: self._ensure(number) if number < self.wanted else None)
+
+    def _inject(self, fault: Fault) -> None:
+        alive = self._alive()
+        self._note(f"{fault.kind} ({fault.lasts_s:.1f} s, pick {fault.pick}, of workers {alive})")
+        victim = alive[fault.pick % len(alive)] if alive else None
+        if fault.kind == "kill worker" and victim is not None:
+            self._kill(victim, fault.lasts_s)
+        elif fault.kind == "pause worker" and victim is not None:
+            os.kill(self.stack.worker_pid(victim), signal.SIGSTOP)
+            self._paused.add(victim)
+            pid = self.stack.worker_pid(victim)
+            self._in(self.now_s + fault.lasts_s, lambda: self._resume(victim, pid))
+        elif fault.kind == "scale up":
+            self.wanted = MAX_WORKERS
+            for number in range(MAX_WORKERS):
+                self._ensure(number)
+        elif fault.kind in {"scale down", "stop worker"}:
+            self._scale_down(fault, victim)
+        else:
+            self._inject_elsewhere(fault)
+
+    def _scale_down(self, fault: Fault, victim: int | None) -> None:
+        if fault.kind == "stop worker":
+            if victim is not None:
+                self.stack.stop_worker(victim)
+                self._in(
+                    self.now_s + fault.lasts_s, lambda: self._ensure(victim) if victim < self.wanted else None
+                )
+            return
+        self.wanted = 1
+        for number in self._running():
+            if number >= 1:
+                if number in self._paused or fault.pick % 2:
+                    self._kill(number, None)
+                else:
+                    self.stack.stop_worker(number)
+        self._ensure(0)
+
+    def _resume(self, number: int, pid: int | None = None) -> None:
+        if number in self._paused and (pid is None or self.stack.worker_pid(number) == pid):
+            self._paused.discard(number)
+            os.kill(self.stack.worker_pid(number), signal.SIGCONT)
+            self._note(f"worker {number} goes on")
+
+    def _inject_elsewhere(self, fault: Fault) -> None:
+        store = self.stack.supervisor._slots["store"]
+        if fault.kind == "hang store":
+            pid = store.child.pid
+            os.kill(pid, signal.SIGSTOP)
+
+            def go_on() -> None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+            self._in(self.now_s + fault.lasts_s, go_on)
+        elif fault.kind == "kill store":
+            store.child.kill()
+            self._in(self.now_s + fault.lasts_s, self._start_store)
+        elif fault.kind == "lose replies":
+            self.proxy.loses_replies = True
+            self._in(self.now_s + fault.lasts_s, lambda: setattr(self.proxy, "loses_replies", False))
+        elif self.kafka is not None:
+            self._bounce(fault)
+
+    def _start_store(self) -> None:
+        store = self.stack.supervisor._slots["store"]
+
+        def start() -> None:
+            if not store.child.is_alive:
+                store.child = store.start()
+                self._note("store is back")
+
+        self._slow.append(self._keeper.submit(start))
+
+    def _bounce(self, fault: Fault) -> None:
+        def bounce() -> None:
+            (self.kafka.kill if fault.kind == "kill broker" else self.kafka.stop)()
+            self.kafka.start()
+            self._note("broker is back")
+
+        self._slow.append(self._keeper.submit(bounce))
+
+
+@contextmanager
+def brokers(kind: str, directory: Path) -> Iterator[Any | None]:
+    """Start what the broker of a run needs: nothing for the embedded one, which comes with the stack."""
+    if kind == "embedded":
+        yield None
+        return
+    from tests.kafka.cluster import Kafka
+
+    kafka = Kafka(directory / "kafka")
+    kafka.start()
+    try:
+        yield kafka
+    finally:
+        kafka.stop()
+
+
+def run(
+    seed: int, seconds: float = 60, broker: str = "embedded", say: Say = print, home: Path | None = None
+) -> Outcome:
+    """Run one seed. The folder with data and logs is removed when everything is equal."""
+    directory = (home or Path("build/chaos")).absolute() / f"{broker}-{seed}-{os.getpid()}"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    session_timeout_s = 4.0 if broker == "embedded" else 6.0
+    with brokers(broker, directory) as kafka:
+        settings = Settings(
+            broker=kafka.address() if kafka else Settings().broker,
+            broker_session_timeout_s=session_timeout_s,
+            publish_interval_s=0.4,
+            save_interval_s=1.5,
+            idle_timeout_s=90.0,
+            chunk_rows=400,
+            chunk_offsets=300,
+            store_timeout_s=4.0,
+        )
+        schedule = draw(seed, seconds, session_timeout_s, broker_keeps_data=kafka is not None)
+        outcome = Outcome(seed, broker, len(schedule))
+        say(f"seed {seed} on {broker}, {seconds:g} s, in {directory}")
+        for fault in schedule:
+            say(str(fault))
+        with running_stack(directory / "stack", 0, settings, own_broker=kafka is None) as stack:
+            _run(stack, kafka, schedule, seconds, outcome, say)
+    if outcome.problems:
+        outcome.logs = directory
+        say(f"seed {seed}: FAILED; data and logs are in {directory}")
+        for problem in outcome.problems[:20]:
+            say(f"  {problem}")
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
+    say(str(outcome))
+    return outcome
+
+
+def _run(
+    stack: Stack, kafka: Any | None, schedule: list[Fault], seconds: float, outcome: Outcome, say: Say
+) -> None:
+    direct = stack.settings
+    proxy = Proxy(direct.store_port)
+    stack.supervisor.settings = replace(
+        direct, store_url=f"http://127.0.0.1:{proxy.port}", worker_health_port=free_port()
+    )
+    store = Store(direct)
+    start_us = (time.time_ns() // 1000 - 24 * 60 * MINUTE) // (60 * MINUTE) * (60 * MINUTE)
+    publish_control(direct, start_us)
+    traffic = Traffic(direct, outcome.seed, start_us)
+    watch = Watch(direct)
+    chaos = Chaos(stack, proxy, kafka, direct.broker_session_timeout_s, say)
+    try:
+        traffic.open()
+        chaos.start(schedule)
+        watch.start()
+        last_asked = 0.0
+        while chaos.now_s < seconds:
+            chaos.step()
+            if chaos.now_s - last_asked > 2:
+                last_asked = chaos.now_s
+                _allow_late(store, traffic)
+            time.sleep(0.05)
+        traffic.stop()
+        chaos.heal()
+        traffic.close()
+        outcome.maybe = resolve(direct, traffic.sent, outcome.problems)
+        _wait_until_equal(chaos, store, traffic, outcome)
+    finally:
+        traffic._stop.set()
+        with suppress(BaseException):
+            chaos.heal()
+        watch._stop.set()
+    watch.stop()
+    proxy.close()
+    outcome.rows = sum(len(s.fate) for s in traffic.sent if s.offset is not None and not s.is_closing)
+    outcome.looks, outcome.store_looks, outcome.replies_lost = watch.looks, watch.store_looks, proxy.lost
+    outcome.problems += watch.violations
+    outcome.ended_by_themselves = chaos.ended
+    if not watch.looks or not any(t == "summaries" for t, _ in watch.committed):
+        outcome.problems.append(
+            f"nothing was seen committed of summaries in {watch.looks} looks: the check is void"
+        )
+
+
+def publish_control(settings: Settings, start_us: int) -> None:
+    """A baseline for one version, and two monitors, before any worker starts."""
+    rng = np.random.default_rng(0)
+    rows = 3000
+    table = {
+        "x": rng.normal(10, 4, rows),
+        "y": rng.lognormal(0, 2, rows),
+        "origin": rng.choice(ORIGINS, rows),
+    }
+    ts = start_us - (np.arange(rows, dtype=np.int64) + 1) * MINUTE
+    publish_baseline(
+        settings, build_baseline(table, model="loans", version="v1", ts=ts, scores=rng.random(rows))
+    )
+    for model, text in MONITORS.items():
+        publish_monitor(settings, model, text)
+
+
+def _allow_late(store: Store, traffic: Traffic) -> None:
+    """What closed a window has a final watermark: rows from hours before are late, whatever happens."""
+    with suppress(Unavailable):
+        for row in store.query("SELECT DISTINCT model, source FROM windows"):
+            traffic.late_allowed.add((row["model"], row["source"]))
+
+
+def resolve(settings: Settings, sent: list[Sent], problems: list[str]) -> int:
+    """Compare with the log itself: what was acknowledged is there once; what is unknown is there or it is not."""
+    ends = end_offsets(settings, [(settings.topic(s), p) for s in SOURCES for p in range(PARTITIONS)])
+    consumer = Consumer(kafka_config(settings) | {"group.id": "chaos.resolve", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(t, p, 0) for t, p in ends])
+    left = {where for where, end in ends.items() if end}
+    unknown = sum(1 for s in sent if s.offset is None)
+    seen: dict[int, int] = {}
+    deadline = time.monotonic() + 60
+    while left:
+        message = consumer.poll(1.0)
+        if time.monotonic() > deadline:
+            msg = f"the input topics could not be read to their ends: {left}"
+            raise Unavailable(msg)
+        if message is None or message.error() is not None:
+            continue
+        where = (str(message.topic()), int(message.partition() or 0))
+        number, offset = int(message.key() or b"-1"), int(message.offset() or 0)
+        if number in seen:
+            problems.append(f"harness: the broker has message {number} twice, at {seen[number]} and {offset}")
+        seen[number] = offset
+        one = sent[number]
+        if one.offset is None:
+            one.offset = offset
+        elif one.offset != offset:
+            problems.append(f"harness: message {number} was acknowledged at {one.offset} and is at {offset}")
+        if offset + 1 >= ends[where]:
+            left.discard(where)
+    consumer.close()
+    lost = [s.number for s in sent if s.offset is not None and s.number not in seen]
+    if lost:
+        problems.append(f"harness: the broker lost acknowledged messages {lost[:5]}")
+    return unknown
+
+
+def _wait_until_equal(chaos: Chaos, store: Store, traffic: Traffic, outcome: Outcome) -> None:
+    """Wait until everything is stored; once it is, it must stay so."""
+    began = time.monotonic()
+    found_problems: list[str] = ["nothing could be read"]
+    calm = 0
+    while calm < 2:
+        chaos.step()
+        found_problems = compare(store, traffic, found_problems)
+        calm = calm + 1 if not found_problems else 0
+        if found_problems and time.monotonic() - began > HEAL_DEADLINE_S:
+            outcome.problems += found_problems
+            break
+        outcome.heal_s = time.monotonic() - began
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            chaos.step()
+            time.sleep(0.1)
+
+
+def compare(store: Store, traffic: Traffic, before: list[str]) -> list[str]:
+    """Compare once; an answer that the store does not give changes nothing."""
+    end_us = traffic.clock_us // MINUTE * MINUTE + 20 * MINUTE
+    try:
+        found, layouts, ids = stored(store)
+    except Unavailable:
+        return before
+    return differences(recount(traffic.sent, layouts, ids, traffic.start_us, end_us), found, end_us)
+
+
+__all__ = ["Outcome", "run"]

@@ -1,0 +1,18 @@
+"""Two seeds of the chaos harness: every acknowledged event is counted, late or a dead letter, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import run
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_what_is_stored_equals_a_recount_whatever_was_killed(seed: int, tmp_path: Path) -> None:
+    outcome = run(seed, seconds=25, home=tmp_path)
+    assert outcome.problems == [], outcome.logs
+    assert outcome.looks > 10
