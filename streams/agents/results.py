@@ -86,7 +86,7 @@ class Sink:
         """Rows of a window report."""
         report = decode(record.value, ("window_report",))[1]
         windows, columns = reports.window_rows(report), reports.column_rows(report)
-        if report["windows"]:
+        if windows:
             yield "windows", arrow_columns(windows, report["windows"])
         if columns:
             yield "window_columns", arrow_columns(columns, len(columns["end"]))

@@ -111,8 +111,10 @@ def late_record(model: str, ver: int, late: list[LateEvents]) -> dict[str, Any]:
 
 
 def window_rows(report: dict[str, Any]) -> Columns:
-    """Rows of table ``windows``: column name to array or scalar; `counts` is [windows, slots]."""
+    """Rows of table ``windows``: column name to array or scalar, `counts` [windows, slots]; empty for none."""
     n = report["windows"]
+    if not n:
+        return {}
     ends = _array(report, "ends", "<i8", n)
     counts = np.frombuffer(zlib.decompress(report["counts"]), dtype="<u4")
     return {

@@ -45,8 +45,9 @@ class Watermarks:
     ----------
     sources : topic name to source
     replay : bool
-        Event time is not the wall clock: a stream that is read to its end and idle closes its last pane at
-        once. Otherwise silence lets event time pass at the pace of the wall clock.
+        Event time is not the wall clock: partitions are idle only all together, and a stream that is read to
+        its end and idle closes its last pane at once. Otherwise silence lets event time pass at the pace of
+        the wall clock.
     """
 
     sources: dict[str, Source]
@@ -128,6 +129,7 @@ class Watermarks:
     def _fresh(self, model: str, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
         topics = [t for t, s in self.sources.items() if s == source]
         holding: list[int] = []
+        resting: list[int] = []
         greatest, last_us = -1, 0
         for topic in topics:
             if self._unheard(topic, now_us):
@@ -141,9 +143,13 @@ class Watermarks:
                 held = self._held_at(seen, progress, now_us)
                 if held is not None:
                     holding.append(held)
+                elif seen is not None:
+                    resting.append(seen.max_ts)
         if greatest < 0:
             return None
         if holding:
+            # In a replay a partition that looks idle for a moment is days of event time behind the others.
+            holding += resting if self.replay else []
             return min(holding) - spec.lateness_us if min(holding) >= 0 else None
         if self.replay:
             return -(-(greatest + 1) // spec.pane_us) * spec.pane_us

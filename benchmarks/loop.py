@@ -1,0 +1,219 @@
+"""The demo's year through the whole embedded loop, SDK to ClickHouse, as fast as it goes: ``make bench``.
+
+Counts predictions, feature vectors and labels as events, from the first that the SDK is given to the moment at which
+the store accounts for the last. Beside it, the floor of the same run: how fast the same messages are read back from
+the same broker and decoded, doing nothing with them. Writes ``build/bench.json`` and prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from examples.flights import story, world
+from examples.flights.__main__ import MONITOR, demo_settings
+from examples.flights.data import DAY_US
+from examples.flights.model import MODEL
+from examples.flights.product import Product
+from examples.flights.store import Questions
+from seawall import Client, Settings
+from seawall.frames import from_record
+from seawall.publish import publish_baseline, publish_monitor
+from seawall.transport import kafka_config
+from seawall.wire import decode
+from streams.embedded.stack import running_stack
+
+STEP_US = 5 * DAY_US
+DEADLINE_S = 150.0
+
+
+@dataclass
+class Memory:
+    """Samples a process' resident memory until told to stop."""
+
+    pid: int
+    samples: list[tuple[float, int]] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        threading.Thread(target=self._sample, daemon=True).start()
+
+    def _sample(self) -> None:
+        process = psutil.Process(self.pid)
+        while not self._stop.wait(0.25):
+            try:
+                self.samples.append((time.monotonic(), process.memory_info().rss))
+            except psutil.NoSuchProcess:
+                return
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+@dataclass
+class Outcome:
+    """One run."""
+
+    events: dict[str, dict[str, int]]
+    seconds: float
+    sent_seconds: float
+    memory: Memory
+
+    @property
+    def counted(self) -> int:
+        return sum(sum(t[k] for k in ("counted", "late", "dead_lettered")) for t in self.events.values())
+
+    @property
+    def is_exact(self) -> bool:
+        return all(t["sent"] == t["counted"] + t["late"] + t["dead_lettered"] for t in self.events.values())
+
+
+def run(settings: Settings, year: world.World, data_dir: Path, console: Console) -> tuple[Outcome, float]:
+    """Replay the year once; returns the outcome and the floor's events a second."""
+    with running_stack(data_dir, workers=0, settings=settings) as stack:
+        publish_monitor(stack.settings, MODEL, MONITOR.read_text(encoding="utf-8"))
+        for release in story.RELEASES[:1]:
+            publish_baseline(stack.settings, year.baselines[release.version])
+        stack.start_worker(0)
+        wait_ready(stack.settings)
+        memory = Memory(stack.worker_pid(0))
+        memory.start()
+        with Client(MODEL, settings=stack.settings, max_buffer_events=400_000) as client:
+            product = Product(year, client, lambda: story.RELEASES[0].version)
+            began = time.monotonic()
+            for start in range(story.YEAR[0], story.YEAR[1], STEP_US):
+                product.run(start, min(start + STEP_US, story.YEAR[1]))
+            client.flush(120.0)
+            sent_seconds = time.monotonic() - began
+            questions = Questions(stack.settings)
+            while True:
+                found = questions.tallies()
+                events = {
+                    t: {"sent": n, **found.get(t, {"counted": 0, "late": 0, "dead_lettered": 0})}
+                    for t, n in product.sent.items()
+                }
+                outcome = Outcome(events, time.monotonic() - began, sent_seconds, memory)
+                stack.worker_pid(0)  # raises when the worker has died
+                if outcome.is_exact or time.monotonic() - began > DEADLINE_S:
+                    break
+                time.sleep(0.2)
+        memory.stop()
+        console.print(
+            f"[dim]sent in {sent_seconds:.1f} s, accounted for in {outcome.seconds:.1f} s; reading it back …"
+        )
+        return outcome, floor(stack.settings)
+
+
+def wait_ready(settings: Settings) -> None:
+    """Wait until the worker takes part in its group."""
+    import urllib.request
+
+    deadline = time.monotonic() + 60
+    url = f"http://127.0.0.1:{settings.worker_health_port}/ready"
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                if answer.status == 200:
+                    time.sleep(3.0)  # the group still has to form
+                    return
+        except OSError:
+            time.sleep(0.1)
+
+
+def floor(settings: Settings) -> float:
+    """Events a second of reading the same messages and decoding their frames, nothing else."""
+    import confluent_kafka
+
+    consumer = confluent_kafka.Consumer(
+        {
+            **kafka_config(settings),
+            "group.id": "floor",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    contracts = {"predictions": "prediction_frame", "features": "feature_frame", "labels": "label_frame"}
+    names = {settings.topic(t): t for t in contracts}
+    places = [
+        confluent_kafka.TopicPartition(t, p, confluent_kafka.OFFSET_BEGINNING)
+        for t in names
+        for p in range(max(settings.topic_partitions, 1))
+    ]
+    consumer.assign(places)
+    events, waiting, began = 0, len(places), time.monotonic()
+    while waiting:
+        for message in consumer.consume(500, 1.0):
+            if message.error():
+                waiting -= 1
+                continue
+            source = names[message.topic()]
+            _, record = decode(message.value(), (contracts[source],))
+            events += from_record(source, record).rows
+    seconds = time.monotonic() - began
+    consumer.close()
+    return events / seconds
+
+
+def report(outcomes: list[Outcome], floors: list[float], console: Console, out: Path) -> None:
+    """Print the table and write the JSON."""
+    rates = [o.counted / o.seconds for o in outcomes]
+    table = Table("", "events/s", "of the floor", "events", "seconds")
+    for o, rate, lowest in zip(outcomes, rates, floors, strict=True):
+        table.add_row("loop", f"{rate:,.0f}", f"{rate / lowest:.0%}", f"{o.counted:,}", f"{o.seconds:.1f}")
+        table.add_row("floor", f"{lowest:,.0f}", "100%", f"{o.counted:,}", f"{o.counted / lowest:.1f}")
+    console.print(table)
+    for o in outcomes:
+        rss = [b / 2**20 for _, b in o.memory.samples]
+        quarters = [max(rss[i * len(rss) // 4 : (i + 1) * len(rss) // 4] or [0]) for i in range(4)]
+        console.print(
+            "worker's resident memory by quarter of the run, MiB: " + ", ".join(f"{q:.0f}" for q in quarters)
+        )
+        if not o.is_exact:
+            console.print(f"[red]not exact: {o.events}")
+    median = sorted(rates)[len(rates) // 2]
+    result = {
+        "loop": {"events_per_second": median, "runs": rates},
+        "floor": {"events_per_second": sorted(floors)[len(floors) // 2], "runs": floors},
+        "exact": all(o.is_exact for o in outcomes),
+        "events": outcomes[-1].events,
+        "peak_rss_bytes": max(b for o in outcomes for _, b in o.memory.samples),
+        "machine": {"cpus": os.cpu_count(), "python": sys.version.split()[0], "load": os.getloadavg()},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "bench.json").write_text(json.dumps(result, indent=2))
+    console.print(f"{out / 'bench.json'}")
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loop", description=__doc__)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("build"))
+    arguments = parser.parse_args()
+    console = Console()
+    year = world.load(arguments.out / "demo-cache", lambda text: console.print(f"[dim]{text}"))
+    outcomes, floors = [], []
+    for number in range(arguments.runs):
+        data_dir = arguments.out / "bench-stack"
+        shutil.rmtree(data_dir, ignore_errors=True)
+        console.print(f"[dim]run {number + 1} of {arguments.runs}")
+        outcome, lowest = run(demo_settings(), year, data_dir, console)
+        outcomes.append(outcome)
+        floors.append(lowest)
+    report(outcomes, floors, console, arguments.out)
+    return 0 if all(o.is_exact for o in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
