@@ -14,6 +14,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # none upstream
 
 from examples.flights.data import DAY_US
 from examples.flights.features import CATEGORICAL, NUMERIC, to_columns
@@ -75,10 +76,12 @@ def train(name: str, table: pd.DataFrame, since_us: int, until_us: int) -> Versi
     # Flights of one day share its weather and its jams: a random split would let the model look at the answer.
     days = (part["planned_us"] // DAY_US).to_numpy()
     folds = GroupKFold(3)
-    scores: Floats = cross_val_predict(
-        classifier(), rows, late, groups=days, cv=folds, method="predict_proba"
-    )[:, 1]
-    pipeline = classifier().fit(rows, late)
+    # OpenMP's threads wait for each other by spinning: on a busy machine that makes seconds into minutes.
+    with threadpool_limits(1, user_api="openmp"):
+        scores: Floats = cross_val_predict(
+            classifier(), rows, late, groups=days, cv=folds, method="predict_proba"
+        )[:, 1]
+        pipeline = classifier().fit(rows, late)
     return Version(
         name, pipeline, part[["planned_us", *NUMERIC, *CATEGORICAL]], scores, late, quality(late, scores)
     )
