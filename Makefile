@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-unit bench bench-sdk lint format types lock dashboards clean check
+.PHONY: demo test test-unit test-kafka bench bench-sdk lint format types lock dashboards clean check
 
 demo: $(STAMP)  ## replay a year of real traffic through the whole loop, with a bad release in it
 	$(BIN)/python -m examples.flights
@@ -15,6 +15,14 @@ test: $(STAMP)  ## every test that needs nothing but this machine
 
 test-unit: $(STAMP)  ## the fast ones: no broker, no store
 	$(BIN)/python -m pytest -m "not broker and not store and not e2e"
+
+# The demo and the embedded stack bring their own broker, so they are left to `make test`.
+test-kafka: $(STAMP)  ## what talks to a broker, against Apache Kafka (needs Java 17 and Maven)
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
+	  $(BIN)/python -m tests.kafka.cluster && \
+	  SEAWALL_TEST_BROKER=kafka $(BIN)/python -m pytest -m "broker or kafka or e2e" \
+	    --ignore tests/e2e/test_demo.py --ignore tests/streams/embedded; \
+	else echo "test-kafka is skipped: it needs Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"; fi
 
 bench: $(STAMP)  ## the demo's year through the embedded loop, as fast as it goes
 	$(BIN)/python -m benchmarks.loop

@@ -184,17 +184,20 @@ def _await_leaders(admin: Any, created: dict[str, int]) -> None:
     deadline = time.monotonic() + TIMEOUT_S
     earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # upstream's omission
     asked = {TopicPartition(name, p): earliest for name, count in created.items() for p in range(count)}
+    reason = "no answer"
     while asked:
-        waiting = admin.list_offsets(asked, request_timeout=max(deadline - time.monotonic(), 1.0))
-        reason = ""
-        for partition, future in waiting.items():
-            try:
-                future.result()
-                asked.pop(partition)
-            except KafkaException as exception:
-                reason = f"{partition.topic}/{partition.partition}: {exception.args[0].str()}"
+        try:
+            admin.list_topics(timeout=2.0)  # librdkafka remembers for long that it did not know a topic
+            for partition, future in admin.list_offsets(asked, request_timeout=2.0).items():
+                try:
+                    future.result()
+                    asked.pop(partition)
+                except KafkaException as exception:
+                    reason = f"{partition.topic}/{partition.partition}: {exception.args[0].str()}"
+        except KafkaException as exception:
+            reason = exception.args[0].str()
         if asked and time.monotonic() > deadline:
             msg = f"broker: {len(asked)} partitions of new topics have no leader after {TIMEOUT_S:g} s: {reason}"
             raise Unavailable(msg)
         if asked:
-            time.sleep(0.05)
+            time.sleep(0.1)

@@ -24,7 +24,7 @@ POM = Path(__file__).with_name("pom.xml")
 BUILD = POM.parents[2] / "build" / "kafka"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 FETCH_DEADLINE_S = 300.0
-READY_DEADLINE_S = 60.0
+READY_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 20.0
 MECHANISM = "SCRAM-SHA-512"
 #: A broker that serves tests needs a quick start more than compiled code.
