@@ -95,6 +95,15 @@ def read_messages(
 ) -> list[tuple[str, bytes | None]]:
     """Read (key, value) of every message of a topic of the catalogue, in the order of each partition.
 
+    Fails as `each_message` does.
+    """
+    found = each_message(settings, name, deadline_s=deadline_s)
+    return [((m.key() or b"").decode(errors="replace"), m.value()) for m in found]
+
+
+def each_message(settings: Settings, name: str, *, deadline_s: float = DEADLINE_S) -> Iterator[Any]:
+    """Yield every message of a topic of the catalogue as confluent-kafka has it, one in memory at a time.
+
     Raises
     ------
     Unavailable
@@ -126,14 +135,14 @@ def read_messages(
                 for p in _partitions(consumer, settings, name, left())
             ]
         )
-        return list(_drain(consumer, left))
+        yield from _drain(consumer, left)
     except confluent_kafka.KafkaException as error:
         raise _unreachable(settings, error.args[0]) from error
     finally:
         consumer.close()
 
 
-def _drain(consumer: Any, left: Callable[[], float]) -> Iterator[tuple[str, bytes | None]]:
+def _drain(consumer: Any, left: Callable[[], float]) -> Iterator[Any]:
     """Yield messages until every partition has said that it has no more.
 
     What a fetch says of the end is trusted, and not what the broker answers when asked for the latest
@@ -148,7 +157,7 @@ def _drain(consumer: Any, left: Callable[[], float]) -> Iterator[tuple[str, byte
             if message.error().code() == _PARTITION_EOF:
                 waiting.discard(message.partition())
         else:
-            yield (message.key() or b"").decode(errors="replace"), message.value()
+            yield message
 
 
 def _decoded(values: Iterator[bytes], accept: tuple[str, ...]) -> Iterator[Record]:

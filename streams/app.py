@@ -30,7 +30,7 @@ from streams.io.metrics import Metrics
 
 log = logging.getLogger("seawall.worker")
 SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
-CONTROL = ("monitors", "baselines", "registry", "rollbacks")
+CONTROL = ("monitors", "baselines", "registry", "rollbacks", "holds")
 
 
 def run(settings: Settings) -> int:
@@ -190,6 +190,8 @@ def _status(worker: Worker) -> dict[str, Any]:
     return {
         "reasons": [] if ready else ["control topics are not read yet"],
         "ready": ready,
+        # Not among the reasons: starting the worker again would not help, and would stop the other partitions.
+        "stopped": [why for topic in sorted(worker.stopped) for why in worker.stopped[topic]],
         "models": sorted(worker.control.monitors),
         "baselines": sorted("/".join(k) for k in worker.control.baselines),
         "now_us": now_us(),

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "monitor": "publish or show a model's monitor",
     "check": "check monitor files and settings without running anything",
     "registry": "announce versions and decide about rollbacks",
+    "dlq": "look at what could not be read, send it again, let a stopped partition go on",
     "dashboards": "publish the Grafana dashboards",
 }
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from faust.types import TP
 
 from seawall.frames import Source
 from seawall.wire import Resolver
+from streams.agents.brake import Brake
 from streams.agents.worker import Worker, now_us
 from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import DeadLetter
@@ -20,6 +22,8 @@ from streams.io.kafka import Run, publish
 from streams.io.metrics import Metrics
 
 log = logging.getLogger(__name__)
+#: Prefix of a dead letter's original headers.
+KEPT = "seawall.header."
 
 
 class Ingest:
@@ -44,6 +48,7 @@ class Ingest:
         )
         self.chunkers: dict[TP, PartitionChunker] = {}
         self.ends: dict[TP, int] = {}
+        self.brake = Brake(worker, source, metrics)
         self._epoch = -1
         self._reported: dict[TP, tuple[int, bool, int]] = {}
         self._heartbeat_s = max(min(settings.idle_timeout_s / 2, 5.0), settings.publish_interval_s)
@@ -54,13 +59,16 @@ class Ingest:
         await self.worker.control_ready.wait()
         async with self._lock:
             self._follow_assignment()
-            if run.epoch != self._epoch:
+            if run.epoch != self._epoch or self.brake.is_refused(run):
                 return
             chunker = self.chunkers.get(run.tp) or self._new_chunker(run.tp)
             self.ends[run.tp] = run.highwater or 0
-            records, events = chunker.records_seen, chunker.events_seen
+            records, events, following = chunker.records_seen, chunker.events_seen, chunker.next_offset
             cuts = list(chunker.feed(run.plain()))
-            await self._publish_dead(chunker)
+            if await self.brake.is_passed(run, following, chunker.dead):
+                self._new_chunker(run.tp)  # forgets what was counted of this run
+                return
+            await self._publish_dead(chunker, {r.offset: r.headers for r in run.records})
             if cuts:
                 await self._publish([s for cut in cuts for s in cut.summaries])
                 if run.epoch == self.worker.app.runs.current.epoch:
@@ -76,9 +84,10 @@ class Ingest:
         self._epoch = current.epoch
         self.chunkers.clear()
         self._reported.clear()
-        for tp in current.starts:
-            if tp.topic == self.topic:
-                self._new_chunker(tp)
+        mine = [tp for tp in current.starts if tp.topic == self.topic]
+        self.brake.begin(mine)
+        for tp in mine:
+            self._new_chunker(tp)
 
     def _new_chunker(self, tp: TP) -> PartitionChunker:
         chunker = PartitionChunker(
@@ -90,7 +99,7 @@ class Ingest:
             self.resolver,
             self.worker.partitions[self.source],
         )
-        start = self.worker.app.runs.current.starts.get(tp)
+        start = self.worker.app.runs.durable(tp)
         if start is not None:
             chunker.start_at(start)
         self.chunkers[tp] = chunker
@@ -100,9 +109,14 @@ class Ingest:
         """Publish what changed in open chunks, and how far each partition was read."""
         async with self._lock:
             self._follow_assignment()
+            for tp in await self.brake.released():
+                await self.worker.app.runs.rewind(tp)
+                self._new_chunker(tp)
+                self.worker.app.runs.resume_partitions({tp})
             for tp, chunker in self.chunkers.items():
                 end = self._end(tp)
-                caught_up = end is not None and chunker.next_offset >= end
+                # What is stopped must not hold the watermark of everything else.
+                caught_up = tp in self.brake.held or (end is not None and chunker.next_offset >= end)
                 await self._publish(chunker.provisional(caught_up=caught_up))
                 self.metrics.set(
                     m.LAG, max((end or 0) - chunker.next_offset, 0), topic=self.source, partition=tp.partition
@@ -127,7 +141,7 @@ class Ingest:
         )
         self.metrics.add(m.CHUNKS_PUBLISHED, len(summaries), topic=self.source)
 
-    async def _publish_dead(self, chunker: PartitionChunker) -> None:
+    async def _publish_dead(self, chunker: PartitionChunker, headers: Mapping[int, Any]) -> None:
         for letter in chunker.dead:
             await publish(
                 self.worker.app,
@@ -139,7 +153,10 @@ class Ingest:
                         None,
                     )
                 ],
-                dead_headers(self.source, chunker.partition, letter),
+                {
+                    **dead_headers(self.source, chunker.partition, letter),
+                    **kept_headers(headers.get(letter.offset)),
+                },
             )
             self.metrics.add(m.EVENTS_DEAD_LETTERED, letter.events, topic=self.source)
             log.warning(
@@ -154,6 +171,11 @@ def dead_key(topic: str, partition: int, letter: DeadLetter) -> bytes:
     return f"{topic}/{partition}/{letter.offset}/{letter.reason}".encode()
 
 
+def kept_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> dict[str, bytes]:
+    """Original headers under names of their own, so that a replay can put them back."""
+    return {f"{KEPT}{name}": value or b"" for name, value in headers or ()}
+
+
 def dead_headers(topic: str, partition: int, letter: DeadLetter) -> dict[str, bytes]:
     """Where a dead letter came from and why; its value is the original, untouched."""
     return {
@@ -164,5 +186,7 @@ def dead_headers(topic: str, partition: int, letter: DeadLetter) -> dict[str, by
         "seawall.detail": letter.detail[:1000].encode(errors="replace"),
         "seawall.events": str(letter.events).encode(),
         "seawall.sha256": hashlib.sha256(letter.value).hexdigest().encode(),
+        **({"seawall.key": letter.key} if letter.key is not None else {}),
+        **({"seawall.partial": b"1"} if letter.is_partial else {}),
         "seawall.fingerprint": letter.value[2:10].hex().encode() if letter.value[:2] == b"\xc3\x01" else b"",
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 from seawall.settings import Settings
 from seawall.wire import encode
+from streams.core.holds import HoldBook
 from streams.core.layouts import Control
 from streams.core.registry import RegistryView
 from streams.core.rollback import RollbackDesk
@@ -41,6 +42,10 @@ class Worker:
     desks: dict[str, RollbackDesk] = field(default_factory=dict)
     """The registrar's own fold of the rollbacks topic, by model."""
     control_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    holds: HoldBook = field(default_factory=HoldBook)
+    """Partitions that were stopped, by anybody."""
+    stopped: dict[str, list[str]] = field(default_factory=dict)
+    """Why partitions of this worker are stopped, by short topic name."""
     partitions: dict[str, int] = field(default_factory=dict)
     """Partition count by short topic name."""
 

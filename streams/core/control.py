@@ -8,6 +8,7 @@ from seawall.baseline import Baseline
 from seawall.errors import SeawallError
 from seawall.monitor_yaml import parse_monitor
 from seawall.wire import decode
+from streams.core.holds import Hold, HoldBook
 from streams.core.layouts import Control
 from streams.core.registry import RegistryView
 
@@ -18,6 +19,7 @@ class ControlState(Protocol):
     control: Control
     registry: RegistryView
     rollback_steps: list[dict[str, Any]]
+    holds: HoldBook
 
 
 def apply_control(state: ControlState, topic: str, key: bytes, value: bytes | None) -> str | None:
@@ -29,6 +31,8 @@ def apply_control(state: ControlState, topic: str, key: bytes, value: bytes | No
             state.control.set_baseline(Baseline.from_bytes(value))
         elif topic == "registry" and value:
             state.registry.observe(decode(value, ("registry_event",))[1])
+        elif topic == "holds" and value:
+            state.holds.observe(Hold.from_record(decode(value, ("partition_hold",))[1]))
         elif topic == "rollbacks" and value:
             state.rollback_steps.append(decode(value, ("rollback",))[1])
     except (SeawallError, ValueError) as error:

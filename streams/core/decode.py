@@ -47,6 +47,8 @@ class DeadLetter:
     events: int
     value: bytes
     key: bytes | None
+    is_partial: bool = False
+    """Other rows of the same record were counted."""
 
 
 @dataclass(slots=True)
@@ -79,8 +81,8 @@ def decode_record(source: Source, record: Record, resolver: Resolver | None = No
         return Decoded(record.offset, 1, dead=[_dead(record, error.reason, error.detail, 1)])
 
 
-def _dead(record: Record, reason: str, detail: str, events: int) -> DeadLetter:
-    return DeadLetter(record.offset, reason, detail, events, record.value, record.key)
+def _dead(record: Record, reason: str, detail: str, events: int, *, is_partial: bool = False) -> DeadLetter:
+    return DeadLetter(record.offset, reason, detail, events, record.value, record.key, is_partial)
 
 
 def _frame(source: Source, record: Record, content: dict[str, Any]) -> Decoded:
@@ -94,7 +96,7 @@ def _frame(source: Source, record: Record, content: dict[str, Any]) -> Decoded:
     if not good.all():
         bad = columns.ts[~good]
         detail = f"{len(bad)} of {rows} rows, such as ts {int(bad[0])}: expected {EARLIEST_US} to {latest} microseconds"
-        decoded.dead.append(_dead(record, "bad_timestamp", detail, len(bad)))
+        decoded.dead.append(_dead(record, "bad_timestamp", detail, len(bad), is_partial=bool(good.any())))
         decoded.columns = _take(columns, np.flatnonzero(good)) if good.any() else None
     return decoded
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import faust
+from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.auth import SASLMechanism
@@ -42,6 +43,8 @@ class Run:
     epoch: int
     highwater: int | None
     """Offset after the partition's last record, as far as known."""
+    rewinds: int = 0
+    """How often the partition was sent back in this process before this was fetched."""
 
     def plain(self) -> list[Record]:
         """Return the records without anything of the client library."""
@@ -64,10 +67,11 @@ class RunConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.ledger: dict[TP, int] = {}
         self.current = Assignment()
+        self.rewinds: dict[TP, int] = {}
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Yield one message per fetched run."""
-        epoch = self.current.epoch
+        epoch, rewinds = self.current.epoch, dict(self.rewinds)
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
@@ -82,6 +86,9 @@ class RunConsumer(driver.Consumer):
         for tp, run in records.items():
             if not run:
                 continue
+            if self.rewinds.get(tp, 0) != rewinds.get(tp, 0):
+                await self._back_to_start(tp)
+                continue
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 await self.seek(tp, run[0].offset)
                 continue
@@ -89,7 +96,7 @@ class RunConsumer(driver.Consumer):
             self.app.monitor.track_tp_end_offset(tp, highwater)
             message = self._to_message(tp, run[-1])
             message.value = Run(  # type: ignore[assignment]  # bytes, says Faust
-                tp, list(run), epoch, highwater
+                tp, list(run), epoch, highwater, rewinds.get(tp, 0)
             )
             yield tp, message
 
@@ -100,11 +107,27 @@ class RunConsumer(driver.Consumer):
             log.warning("could not seek while the flow is stopped: %r", error)
 
     async def _back_to_start(self, tp: TP) -> None:
-        start = self.current.starts.get(tp)
+        start = self.durable(tp)
         if start is not None:
             await self.seek(tp, start)
         elif tp in self.current.starts:
-            await self._thread.seek_to_beginning(tp)
+            # aiokafka takes no other tuples, Faust's own included
+            await self._thread.seek_to_beginning(TopicPartition(tp.topic, tp.partition))
+            self._read_offset[tp] = None
+
+    def durable(self, tp: TP) -> int | None:
+        """Return the offset up to which everything is durable: where reading starts again."""
+        return self.ledger.get(tp, self.current.starts.get(tp))
+
+    async def rewind(self, tp: TP) -> None:
+        """Read a partition again from `durable`; runs fetched before are to be dropped (`Run.rewinds`)."""
+        self.rewinds[tp] = self.rewinds.get(tp, 0) + 1
+        await self._back_to_start(tp)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Fetch again what a full buffer had stopped, but not what was paused meanwhile (Faust forgets that)."""
+        super().on_buffer_drop(tp)
+        self._get_active_partitions().difference_update(self._paused_partitions)
 
     async def perform_seek(self) -> None:
         """Go to the committed offsets, and begin a new epoch there."""
