@@ -35,15 +35,25 @@ class Seasons:
         Width of the baseline's panes; 0 when its data had no time.
     timezone : str
         IANA name: patterns of human traffic follow local time, summer time included.
+    slots : int, optional
+        How many slots; found from the length of the data by default.
     """
 
-    def __init__(self, layout: Layout, counts: Ints, pane_starts: Ints, pane_us: int, timezone: str) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        counts: Ints,
+        pane_starts: Ints,
+        pane_us: int,
+        timezone: str,
+        slots: int | None = None,
+    ) -> None:
         self.layout = layout
         self.pane_us = pane_us
         self.timezone = timezone
         self._counts = counts
         self._starts = pane_starts
-        self.slots = _slots_for(pane_starts, pane_us)
+        self.slots = _slots_for(pane_starts, pane_us) if slots is None else slots
         overall = counts.sum(axis=0)[None, :].astype(np.float64)
         shares = _normalised(overall, layout)
         if self.slots > 1:
@@ -52,6 +62,13 @@ class Seasons:
             shares = _normalised(by_slot + _PRIOR_ROWS * shares, layout)
         self.shares: Floats = shares
         """float64 [slots, slots of the layout]: per column, sums to one (or to zero where unknown)."""
+
+    def without(self, starts_us: Ints) -> Seasons:
+        """Return what the rest of the data shows, with as many slots, when some panes are left out."""
+        keep = ~np.isin(self._starts, starts_us)
+        return Seasons(
+            self.layout, self._counts[keep], self._starts[keep], self.pane_us, self.timezone, self.slots
+        )
 
     def slot_of(self, starts_us: Ints) -> Ints:
         """Slot of each time."""

@@ -1,0 +1,76 @@
+"""How far the share of a rare thing (missing, unseen, out of range) is from what is expected."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+#: 95 % of chi-squared with one degree of freedom.
+_LINE = 3.841458820694124
+
+
+def share_discrepancy(share: npt.ArrayLike, expected: npt.ArrayLike, reference_rows: npt.ArrayLike) -> Floats:
+    r"""Twice the relative entropy of two coins, in nats a toss.
+
+    .. math:: d = 2 \left( x \ln \frac{x}{p} + (1 - x) \ln \frac{1 - x}{1 - p} \right), \quad
+              p = \frac{m \, p_0 + 1/2}{m + 1}
+
+    Parameters
+    ----------
+    share, expected
+        What was seen and what the reference has, 0..1, any shapes that broadcast. NaN where there is nothing.
+    reference_rows
+        Rows behind `expected`, m; may be infinite. A thing that m rows never showed is expected in half a row.
+
+    Returns
+    -------
+    Floats
+        0 or more; NaN where an argument is.
+
+    Notes
+    -----
+    By Chernoff's bound a share of n independent rows goes as far to one side as this with a probability of at
+    most ``exp(-n d / 2)``, however rare the thing is. A squared standard score, which is what this tends to
+    for common things, says nothing of the kind about three missing values among fifty where none is usual.
+
+    References
+    ----------
+    Hoeffding, W. (1963). Probability inequalities for sums of bounded random variables. JASA 58, 13-30.
+    https://doi.org/10.1080/01621459.1963.10500830
+
+    Examples
+    --------
+    >>> share_discrepancy([0.5, 1.0], 0.5, float("inf")).round(3).tolist()
+    [0.0, 1.386]
+    """
+    x = np.asarray(share, np.float64)
+    # Divided by m, so that an infinite reference works too.
+    shrink = 1.0 / np.maximum(np.asarray(reference_rows, np.float64), 1.0)
+    p = (np.asarray(expected, np.float64) + 0.5 * shrink) / (1.0 + shrink)
+    p = np.clip(p, 1e-12, 1.0 - 1e-12)
+    tiny = np.finfo(np.float64).tiny
+    seen = x * np.log(np.maximum(x, tiny) / p)
+    unseen = (1.0 - x) * np.log(np.maximum(1.0 - x, tiny) / (1.0 - p))
+    return np.maximum(2.0 * (seen + unseen), 0.0)
+
+
+def share_chance(n: npt.ArrayLike) -> Floats:
+    r"""Say which discrepancy chance alone exceeds in 5 % of windows: :math:`\chi^2_1(0.95) / n`.
+
+    Parameters
+    ----------
+    n
+        Rows of the window; 0 is taken as 1.
+
+    Returns
+    -------
+    Floats
+        Same shape.
+
+    Examples
+    --------
+    >>> share_chance(100).round(4).item()
+    0.0384
+    """
+    return np.asarray(_LINE / np.maximum(np.asarray(n, np.float64), 1.0), np.float64)

@@ -1,0 +1,202 @@
+"""What a baseline teaches about windows of one length: how far each quantity goes by itself, and the limits.
+
+A quantity is one number that is watched of one column: its distribution's distance from the expected one, its share
+of missing values, its share of novel ones (out of range, or never seen). Windows of the baseline are compared with a
+reference that they are no part of (cross-fitting by stretches of whole days): a window is always closer to what it
+helped to make than the next one will be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.compare import Comparison, compare
+from detectors.evidence.limits import Limit, score_limit, union_limit
+from detectors.evidence.scale import Scale, fit_scale, folds_of, unknown_scale
+from detectors.evidence.shares import share_chance, share_discrepancy
+from detectors.layout import Layout
+from streams.core.seasons import DAY_US, Seasons
+from streams.core.series import sliding_sum
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+#: What is watched of each column, in the order of the quantities.
+WATCHED = ("js", "missing_share", "novel_share")
+#: Windows shorter than a pane of the baseline may wander more than it shows.
+SHORT_WANDER = 2.0
+#: Wander assumed where the baseline has no time: that of a distance of .05.
+UNKNOWN_WANDER = 0.05**2
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The scale of every quantity of windows of one length, and the limit on their scores."""
+
+    scale: Scale
+    limit: Limit
+    scores: Floats
+    """Scores of the baseline's own windows, [W, Q]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """Discrepancies and their lines of chance, [W, Q], columns side by side for each of `WATCHED`."""
+
+    discrepancy: Floats
+    chance: Floats
+
+
+def quantities_of(comparison: Comparison, rows: npt.ArrayLike, reference_rows: float) -> Quantities:
+    """Lay out what is watched of compared windows.
+
+    Parameters
+    ----------
+    rows
+        Of each window, [W].
+    """
+    n = np.broadcast_to(np.asarray(rows, np.float64)[:, None], comparison.js.shape)
+    share, expected = novel_shares(comparison)
+    missing = share_discrepancy(comparison.missing_share, comparison.missing_expected, reference_rows)
+    novel = share_discrepancy(share, expected, reference_rows)
+    return Quantities(
+        np.concatenate([np.square(comparison.js), missing, novel], axis=1),
+        np.concatenate(
+            [np.square(comparison.js_chance), share_chance(n), share_chance(comparison.present)], axis=1
+        ),
+    )
+
+
+def novel_shares(comparison: Comparison) -> tuple[Floats, Floats]:
+    """Return the share of novel values and what is expected, whatever the kind of column."""
+    return (
+        np.where(np.isnan(comparison.unseen_share), comparison.out_of_range_share, comparison.unseen_share),
+        np.where(
+            np.isnan(comparison.unseen_expected), comparison.out_of_range_expected, comparison.unseen_expected
+        ),
+    )
+
+
+def calibrate(
+    seasons: Seasons,
+    layout: Layout,
+    rows: int,
+    width: int,
+    *,
+    min_rows: int,
+    pages_per_pane: float,
+    run: int = 1,
+) -> Calibration:
+    """Learn from the baseline's own windows.
+
+    Parameters
+    ----------
+    seasons
+        The baseline.
+    rows
+        Of the baseline.
+    width
+        Of a window, in panes of the baseline.
+    min_rows
+        Windows with fewer are not judged.
+    pages_per_pane
+        How many false pages a step of a pane of the baseline may cost.
+    run
+        Windows in a row that it takes to page.
+    """
+    starts, counts, pane_rows = seasons.dense_panes()
+    quantities = len(WATCHED) * len(layout.columns)
+    independent = min(1.0, 2.0 / width)
+    per_day = max(DAY_US // seasons.pane_us, 1) if seasons.pane_us else 1
+    fold_of_pane = folds_of(len(starts), width, per_day) if len(starts) else np.zeros(0, dtype=np.intp)
+    if not fold_of_pane.any():
+        return _uncalibrated(quantities, pages_per_pane / independent)
+    fold = fold_of_pane[width - 1 :]
+    windows, window_rows = sliding_sum(counts, width), sliding_sum(pane_rows, width)
+    # A window with holes is shorter than it looks.
+    enough = sliding_sum((pane_rows > 0).astype(np.int64), width) >= width / 2
+    enough &= window_rows >= min_rows
+    found = _cross_fitted(seasons, layout, rows, fold_of_pane, width, windows, window_rows)
+    found.discrepancy[~enough] = np.nan
+    family = _families(layout)
+    scores = np.full_like(found.discrepancy, np.nan)
+    effective = enough.sum() / width
+    for k in range(int(fold.max()) + 1):
+        here = fold == k
+        others = np.where(fold > k, fold - 1, fold)[~here]
+        if here.any() and len(others):
+            part = _fit(
+                found.discrepancy[~here], found.chance[~here], others, effective * np.mean(~here), family
+            )
+            scores[here] = part.score(found.discrepancy[here], found.chance[here])
+    greatest = np.nanmax(np.where(np.isnan(scores), -np.inf, scores), axis=1, initial=-np.inf)
+    limit = score_limit(
+        np.where(np.isfinite(greatest), greatest, np.nan),
+        block=max(per_day, 2 * width),
+        pages_per_pane=pages_per_pane,
+        quantities=quantities,
+        independent=independent,
+        run=run,
+    )
+    return Calibration(_fit(found.discrepancy, found.chance, fold, effective, family), limit, scores)
+
+
+def _uncalibrated(quantities: int, probability: float) -> Calibration:
+    limit = 1.5 * union_limit(probability, quantities)
+    warning = "the baseline has no two stretches of days to learn from: limits are 1.5 times as wide"
+    return Calibration(
+        unknown_scale(quantities, UNKNOWN_WANDER), Limit(limit, warning), np.empty((0, quantities))
+    )
+
+
+def _fit(
+    discrepancy: Floats, chance: Floats, fold: npt.NDArray[np.intp], effective: float, family: Ints
+) -> Scale:
+    scale = fit_scale(discrepancy, chance, fold, effective, family)
+    # A share that is nearly always zero has no spread to learn: it is at least that of a coin.
+    unknown = unknown_scale(len(family))
+    shares = family >= 2
+    return Scale(
+        scale.chance,
+        scale.wander,
+        np.where(shares, np.maximum(scale.mean, unknown.mean), scale.mean),
+        np.where(shares, np.maximum(scale.std, unknown.std), scale.std),
+    )
+
+
+def _families(layout: Layout) -> Ints:
+    """Distances of numbers, distances of categories, missing shares, novel shares."""
+    kinds = np.array([int(c.kind == "categorical") for c in layout.columns], dtype=np.int64)
+    return np.concatenate([kinds, np.full_like(kinds, 2), np.full_like(kinds, 3)])
+
+
+def _cross_fitted(
+    seasons: Seasons,
+    layout: Layout,
+    rows: int,
+    fold_of_pane: npt.NDArray[np.intp],
+    width: int,
+    windows: Ints,
+    window_rows: Ints,
+) -> Quantities:
+    """Compare every window with the panes of all stretches but the one in which it ends."""
+    fold = fold_of_pane[width - 1 :]
+    shape = (len(windows), len(WATCHED) * len(layout.columns))
+    out = Quantities(np.full(shape, np.nan), np.full(shape, np.nan))
+    starts, _, pane_rows = seasons.dense_panes()
+    for k in range(int(fold.max()) + 1):
+        here = np.flatnonzero(fold == k)
+        if not len(here):
+            continue
+        rest = seasons.without(starts[fold_of_pane == k])
+        # Windows that end in a stretch are consecutive.
+        panes = slice(here[0], here[-1] + width)
+        expected = rest.expected(starts[panes], pane_rows[panes], width)
+        m = max(float(rows) * (1 - np.mean(fold_of_pane == k)), 1.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            compared = compare(windows[here], expected, m, layout)
+            found = quantities_of(compared, window_rows[here], m)
+        out.discrepancy[here], out.chance[here] = found.discrepancy, found.chance
+    return out
