@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from seawall.settings import Settings
 
@@ -16,6 +17,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run one worker until SIGTERM. It may be killed at any moment; nothing is lost or doubled."""
     del arguments
+    # A worker is one process of several on its machine: linear algebra on every core would only get in their way.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     from streams.app import run as run_worker
 
     return int(run_worker(settings))

@@ -18,11 +18,12 @@ from detectors.compare import Comparison
 from detectors.describe import Description, describe
 from detectors.distinct import estimate
 from detectors.layout import Layout
+from detectors.slide import sliding_sum
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
 from streams.core.layouts import Control, baseline_layout
 from streams.core.seasons import Seasons
-from streams.core.series import WindowBatch, sliding_sum
+from streams.core.series import WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
 Floats = npt.NDArray[np.float64]
@@ -315,9 +316,9 @@ def _measure_wander(reference: Reference, width: int, layout: Layout, min_rows: 
     windows = sliding_sum(counts, width)
     expected = seasons.expected(starts, rows, width)
     comparison = compare(windows, expected, np.inf, layout)
-    enough = sliding_sum(rows, width) >= min_rows
+    enough = sliding_sum(rows[:, None], width)[:, 0] >= min_rows
     # A window with holes is shorter than it looks.
-    enough &= sliding_sum((rows > 0).astype(np.int64), width) >= width / 2
+    enough &= sliding_sum((rows > 0).astype(np.int64)[:, None], width)[:, 0] >= width / 2
 
     def furthest(values: Floats) -> Floats:
         out: Floats = np.nan_to_num(np.nanmax(np.where(enough[:, None], values, 0.0), axis=0, initial=0.0))

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.layout import Layout
+from detectors.moments import sliding_moments
+from detectors.slide import sliding_max, sliding_sum
 from detectors.summary import REGISTERS, Block, combine_moments, finite_counts
 
 Ints = npt.NDArray[np.int64]
@@ -236,31 +238,17 @@ def windows_of(
     dense: Dense, layout: Layout, width: int
 ) -> tuple[Ints, Floats, Ints, Floats, npt.NDArray[np.uint8]]:
     """Slide a window of `width` panes over `dense`: rows, weights, counts, moments, distinct per window."""
-    windows = len(dense.rows) - width + 1
     if width == 1:
         return dense.rows, dense.weights, dense.counts, dense.moments, dense.distinct
-    at = (np.arange(windows)[:, None] + np.arange(width)).ravel()
-    starts = np.arange(0, windows * width, width)
-    group = np.repeat(np.arange(windows), width)
-    n = finite_counts(dense.counts, layout)
-    distinct = dense.distinct[:windows].copy()
-    for shift in range(1, width):
-        np.maximum(distinct, dense.distinct[shift : shift + windows], out=distinct)
+    weights = np.lib.stride_tricks.sliding_window_view(dense.weights, width).sum(axis=-1)
+    _, moments = sliding_moments(finite_counts(dense.counts, layout), dense.moments, width)
     return (
-        sliding_sum(dense.rows, width),
-        np.add.reduceat(dense.weights[at], starts),
+        sliding_sum(dense.rows[:, None], width)[:, 0],
+        weights,
         sliding_sum(dense.counts, width),
-        combine_moments(n[at], dense.moments[at], starts, group),
-        distinct,
+        moments,
+        sliding_max(dense.distinct, width),
     )
-
-
-def sliding_sum(values: Ints, width: int) -> Ints:
-    """Sum of every `width` consecutive rows: int64 [rows - width + 1, …]."""
-    total = np.cumsum(values, axis=0)
-    out: Ints = total[width - 1 :].copy()
-    out[1:] -= total[:-width]
-    return out
 
 
 def ends_touched(panes: Iterable[int], width: int, after: int, upto: int) -> list[tuple[int, int]]:
