@@ -171,8 +171,8 @@ def _count_flow(
                     f"{c['role']}/{c['name']}": _slots(c, values[f"{c['role']}/{c['name']}"][at])
                     for c in columns or ()
                 }
-                key = (flow.model, flow.version, flow.source, segment, flow.labelled, width, end)
-                truth.windows[key] = (int(b - a), slots)
+                window = (flow.model, flow.version, flow.source, segment, flow.labelled, width, end)
+                truth.windows[window] = (int(b - a), slots)
 
 
 def _words(c: Any) -> Any:
@@ -219,17 +219,17 @@ def differences(truth: Truth, found: Found, end_us: int) -> list[str]:
         if truth.dead.get(where, 0) != found.dead[where]
     ]
     kept = {k: v for k, v in found.windows.items() if k[6] <= end_us}
-    for window in sorted(set(truth.windows) | set(kept), key=lambda k: (k[5], k[3], k)):
-        want, have = truth.windows.get(window), kept.get(window)
+    for at in sorted(set(truth.windows) | set(kept), key=lambda k: (k[5], k[3], k)):
+        want, have = truth.windows.get(at), kept.get(at)
         if want == have:
             continue
         if want is None or have is None or want[0] != have[0]:
             out.append(
-                f"window {window}: {have[0] if have else 'no'} rows stored, {want[0] if want else 'no'} sent"
+                f"window {at}: {have[0] if have else 'no'} rows stored, {want[0] if want else 'no'} sent"
             )
         else:
             bad = [name for name in want[1] if want[1][name] != have[1].get(name)]
-            out.append(f"window {window}: bins of {', '.join(bad)} differ")
+            out.append(f"window {at}: bins of {', '.join(bad)} differ")
     return out
 
 

@@ -113,7 +113,7 @@ class Chaos:
         while self._later and self._later[0][0] <= self.now_s:
             heapq.heappop(self._later)[2]()
         for number in self._running():
-            if not self.stack.supervisor.is_alive(f"worker-{number}"):
+            if not self._is_alive(number):
                 self._note(f"worker {number} ended by itself")
                 self.ended.append(f"worker-{number} at {self.now_s:.1f} s")
                 self._kill(number, 1.0)
@@ -147,6 +147,9 @@ class Chaos:
     def _alive(self) -> list[int]:
         return [n for n in self._running() if n not in self._paused]
 
+    def _is_alive(self, number: int) -> bool:
+        return self.stack.supervisor.is_alive(f"worker-{number}")
+
     def _ensure(self, number: int) -> None:
         if number not in self._running():
             self.stack.start_worker(number)
@@ -164,10 +167,10 @@ class Chaos:
         victim = alive[fault.pick % len(alive)] if alive else None
         if fault.kind == "kill worker" and victim is not None:
             self._kill(victim, fault.lasts_s)
-        elif fault.kind == "pause worker" and victim is not None:
-            os.kill(self.stack.worker_pid(victim), signal.SIGSTOP)
-            self._paused.add(victim)
+        elif fault.kind == "pause worker" and victim is not None and self._is_alive(victim):
             pid = self.stack.worker_pid(victim)
+            os.kill(pid, signal.SIGSTOP)
+            self._paused.add(victim)
             self._in(self.now_s + fault.lasts_s, lambda: self._resume(victim, pid))
         elif fault.kind == "scale up":
             self.wanted = MAX_WORKERS
@@ -205,11 +208,15 @@ class Chaos:
         store = self.stack.supervisor._slots["store"]
         if fault.kind == "hang store":
             pid = store.child.pid
-            os.kill(pid, signal.SIGSTOP)
+
+            def send(number: signal.Signals) -> None:
+                with suppress(ProcessLookupError):  # it may have been killed meanwhile
+                    os.kill(pid, number)
 
             def go_on() -> None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+                send(signal.SIGCONT)
+
+            send(signal.SIGSTOP)
 
             self._in(self.now_s + fault.lasts_s, go_on)
         elif fault.kind == "kill store":
@@ -219,7 +226,7 @@ class Chaos:
             self.proxy.loses_replies = True
             self._in(self.now_s + fault.lasts_s, lambda: setattr(self.proxy, "loses_replies", False))
         elif self.kafka is not None:
-            self._bounce(fault)
+            self._bounce(fault, self.kafka)
 
     def _start_store(self) -> None:
         store = self.stack.supervisor._slots["store"]
@@ -231,10 +238,10 @@ class Chaos:
 
         self._slow.append(self._keeper.submit(start))
 
-    def _bounce(self, fault: Fault) -> None:
+    def _bounce(self, fault: Fault, kafka: Any) -> None:
         def bounce() -> None:
-            (self.kafka.kill if fault.kind == "kill broker" else self.kafka.stop)()
-            self.kafka.start()
+            (kafka.kill if fault.kind == "kill broker" else kafka.stop)()
+            kafka.start()
             self._note("broker is back")
 
         self._slow.append(self._keeper.submit(bounce))

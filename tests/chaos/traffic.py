@@ -187,7 +187,7 @@ class Traffic:
             if strange:
                 x[rng.random(n) < 0.01] = np.inf
             columns.numeric = {"x": x, "y": rng.lognormal(0, 2, n)}
-            origins = rng.choice([*ORIGINS, None], n, p=[0.5, 0.3, 0.15, 0.05])  # type: ignore[list-item]
+            origins = rng.choice(np.array([*ORIGINS, None], dtype=object), n, p=[0.5, 0.3, 0.15, 0.05])
             columns.categorical = {"origin": Categorical.of(list(origins))}
         if flow.source == "predictions":
             columns.scores = {"score": rng.random(n)}
