@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from faust.types import TP
@@ -12,10 +14,10 @@ from seawall.errors import WireError
 from seawall.wire import decode
 from streams.agents.worker import Worker, now_us
 from streams.core.engine import Effects, PartitionEngine
-from streams.core.state import Part, restore, save
+from streams.core.state import Part, claim_of, restore, save, superseded
 from streams.core.watermark import Watermarks
 from streams.io import metrics as m
-from streams.io.control import read_whole
+from streams.io.control import read_between, read_whole
 from streams.io.kafka import Run, publish
 from streams.io.metrics import Metrics
 
@@ -35,6 +37,8 @@ class Decider:
         self._steps_seen: dict[TP, int] = {}
         self._position: dict[TP, int] = {}
         self._saved: dict[TP, int] = {}
+        self._claims: dict[TP, str] = {}
+        self._superseded: dict[TP, list[bytes]] = {}
         self._lock = asyncio.Lock()
 
     async def on_run(self, run: Run) -> None:
@@ -45,13 +49,19 @@ class Decider:
             if run.epoch != self._epoch:
                 return
             engine = self.engines.get(run.tp) or await self._new_engine(run.tp)
+            if run.epoch != self.worker.app.runs.current.epoch:
+                return  # reading state takes a while
             self._fold_rollback_steps(run.tp, engine)
-            for record in run.records:
-                await self._publish(self._take(engine, record))
-                self._position[run.tp] = record.offset
-                await asyncio.sleep(0)
+            await self._fold(run.tp, engine, run.records)
             if self._unsaved(run.tp) >= _SAVE_AFTER_RECORDS:
                 await self._save(run.tp)
+
+    async def _fold(self, tp: TP, engine: PartitionEngine, records: Sequence[Any]) -> None:
+        for record in records:
+            await self._publish(self._take(engine, record))
+            # Never back: state may reach further than what is committed, and is read over then.
+            self._position[tp] = max(record.offset, self._position.get(tp, -1))
+            await asyncio.sleep(0)
 
     async def save_all(self) -> None:
         """Save every engine that moved, and let what it has read be committed."""
@@ -65,11 +75,13 @@ class Decider:
 
     async def _save(self, tp: TP) -> None:
         position = self._position[tp]
-        for stage in save(self.engines[tp], position):
+        for stage in save(self.engines[tp], position, self._claims[tp]):
             await publish_parts(self.worker, tp.partition, stage)
         self._saved[tp] = position
         if self._epoch == self.worker.app.runs.current.epoch:
             self.worker.app.runs.ledger[tp] = position + 1
+        gone = self._superseded.pop(tp, [])
+        await publish_parts(self.worker, tp.partition, [(key, None) for key in gone])
 
     def _take(self, engine: PartitionEngine, record: Any) -> Effects:
         try:
@@ -89,6 +101,8 @@ class Decider:
             self._steps_seen.clear()
             self._position.clear()
             self._saved.clear()
+            self._claims.clear()
+            self._superseded.clear()
 
     async def _new_engine(self, tp: TP) -> PartitionEngine:
         settings = self.worker.settings
@@ -98,8 +112,13 @@ class Decider:
             settings.replay,
         )
         engine = PartitionEngine(self.worker.control, self.worker.registry, watermarks, settings.log_epoch)
-        parts = await read_whole(settings, self.worker.topic("state"), tp.partition)
-        through = restore(engine, [value for value in parts.values() if value])
+        assignment = self.worker.app.runs.current
+        parts = {
+            k: v
+            for k, v in (await read_whole(settings, self.worker.topic("state"), tp.partition)).items()
+            if v
+        }
+        through = restore(engine, parts)
         if through >= 0:
             log.info(
                 "summaries/%d: state of %d models restored up to offset %d",
@@ -108,8 +127,22 @@ class Decider:
                 through,
             )
             self._position[tp] = self._saved[tp] = through
+        self._claims[tp] = claim_of(assignment.generation, secrets.token_hex(4))
+        self._superseded[tp] = superseded(parts, self._claims[tp])
+        await self._catch_up(tp, engine, through + 1, assignment.starts.get(tp) or 0)
         self.engines[tp] = engine
         return engine
+
+    async def _catch_up(self, tp: TP, engine: PartitionEngine, first: int, start: int) -> None:
+        """Read what lies between the state and the committed offset, should state ever be lost."""
+        if first >= start:
+            return
+        log.warning(
+            "summaries/%d: committed is %d, state ends before %d; reading again", tp.partition, start, first
+        )
+        self._fold_rollback_steps(tp, engine)
+        async for records in read_between(self.worker.settings, tp.topic, tp.partition, first, start):
+            await self._fold(tp, engine, records)
 
     def _fold_rollback_steps(self, tp: TP, engine: PartitionEngine) -> None:
         seen = self._steps_seen.get(tp, 0)

@@ -7,13 +7,18 @@ A model's record is the commit point. Every bucket has two pages; what changed i
 committed record does not name, and the next record names the new ones (shadow paging: Lorie, "Physical integrity in a
 large segmented database", TODS 1977). A crash between two writes leaves the state of the last record, whole. Parts
 are acknowledged in stages: pages, then models, then the partition, and only then may the offset be committed.
+
+Shadow paging holds for one writer, and a partition may have two for a while: a worker that was stopped goes on saving
+until it hears that it was replaced. So every engine writes under a *claim*, a name of its own in every key, and its
+first save is a whole one. A reader takes the state that reaches furthest among those that are whole. Which writer it
+comes from does not matter: the state is a function of the summaries up to `through` alone.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -35,7 +40,12 @@ from streams.core.watermark import Partition
 Part = tuple[bytes, bytes | None]
 
 
-def save(engine: PartitionEngine, through: int) -> list[list[Part]]:
+def claim_of(generation: int, token: str) -> str:
+    """Name what one engine saves: `generation` of the group's assignment, and a token that nobody else has."""
+    return f"{generation:010d}-{token}"
+
+
+def save(engine: PartitionEngine, through: int, claim: str) -> list[list[Part]]:
     """Return what changed since the last call, in stages; each must be acknowledged before the next."""
     panes: list[Part] = []
     models: list[Part] = []
@@ -43,21 +53,42 @@ def save(engine: PartitionEngine, through: int) -> list[list[Part]]:
     for model, state in sorted(engine.models.items()):
         if state.through == through and state.saved_through == through:
             continue
-        panes += _save_panes(model, state.merge, state.through, gone)
-        models.append((f"model\t{model}".encode(), _save_model(model, state)))
+        panes += _save_panes(claim, model, state.merge, state.through, gone)
+        models.append((_key(claim, "model", model), _save_model(model, state)))
         state.saved_through = state.through
-    body = json.dumps(engine.watermarks.snapshot())
-    record = {"kind": "partition", "model": "", "through": through, "json": body, "blocks": []}
-    return [panes, models, [(b"partition", encode("model_state", record)), *gone]]
+    body = {
+        "watermarks": engine.watermarks.snapshot(),
+        "models": {model: state.through for model, state in engine.models.items()},
+    }
+    record = {"kind": "partition", "model": "", "through": through, "json": json.dumps(body), "blocks": []}
+    return [panes, models, [(_key(claim, "partition"), encode("model_state", record)), *gone]]
 
 
-def _save_panes(model: str, merge: ModelMerge, through: int, gone: list[Part]) -> Iterable[Part]:
+def superseded(keys: Iterable[bytes], claim: str) -> list[bytes]:
+    """Return the keys that may be deleted once `claim` is saved as a whole, in the order of their deletion.
+
+    Those of assignments after this claim's own belong to somebody who replaced its writer.
+    """
+    generation = claim.partition("-")[0]
+    old = [k for k in keys if (of := _claim(k)) != claim and of.partition("-")[0] <= generation]
+    return sorted(old, key=lambda k: not k.endswith(b"\tpartition"))
+
+
+def _key(claim: str, *names: str) -> bytes:
+    return "\t".join((claim, *names)).encode()
+
+
+def _claim(key: bytes) -> str:
+    return key.partition(b"\t")[0].decode()
+
+
+def _save_panes(claim: str, model: str, merge: ModelMerge, through: int, gone: list[Part]) -> Iterable[Part]:
     for key, series in sorted(merge.series.items()):
         for number in sorted(series.dirty):
             cells = series.bucket(number)
             if not len(cells.panes):
                 if series.pages.pop(number, None) is not None:
-                    gone += [(_page_key(model, key, number, page), None) for page in (0, 1)]
+                    gone += [(_page_key(claim, model, key, number, page), None) for page in (0, 1)]
                 continue
             page = 1 - series.pages.get(number, 1)
             series.pages[number] = page
@@ -68,12 +99,12 @@ def _save_panes(model: str, merge: ModelMerge, through: int, gone: list[Part]) -
                 "json": json.dumps([number, page]),
                 "blocks": [_block(key, series, cells)],
             }
-            yield _page_key(model, key, number, page), encode("model_state", record)
+            yield _page_key(claim, model, key, number, page), encode("model_state", record)
         series.dirty.clear()
 
 
-def _page_key(model: str, key: SeriesKey, number: int, page: int) -> bytes:
-    return "\t".join(("panes", model, *key, str(number), str(page))).encode()
+def _page_key(claim: str, model: str, key: SeriesKey, number: int, page: int) -> bytes:
+    return _key(claim, "panes", model, *key, str(number), str(page))
 
 
 def _block(key: SeriesKey, series: Series, cells: Cells) -> dict[str, Any]:
@@ -130,44 +161,70 @@ def _save_model(model: str, state: ModelState) -> bytes:
     return encode("model_state", record)
 
 
-def restore(engine: PartitionEngine, records: Iterable[bytes]) -> int:
-    """Put saved parts into a fresh engine; returns the offset that it is complete up to, -1 for none."""
-    read = [decode(value, ("model_state",))[1] for value in records]
-    through = -1
-    pages: dict[tuple[Any, ...], int] = {}
-    for record in sorted(read, key=lambda r: ("partition", "model", "panes").index(r["kind"])):
-        if record["kind"] == "partition":
-            engine.watermarks.restore(json.loads(record["json"]))
-            through = record["through"]
-        elif record["kind"] == "model":
-            _restore_model(engine, record)
-            for *key, number, page in json.loads(record["json"])["pages"]:
-                pages[record["model"], *key, number] = page
-        else:
-            _restore_panes(engine, record, pages)
-    return through
+def restore(engine: PartitionEngine, parts: Mapping[bytes, bytes]) -> int:
+    """Put saved parts into a fresh engine; returns the offset that it is complete up to, -1 for none.
+
+    The engine's next save is a whole one, under its own claim.
+    """
+    claims: dict[str, dict[bytes, dict[str, Any]]] = {}
+    for key, value in parts.items():
+        claims.setdefault(_claim(key), {})[key] = decode(value, ("model_state",))[1]
+    ranked = sorted(
+        (
+            (found["through"], claim)
+            for claim in claims
+            if (found := claims[claim].get(_key(claim, "partition")))
+        ),
+        reverse=True,
+    )
+    for through, claim in ranked:
+        named = _named(claim, claims[claim])
+        if named is not None:
+            _restore(engine, claim, claims[claim], named)
+            return int(through)
+    return -1
 
 
-def _restore_panes(
-    engine: PartitionEngine, record: dict[str, Any], pages: dict[tuple[Any, ...], int]
+def _named(claim: str, records: Mapping[bytes, dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Return the pages that a claim's models name, or None when something is missing.
+
+    A claim loses parts when it is deleted under the feet of a writer that goes on.
+    """
+    pages = []
+    for model, through in json.loads(records[_key(claim, "partition")]["json"])["models"].items():
+        record = records.get(_key(claim, "model", model))
+        if record is None or record["through"] < through:
+            return None
+        for a, b, c, d, number, page in json.loads(record["json"])["pages"]:
+            found = records.get(_page_key(claim, model, (a, b, c, d), number, page))
+            if found is None:
+                return None
+            pages.append(found)
+    return pages
+
+
+def _restore(
+    engine: PartitionEngine,
+    claim: str,
+    records: Mapping[bytes, dict[str, Any]],
+    pages: Iterable[dict[str, Any]],
 ) -> None:
-    number, page = json.loads(record["json"])
-    block = record["blocks"][0]
-    key = (block["version"], block["source"], block["layout_id"], block["segment"])
-    if pages.get((record["model"], *key, number)) != page:
-        return  # written, but never named by a record: the worker died before
-    merge = engine.state(record["model"]).merge
-    series = merge.series[_series(merge, block)]
-    series.add(_cells(series, block))
-    series.pages[number] = page
-    series.dirty.discard(number)
+    body = json.loads(records[_key(claim, "partition")]["json"])
+    engine.watermarks.restore(body["watermarks"])
+    for model in body["models"]:
+        _restore_model(engine, records[_key(claim, "model", model)])
+    for record in pages:
+        block = record["blocks"][0]
+        merge = engine.state(record["model"]).merge
+        series = merge.series[_series(merge, block)]
+        series.add(_cells(series, block))
 
 
 def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> None:
     body = json.loads(record["json"])
     state = engine.state(record["model"])
     merge = state.merge
-    state.through = state.saved_through = record["through"]
+    state.through = record["through"]
     merge.closed = {cast("Source", k): v for k, v in body["closed"].items()}
     merge.final.update({cast("Source", k): v for k, v in body["final"].items()})
     merge.first_pane = {(a, b): v for a, b, v in body["first_pane"]}
@@ -216,4 +273,4 @@ def _cells(series: Series, block: dict[str, Any]) -> Cells:
     )
 
 
-__all__ = ["BUCKET", "Part", "restore", "save"]
+__all__ = ["BUCKET", "Part", "claim_of", "restore", "save", "superseded"]

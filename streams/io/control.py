@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -97,5 +98,28 @@ async def read_whole(settings: Settings, topic: str, partition: int) -> dict[byt
                 for record in records:
                     found[record.key or b""] = record.value
         return found
+    finally:
+        await consumer.stop()
+
+
+async def read_between(
+    settings: Settings, topic: str, partition: int, first: int, until: int
+) -> AsyncIterator[list[Any]]:
+    """Read the records of one partition with offsets ``first … until - 1``, a fetch at a time."""
+    consumer = AIOKafkaConsumer(
+        **aiokafka_config(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # where retention has removed the first ones
+        max_partition_fetch_bytes=32 << 20,
+        fetch_max_bytes=64 << 20,
+    )
+    await consumer.start()
+    try:
+        tp = TopicPartition(topic, partition)
+        consumer.assign([tp])
+        consumer.seek(tp, first)
+        while await consumer.position(tp) < until:
+            for records in (await consumer.getmany(tp, timeout_ms=500)).values():
+                yield [record for record in records if record.offset < until]
     finally:
         await consumer.stop()

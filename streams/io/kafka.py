@@ -58,6 +58,8 @@ class Assignment:
     epoch: int = 0
     starts: dict[TP, int | None] = field(default_factory=dict)
     """Committed offset of each partition, None where nothing was ever committed."""
+    generation: int = 0
+    """The group's: of two workers that think a partition theirs, the one with the greater number is right."""
 
 
 class RunConsumer(driver.Consumer):
@@ -141,7 +143,12 @@ class RunConsumer(driver.Consumer):
             starts[tp] = offset if offset is not None and offset >= 0 else None
             if starts[tp] is not None:
                 self._committed_offset[tp] = offset
-        self.current = Assignment(self.current.epoch + 1, starts)
+        # aiokafka leaves positions alone where nothing, or nothing but 0, was committed.
+        fresh = [tp for tp, start in starts.items() if not start]
+        if fresh:
+            await self._thread.seek_to_beginning(*fresh)
+        self.ledger.clear()  # an agent may have finished an old run meanwhile
+        self.current = Assignment(self.current.epoch + 1, starts, self.app.consumer_generation_id)
 
     # -- acks mean nothing here ---------------------------------------------------------------------------
 

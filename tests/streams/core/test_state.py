@@ -16,7 +16,7 @@ from streams.core.engine import Effects, PartitionEngine
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView
 from streams.core.reports import window_rows
-from streams.core.state import restore, save
+from streams.core.state import claim_of, restore, save, superseded
 from streams.core.watermark import Watermarks
 from tests.streams.core.builders import MINUTE, T0, frame, records
 
@@ -82,6 +82,10 @@ def outcome(effects: list[Effects]) -> tuple[Any, ...]:
     return windows, late, alarms
 
 
+def whole(stored: dict[bytes, bytes | None]) -> dict[bytes, bytes]:
+    return {k: v for k, v in stored.items() if v}
+
+
 def run(log: list[dict[str, Any]]) -> tuple[Any, ...]:
     e = engine()
     return outcome([e.on_record(summary, offset, T0 + offset) for offset, summary in enumerate(log)])
@@ -103,13 +107,13 @@ schedules = st.lists(
 def test_a_restart_from_saved_state_changes_nothing(schedule, data):
     log = summaries(schedule)
     stored: dict[bytes, bytes | None] = {}
-    committed, offset, effects = 0, 0, []
+    committed, offset, effects, starts = 0, 0, [], 1
     current = engine()
     while offset < len(log):
         effects.append(current.on_record(log[offset], offset, T0 + offset))
         event = data.draw(st.sampled_from(["go", "go", "save", "torn save", "kill"]))
         if event in ("save", "torn save"):
-            parts = [part for stage in save(current, offset) for part in stage]
+            parts = [part for stage in save(current, offset, claim_of(starts, "a")) for part in stage]
             written = len(parts) if event == "save" else data.draw(st.integers(0, len(parts) - 1))
             stored.update(parts[:written])
             if event == "save":
@@ -118,7 +122,8 @@ def test_a_restart_from_saved_state_changes_nothing(schedule, data):
                 event = "kill"
         if event == "kill":
             current = engine()
-            through = restore(current, [v for v in stored.values() if v])
+            starts += 1
+            through = restore(current, whole(stored))
             assert through in (-1, committed - 1)
             offset = committed
             continue
@@ -127,6 +132,104 @@ def test_a_restart_from_saved_state_changes_nothing(schedule, data):
             break
     effects += [current.on_record(log[rest], rest, T0 + rest) for rest in range(offset, len(log))]
     assert outcome(effects) == run(log)
+
+
+class Owner:
+    """One decider of a partition: the one that the group means, or one that has not heard that it was replaced."""
+
+    def __init__(
+        self, log: list[dict[str, Any]], stored: dict[bytes, bytes | None], start: int, generation: int
+    ) -> None:
+        self.log, self.stored = log, stored
+        self.engine = engine()
+        self.claim = claim_of(generation, "a")
+        self.gone = superseded(whole(stored), self.claim)
+        self.through = restore(self.engine, whole(stored))
+        assert start <= self.through + 1  # what was committed is covered
+        self.offset = start
+
+    def go(self) -> list[Effects]:
+        if self.offset == len(self.log):
+            return []
+        effects = self.engine.on_record(self.log[self.offset], self.offset, T0 + self.offset)
+        self.through = max(self.through, self.offset)
+        self.offset += 1
+        return [effects]
+
+    def save(self, parts: int | None = None) -> int:
+        """Write everything, or the first `parts`; returns what may be committed."""
+        listed = [part for stage in save(self.engine, self.through, self.claim) for part in stage]
+        listed += [(key, None) for key in self.gone]
+        self.stored.update(listed[:parts])
+        self.gone = []
+        return self.through + 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(schedules, st.data())
+def test_a_replaced_decider_that_goes_on_saving_harms_nothing(schedule, data):
+    log = summaries(schedule)
+    stored: dict[bytes, bytes | None] = {}
+    committed, generation = 0, 1
+    owner, zombie = Owner(log, stored, 0, 1), None
+    effects: list[Effects] = []
+    for _ in range(6 * len(log)):
+        match data.draw(
+            st.sampled_from(
+                ["go", "go", "go", "save", "replace", "zombie goes", "zombie saves", "zombie dies"]
+            )
+        ):
+            case "go":
+                effects += owner.go()
+            case "save":
+                committed = max(committed, owner.save())
+            case "replace":
+                generation += 1
+                zombie, owner = owner, Owner(log, stored, committed, generation)
+            case "zombie goes" if zombie:
+                effects += zombie.go()
+            case "zombie saves" if zombie:
+                zombie.save()
+            case "zombie dies" if zombie:
+                zombie.save(data.draw(st.integers(0, 6)))
+                zombie = None
+    last = Owner(log, stored, committed, generation + 1)
+    while last.offset < len(log):
+        effects += last.go()
+    assert outcome(effects) == run(log)
+
+
+def test_a_state_that_lost_a_part_is_no_state():
+    e, log = engine(), summaries([(0, [0, 1, 2, 3, 4, 5, 6, 7], 0.0)])
+    for offset, summary in enumerate(log):
+        e.on_record(summary, offset, T0)
+    parts = {k: v for stage in save(e, len(log) - 1, "1-a") for k, v in stage if v}
+    assert restore(engine(), parts) == len(log) - 1
+    for key in parts:
+        assert restore(engine(), {k: v for k, v in parts.items() if k != key}) == -1, key
+
+
+def test_the_state_that_reaches_furthest_is_taken_whoever_wrote_it():
+    e, log = engine(), summaries([(0, [0, 1, 2], 0.0), (1, [3, 4], 0.0)])
+    parts: dict[bytes, bytes] = {}
+    for offset, summary in enumerate(log):
+        e.on_record(summary, offset, T0)
+        fresh = engine()
+        for again in range(offset + 1):
+            fresh.on_record(log[again], again, T0)
+        claim = claim_of(100 - offset, "a")
+        parts |= {k: v for stage in save(fresh, offset, claim) for k, v in stage if v}
+    assert restore(engine(), parts) == len(log) - 1
+
+
+def test_parts_of_a_later_assignment_are_not_deleted():
+    keys = [
+        b"0000000001-a\tmodel\tm",
+        b"0000000001-a\tpartition",
+        b"0000000002-b\tpartition",
+        b"0000000003-c\tpartition",
+    ]
+    assert superseded(keys, "0000000002-z") == [keys[1], keys[2], keys[0]]
 
 
 def test_a_drift_opens_an_alarm_and_its_end_resolves_it():
@@ -143,5 +246,5 @@ def test_what_did_not_change_is_not_saved_again():
     log = summaries([(0, [0, 1, 2], 0.0)])
     for offset, summary in enumerate(log):
         e.on_record(summary, offset, T0)
-    assert sum(len(stage) for stage in save(e, len(log) - 1)) > 1
-    assert [len(stage) for stage in save(e, len(log) - 1)] == [0, 0, 1]
+    assert sum(len(stage) for stage in save(e, len(log) - 1, "1-a")) > 1
+    assert [len(stage) for stage in save(e, len(log) - 1, "1-a")] == [0, 0, 1]
