@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import fastavro
 
@@ -20,8 +22,12 @@ from seawall.errors import UnknownSchema, WireError
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
-#: Resolves a Confluent schema id to (contract name, writer schema). May raise `UnknownSchema`.
-Resolver = Callable[[int], tuple[str, Any]]
+CONFLUENT_BYTES = 5
+_ADDRESS = re.compile(r" from <[^>]* at 0x[0-9a-f]+>")
+#: How a registry knows a schema: a number, or a GUID in lower case with dashes.
+SchemaId = int | str
+#: Resolves a schema id to (contract name, writer schema). May raise `UnknownSchema`.
+Resolver = Callable[[SchemaId], tuple[str, Any]]
 
 
 def encode(name: str, record: dict[str, Any]) -> bytes:
@@ -35,7 +41,10 @@ def encode(name: str, record: dict[str, Any]) -> bytes:
 
 
 def decode(
-    payload: bytes, accept: tuple[str, ...], resolver: Resolver | None = None
+    payload: bytes,
+    accept: tuple[str, ...],
+    resolver: Resolver | None = None,
+    schema_id: SchemaId | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Decode a message into (contract name, record).
 
@@ -48,6 +57,9 @@ def decode(
         object is.
     resolver
         Looks up Confluent schema ids; without one, Confluent framing is refused.
+    schema_id
+        The writer's schema when a header of the message names it; the value is then a bare datum, or one in
+        single-object encoding, which no datum of an event can be mistaken for.
 
     Raises
     ------
@@ -59,10 +71,11 @@ def decode(
         raise WireError("empty", "the message has no value")
     if payload[:2] == MARKER:
         return _decode_single_object(payload, accept)
+    named = schema_of(payload, schema_id)
+    if named is not None:
+        return _decode_registered(payload, accept, resolver, *named)
     if payload[:1] == b"{":
         return _decode_json(payload, accept)
-    if payload[:1] == b"\x00" and len(payload) >= 5:
-        return _decode_confluent(payload, accept, resolver)
     raise WireError("alien_bytes", f"starts with {payload[:4].hex()}, expected c301, 00 or an opening brace")
 
 
@@ -73,18 +86,40 @@ def _decode_single_object(payload: bytes, accept: tuple[str, ...]) -> tuple[str,
     if c is None:
         raise UnknownSchema("unknown_schema", f"fingerprint {payload[2:HEADER_BYTES].hex()}")
     _check_accepted(c.name, accept)
-    return c.name, _read(c.schema, c, payload, HEADER_BYTES)
+    return c.name, _read(c.schema, contract(c.name), payload, HEADER_BYTES)
 
 
-def _decode_confluent(
-    payload: bytes, accept: tuple[str, ...], resolver: Resolver | None
+def schema_of(payload: bytes, schema_id: SchemaId | None = None) -> tuple[SchemaId, int] | None:
+    """Id of a registered writer's schema, and where the datum begins; None when the message names none.
+
+    `schema_id` is what a header says. Single-object encoding needs no registry, whatever a header says.
+    """
+    if not payload or payload[:2] == MARKER:
+        return None
+    if schema_id is not None:
+        return schema_id, 0
+    if payload[:1] == b"\x00" and len(payload) >= CONFLUENT_BYTES:
+        return int.from_bytes(payload[1:CONFLUENT_BYTES], "big"), CONFLUENT_BYTES
+    return None
+
+
+def header_schema_id(value: bytes) -> SchemaId | None:
+    """Read a ``__value_schema_id`` header: ``00`` and four bytes of id, or ``01`` and a GUID's sixteen."""
+    if len(value) == CONFLUENT_BYTES and value[:1] == b"\x00":
+        return int.from_bytes(value[1:], "big")
+    if len(value) == 17 and value[:1] == b"\x01":
+        return str(UUID(bytes=value[1:]))
+    return None
+
+
+def _decode_registered(
+    payload: bytes, accept: tuple[str, ...], resolver: Resolver | None, schema_id: SchemaId, start: int
 ) -> tuple[str, dict[str, Any]]:
-    schema_id = int.from_bytes(payload[1:5], "big")
     if resolver is None:
         raise UnknownSchema("unknown_schema", f"schema id {schema_id}, and no schema registry is configured")
     name, writer = resolver(schema_id)
     _check_accepted(name, accept)
-    return name, _read(writer, contract(name), payload, 5)
+    return name, _read(writer, contract(name), payload, start)
 
 
 def _read(writer: Any, reader: Contract, payload: bytes, start: int) -> dict[str, Any]:
@@ -94,7 +129,9 @@ def _read(writer: Any, reader: Contract, payload: bytes, start: int) -> dict[str
         same = writer is reader.schema
         record: Any = fastavro.schemaless_reader(buffer, writer, None if same else reader.schema)
     except Exception as error:  # fastavro raises EOFError, IndexError, struct.error, UnicodeDecodeError, …
-        raise WireError("truncated", f"not a {reader.name}: {type(error).__name__}: {error}") from error
+        # fastavro's text may name an object by its address, which says nothing and differs every time.
+        why = _printable(_ADDRESS.sub("", str(error)), 300)
+        raise WireError("truncated", f"not a {reader.name}: {type(error).__name__}: {why}") from error
     if buffer.tell() != len(payload):
         raise WireError("trailing_bytes", f"{len(payload) - buffer.tell()} bytes after the {reader.name}")
     return dict(record)

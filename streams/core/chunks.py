@@ -18,7 +18,8 @@ from detectors.layout import Layout
 from detectors.summary import REGISTERS, Block, Rows, merge, summarise
 from seawall.frames import Columns, Source
 from seawall.wire import Resolver
-from streams.core.decode import DeadLetter, Decoded, Record, decode_record, gather
+from streams.core.columnar import DecodedRun, decode_run
+from streams.core.decode import DeadLetter, Record
 from streams.core.layouts import LayoutBook
 from streams.core.rows import to_rows
 
@@ -96,7 +97,6 @@ class PartitionChunker:
         self._chunk_rows = 0
         self._groups: dict[tuple[str, str, str], _Group] = {}
         self._pending: list[Columns] = []
-        self._singles: list[dict[str, Any]] = []
         self._dirty: set[str] = set()
 
     def start_at(self, offset: int) -> None:
@@ -114,33 +114,48 @@ class PartitionChunker:
         Records before `next_offset` were taken already and are skipped. Dead letters collect in `dead`; they
         must be acknowledged before the cut that covers them is committed.
         """
-        for record in records:
-            if self._first is None:
-                self.start_at(record.offset)
-            if record.offset < self.next_offset:
-                continue
-            # A gap in the offsets (compaction, transaction markers) may span a cut of its own.
-            self._take(decode_record(self.source, record, self.resolver), record)
-            if (
-                self._chunk_rows >= self.rule.rows
-                or self.next_offset - (self._first or 0) >= self.rule.offsets
-            ):
+        records = self._untaken(records)
+        decoded = decode_run(self.source, records, self.resolver)
+        offsets = np.array([r.offset for r in records], dtype=np.int64)
+        rows_upto = np.concatenate(([0], np.cumsum(decoded.rows)))
+        start = 0
+        while start < len(records):
+            # The first record after which the chunk is full, one way or the other. A gap in the offsets
+            # (compaction, transaction markers) may span a cut of its own.
+            full_rows = rows_upto[start] + self.rule.rows - self._chunk_rows
+            by_rows = max(int(np.searchsorted(rows_upto, full_rows)), start + 1)
+            full_offset = (self._first or 0) + self.rule.offsets - 1
+            by_offsets = max(int(np.searchsorted(offsets, full_offset)), start) + 1
+            end = min(by_rows, by_offsets)
+            is_full = end <= len(records)
+            end = min(end, len(records))
+            self._take(decoded, records, start, end)
+            start = end
+            if is_full:
                 yield self._cut()
         self._count()
 
-    def _take(self, decoded: Decoded, record: Record) -> None:
-        self.next_offset = record.offset + 1
-        self._chunk_rows += decoded.rows
-        self.records_seen += 1
-        self.events_seen += decoded.rows
-        self.dead += decoded.dead
-        ceiling = record.timestamp_us + self.rule.max_future_skew_us
-        if decoded.single is not None:
-            self._singles.append(decoded.single)
-            self._saw(decoded.single["model"], min(decoded.single["ts"], ceiling))
-        elif decoded.columns is not None and decoded.columns.rows:
-            self._pending.append(decoded.columns)
-            self._saw(decoded.columns.model, min(int(decoded.columns.ts.max()), ceiling))
+    def _untaken(self, records: Sequence[Record]) -> list[Record]:
+        out: list[Record] = []
+        for record in records:
+            if self._first is None:
+                self.start_at(record.offset)
+            if record.offset >= (out[-1].offset + 1 if out else self.next_offset):
+                out.append(record)
+        return out
+
+    def _take(self, decoded: DecodedRun, records: Sequence[Record], start: int, end: int) -> None:
+        rows = int(decoded.rows[start:end].sum())
+        self.next_offset = records[end - 1].offset + 1
+        self._chunk_rows += rows
+        self.records_seen += end - start
+        self.events_seen += rows
+        self.dead += [letter for i, letter in decoded.dead if start <= i < end]
+        skew = self.rule.max_future_skew_us
+        ceilings = np.array([r.timestamp_us for r in records[start:end]], dtype=np.int64) + skew
+        for of_rows, columns in decoded.part(start, end):
+            self._pending.append(columns)
+            self._saw(columns.model, int(np.minimum(columns.ts, ceilings[of_rows - start]).max()))
 
     def _saw(self, model: str, ts: int) -> None:
         self._dirty.add(model)
@@ -149,7 +164,7 @@ class PartitionChunker:
         self.max_ts = max(self.max_ts, ts)
 
     def _count(self) -> None:
-        for columns in [*self._pending, *gather(self.source, self._singles)]:
+        for columns in self._pending:
             layout, baseline_id = self.book.resolve(columns)
             spec = self.book.control.monitor(columns.model)
             key = (columns.model, columns.version, layout.layout_id)
@@ -159,7 +174,6 @@ class PartitionChunker:
             baseline = self.book.control.baselines.get((columns.model, columns.version))
             group.rows.append(to_rows(columns, layout, spec, baseline))
         self._pending.clear()
-        self._singles.clear()
 
     def _cut(self) -> Cut:
         self._count()

@@ -16,7 +16,7 @@ import numpy as np
 
 from seawall.errors import WireError
 from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source, from_record
-from seawall.wire import Resolver, decode
+from seawall.wire import Resolver, SchemaId, decode
 from streams.core.layouts import MAX_COLUMNS
 
 SINGLE_CONTRACT: dict[Source, str] = {"predictions": "prediction", "features": "feature", "labels": "label"}
@@ -35,6 +35,8 @@ class Record:
     """The broker's or producer's clock, not event time."""
     value: bytes
     key: bytes | None = None
+    schema_id: SchemaId | None = None
+    """Writer's schema when a header names it and not the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def decode_record(source: Source, record: Record, resolver: Resolver | None = No
     """Decode one record. Never raises for bad input."""
     single, frame = SINGLE_CONTRACT[source], FRAME_CONTRACT[source]
     try:
-        name, content = decode(record.value, (single, frame), resolver)
+        name, content = decode(record.value, (single, frame), resolver, record.schema_id)
         if not content["model"]:
             raise WireError("empty_model", "model is an empty string")
         weight = content["weight"]
@@ -138,11 +140,12 @@ def gather(source: Source, singles: Iterable[dict[str, Any]]) -> list[Columns]:
     """Turn single events into columns, one object per (model, version, weight, set of column names)."""
     groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for event in singles:
-        groups[_shape(source, event)].append(event)
-    return [_columns(source, events) for events in groups.values()]
+        groups[shape(source, event)].append(event)
+    return [columns_of(source, events) for events in groups.values()]
 
 
-def _shape(source: Source, event: dict[str, Any]) -> tuple[Any, ...]:
+def shape(source: Source, event: dict[str, Any]) -> tuple[Any, ...]:
+    """Events of one shape share a `Columns` object."""
     head = (event["model"], event["version"], event["weight"], tuple(s["name"] for s in event["segments"]))
     if source == "labels":
         return (*head, event["value"] is not None, event["label"] is not None)
@@ -150,7 +153,8 @@ def _shape(source: Source, event: dict[str, Any]) -> tuple[Any, ...]:
     return (*head, *names, event.get("label") is not None)
 
 
-def _columns(source: Source, events: Sequence[dict[str, Any]]) -> Columns:
+def columns_of(source: Source, events: Sequence[dict[str, Any]]) -> Columns:
+    """Columns of events of one shape."""
     first = events[0]
     ts = np.fromiter((e["ts"] for e in events), dtype=np.int64, count=len(events))
     columns = Columns(source, first["model"], first["version"], ts, weight=first["weight"])

@@ -1,0 +1,103 @@
+"""Cutting and joining columns by row, so that neither leaves a trace in the result.
+
+A dictionary lists the values of its own rows in the order in which they come first. That holds after cutting and
+joining as well: what a chunk holds must not depend on what was decoded together with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seawall.frames import Categorical, Columns
+from streams.core.cursor import Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Single events of one shape: `records` tells, in ascending order, where in the run each row came from."""
+
+    shape: Hashable
+    records: Ints
+    columns: Columns
+
+    def part(self, first: int, after: int) -> tuple[Ints, Columns]:
+        """Rows of the records `first` up to `after`."""
+        a, b = np.searchsorted(self.records, (first, after))
+        return self.records[a:b], take(self.columns, slice(a, b))
+
+
+def take(columns: Columns, rows: Any) -> Columns:
+    """Rows of `columns` by a slice or by indices."""
+    return replace(
+        columns,
+        ts=columns.ts[rows],
+        numeric=_each(columns.numeric, lambda v: v[rows]),
+        scores=_each(columns.scores, lambda v: v[rows]),
+        categorical=_each(columns.categorical, lambda c: compact(c.codes[rows], c.dictionary)),
+        segments=_each(columns.segments, lambda c: compact(c.codes[rows], c.dictionary)),
+        label=None if columns.label is None else compact(columns.label.codes[rows], columns.label.dictionary),
+    )
+
+
+def _each(columns: Mapping[str, Any], do: Callable[[Any], Any]) -> dict[str, Any]:
+    return {name: do(column) for name, column in columns.items()}
+
+
+def compact(codes: npt.NDArray[np.int32], dictionary: list[str]) -> Categorical:
+    """Encode with the values that occur, in the order in which they come first."""
+    n, size = len(codes), len(dictionary)
+    first = np.full(size + 1, n)
+    # Of several values for one place the last one stays, so this goes backwards. -1 is the last place.
+    first[codes[::-1]] = np.arange(n - 1, -1, -1)
+    order = np.argsort(first[:size], kind="stable")[: np.count_nonzero(first[:size] < n)]
+    if len(order) == size and (order == np.arange(size)).all():
+        return Categorical(codes, dictionary)
+    new = np.full(size + 1, -1, dtype=np.int32)
+    new[order] = np.arange(len(order), dtype=np.int32)
+    return Categorical(new[codes], [dictionary[i] for i in order.tolist()])
+
+
+def stitch(groups: Sequence[Group]) -> list[Group]:
+    """Join groups of the same shape, in the order of their records."""
+    by_shape: dict[Hashable, list[Group]] = {}
+    for group in groups:
+        by_shape.setdefault(group.shape, []).append(group)
+    return [parts[0] if len(parts) == 1 else _join(parts) for parts in by_shape.values()]
+
+
+def _join(parts: Sequence[Group]) -> Group:
+    records = np.concatenate([p.records for p in parts])
+    order = np.argsort(records, kind="stable")
+    whole = [p.columns for p in parts]
+    first = whole[0]
+
+    def numbers(of: Callable[[Columns], Mapping[str, Any]]) -> dict[str, Any]:
+        return {name: np.concatenate([of(c)[name] for c in whole])[order] for name in of(first)}
+
+    def words(of: Callable[[Columns], Mapping[str, Categorical]]) -> dict[str, Categorical]:
+        return {name: _join_words([of(c)[name] for c in whole], order) for name in of(first)}
+
+    joined = replace(
+        first,
+        ts=np.concatenate([c.ts for c in whole])[order],
+        numeric=numbers(lambda c: c.numeric),
+        scores=numbers(lambda c: c.scores),
+        categorical=words(lambda c: c.categorical),
+        segments=words(lambda c: c.segments),
+        label=_join_words([c.label for c in whole if c.label is not None], order) if first.label else None,
+    )
+    return Group(parts[0].shape, records[order], joined)
+
+
+def _join_words(parts: Sequence[Categorical], order: Ints) -> Categorical:
+    place: dict[str, int] = {}
+    codes = []
+    for part in parts:
+        lookup = np.array([*(place.setdefault(v, len(place)) for v in part.dictionary), -1], dtype=np.int32)
+        codes.append(lookup[part.codes])
+    return compact(np.concatenate(codes)[order], list(place))

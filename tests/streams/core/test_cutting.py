@@ -1,0 +1,61 @@
+"""Where a chunk is cut depends on the log alone, however many records are decoded at a time."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.core.chunks import ChunkRule, Cut, PartitionChunker
+from streams.core.decode import Record
+from streams.core.layouts import Control, LayoutBook
+from tests.streams.core.builders import NOW, T0, frame, single
+
+lengths = st.lists(st.integers(1, 7), min_size=1, max_size=60)
+
+
+def chunker(rule: ChunkRule) -> PartitionChunker:
+    return PartitionChunker("predictions", 0, "predictions", LayoutBook(Control()), rule)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gaps=lengths,
+    kinds=st.lists(st.sampled_from(["single"] * 20 + ["poison", "frame"]), min_size=60, max_size=60),
+    rule=st.builds(ChunkRule, rows=st.integers(1, 40), offsets=st.integers(1, 60)),
+    sizes=st.lists(st.integers(1, 60), min_size=60, max_size=60),
+)
+def test_runs_of_any_size_are_cut_where_single_records_are(
+    gaps: list[int], kinds: list[str], rule: ChunkRule, sizes: list[int]
+) -> None:
+    values = {"poison": b"?", "frame": frame([T0, T0 + 1, T0 + 2], [1.0, 2.0, 3.0])}
+    log, offset = [], 5
+    for i, (gap, kind) in enumerate(zip(gaps, kinds, strict=False)):
+        offset += gap
+        log.append(Record(offset, NOW, values.get(kind) or single(T0 + i * 10**6, float(i))))
+
+    def described(size_of_runs: list[int]) -> tuple[list[Cut], list[int], int, int, int]:
+        c, left, cuts = chunker(rule), list(log), []
+        for size in size_of_runs:
+            # A run may begin with what was read before.
+            again = log[max(len(log) - len(left) - 2, 0) : len(log) - len(left)]
+            cuts += list(c.feed([*again, *left[:size]]))
+            left = left[size:]
+        return cuts, [d.offset for d in c.dead], c.next_offset, c.events_seen, c.max_ts
+
+    cuts, *rest = described(sizes)
+    expected, *rest_expected = described([1] * 60)
+    assert rest == rest_expected
+    assert [c.next_offset for c in cuts] == [c.next_offset for c in expected]
+    for cut, of in zip(cuts, expected, strict=True):
+        for summary, like in zip(cut.summaries, of.summaries, strict=True):
+            counted = [(b["rows"], b["counts"], b["panes"], b["segments"]) for b in summary["blocks"]]
+            assert counted == [(b["rows"], b["counts"], b["panes"], b["segments"]) for b in like["blocks"]]
+            assert summary["max_ts"] == like["max_ts"]
+
+
+def test_runs_of_one_shape_make_the_same_bytes_whatever_their_size() -> None:
+    log = [Record(i, NOW, single(T0 + i * 10**6, i / 7)) for i in range(200)]
+    whole = [cut.summaries for cut in chunker(ChunkRule(rows=60)).feed(log)]
+    c = chunker(ChunkRule(rows=60))
+    assert [cut.summaries for record in log for cut in c.feed([record])] == whole
+    assert len(whole) == 3
