@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from seawall.baseline import Baseline
     from seawall.build import build_baseline
     from seawall.client import Client
+    from seawall.drift_report import DriftReport, compare
     from seawall.errors import (
         ConfigError,
         ContractError,
@@ -31,6 +32,7 @@ __all__ = [
     "ClientStats",
     "ConfigError",
     "ContractError",
+    "DriftReport",
     "InMemoryTransport",
     "KafkaTransport",
     "MonitorError",
@@ -42,6 +44,7 @@ __all__ = [
     "UnknownSchema",
     "WireError",
     "build_baseline",
+    "compare",
     "parse_monitor",
     "watch",
 ]
@@ -52,6 +55,7 @@ _HOMES = {
     "ClientStats": "tally",
     "ConfigError": "errors",
     "ContractError": "errors",
+    "DriftReport": "drift_report",
     "InMemoryTransport": "transport",
     "KafkaTransport": "transport",
     "MonitorError": "monitor_yaml",
@@ -63,6 +67,7 @@ _HOMES = {
     "UnknownSchema": "errors",
     "WireError": "errors",
     "build_baseline": "build",
+    "compare": "drift_report",
     "parse_monitor": "monitor_yaml",
     "watch": "wrap",
 }

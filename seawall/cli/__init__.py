@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "baseline": "build and publish the reference that a version is compared with",
     "monitor": "publish or show a model's monitor",
     "check": "check monitor files and settings without running anything",
+    "compare": "compare two data files, or a data file with a baseline, once",
     "registry": "announce versions and decide about rollbacks",
     "dlq": "look at what could not be read, send it again, let a stopped partition go on",
     "dashboards": "publish the Grafana dashboards",

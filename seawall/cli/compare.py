@@ -1,0 +1,152 @@
+"""``seawall compare``: tell whether one data file has drifted away from another."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seawall.errors import ConfigError
+from seawall.settings import Settings
+
+if TYPE_CHECKING:
+    from seawall.drift_report import DriftReport
+
+#: What `--fail-on` ends with; 1 and 2 are taken by failures and wrong usage.
+FAILED = 3
+_STYLES = {"drift": "bold red", "warning": "yellow", "stable": "green"}
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser("compare", help="compare two data files once", description=run.__doc__)
+    parser.add_argument(
+        "reference", type=Path, metavar="REFERENCE", help="Parquet, CSV, or a baseline from `baseline build`"
+    )
+    parser.add_argument("current", type=Path, metavar="CURRENT", help="Parquet or CSV")
+    parser.add_argument("--columns", type=_names, metavar="A,B,C", help="compare these only")
+    parser.add_argument(
+        "--categorical", type=_names, default=[], metavar="A,B", help="numbers that are names"
+    )
+    parser.add_argument("--time-column", metavar="COLUMN", help="event times: how far quiet periods wander")
+    parser.add_argument(
+        "--time-unit", choices=("s", "ms", "us", "ns"), default="us", help="of numeric times (default: us)"
+    )
+    parser.add_argument("--score-column", metavar="COLUMN", help="the model's score")
+    parser.add_argument("--prediction-column", metavar="COLUMN", help="what the model predicted")
+    parser.add_argument("--label-column", metavar="COLUMN", help="what turned out")
+    parser.add_argument(
+        "--effect", type=float, default=0.1, help="smallest distance that is drift (default: 0.1)"
+    )
+    parser.add_argument("--min-rows", type=int, default=30, help="fewer are not enough data (default: 30)")
+    parser.add_argument(
+        "--fail-on",
+        choices=("drift", "warning", "never"),
+        default="never",
+        help=f"exit with {FAILED} on this verdict or a worse one (default: never)",
+    )
+    parser.add_argument("--missing", action="append", metavar="TEXT", help="CSV text that means missing")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report there")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Compare a data file with a reference, column by column; the exit code is 3 when --fail-on is met."""
+    from seawall.cli.data_file import MISSING_WORDS, progress, read_data_file
+    from seawall.drift_report import DriftReport, compare
+
+    missing = arguments.missing or MISSING_WORDS
+    with progress(f"comparing {arguments.current.name}") as begin:
+        begin("reading")
+        reference = _reference(arguments.reference, missing)
+        current = read_data_file(arguments.current, missing)
+        begin("counting")
+        report = compare(
+            reference,
+            current,
+            columns=arguments.columns,
+            ts=arguments.time_column,
+            time_unit=arguments.time_unit,
+            scores=arguments.score_column,
+            labels=arguments.prediction_column,
+            truths=arguments.label_column,
+            categorical=arguments.categorical,
+            effect=arguments.effect,
+            min_rows=arguments.min_rows,
+        )
+    report = DriftReport(report.found, arguments.reference.name, arguments.current.name)
+    if arguments.html:
+        try:
+            report.to_html(arguments.html)
+        except OSError as error:
+            msg = f"{arguments.html}: cannot be written: {error.strerror or error}"
+            raise ConfigError(msg) from error
+    if arguments.json:
+        print(json.dumps(report.to_dict()))
+    else:
+        _show(report)
+        if arguments.html:
+            print(f"wrote {arguments.html}", file=sys.stderr)
+    failing = {"drift": {"drift"}, "warning": {"drift", "warning"}, "never": set()}[arguments.fail_on]
+    return FAILED if report.verdict in failing else 0
+
+
+def _reference(path: Path, missing: Any) -> Any:
+    from seawall.cli.baseline import read_baseline
+    from seawall.cli.data_file import read_data_file
+
+    try:
+        with path.open("rb") as file:
+            is_baseline = file.read(2) == b"\xc3\x01"
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
+        raise ConfigError(msg) from error
+    return read_baseline(path) if is_baseline else read_data_file(path, missing)
+
+
+def _show(report: DriftReport) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from seawall.drift_report import STATISTICS_SAID, sparklines
+
+    console = Console(highlight=False)
+    style = _STYLES.get(report.verdict, "dim")
+    head, rest = report.headline().split(":", 1)
+    console.print(f"[{style}]{head}[/]:{escape(rest)}")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("column", "verdict", "before", "after", "what", "value", "limit", "chance", "missing"):
+        right = title in {"value", "limit", "chance", "missing"}
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "column")
+    for c in report.found.columns:
+        verdict = c.verdict.name.lower()
+        before, after = sparklines(c)
+        as_share = c.statistic != "js"
+        numbers = [
+            ("–" if not math.isfinite(v) else f"{v:.1%}" if as_share else f"{v:.3f}")
+            for v in (c.value, c.limit, c.chance)
+        ]
+        table.add_row(
+            escape(c.name),
+            f"[{_STYLES.get(verdict, 'dim')}]{verdict.replace('_', ' ')}[/]",
+            f"[dim]{before}[/]",
+            f"[cyan]{after}[/]",
+            STATISTICS_SAID[c.statistic],
+            *numbers,
+            "[dim]–[/]" if max(c.missing) == 0 else f"{c.missing[0]:.1%} → {c.missing[1]:.1%}",
+        )
+    console.print(table)
+    for c in report.found.columns:
+        if c.detail:
+            console.print(f"[dim]{escape(c.name)}[/] {escape(c.detail)}")
+    for note in report.found.notes:
+        console.print(f"[dim]note: {escape(note)}[/]", soft_wrap=True)

@@ -1,0 +1,248 @@
+"""The one-off drift report: two tables, or a baseline and a table, compared once.
+
+    report = seawall.compare(reference, current, ts="ts", scores="p")
+    report            # a table, in a notebook with histograms
+    report.verdict    # "stable", "warning", "drift" or "not_enough_data"
+
+Both sides are counted by the code that counts live traffic. That needs the service extra, imported when called.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seawall.baseline import Baseline
+from seawall.build import Reference, build_from, read_reference
+from seawall.errors import ConfigError
+from seawall.frames import Categorical, Columns
+from seawall.tables import column_names
+from seawall.values import clean
+
+if TYPE_CHECKING:
+    from streams.core.one_off import ColumnFinding, OneOff
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+STATISTICS_SAID = {
+    "js": "distribution",
+    "missing_share": "missing",
+    "unseen_share": "never seen",
+    "out_of_range_share": "out of range",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """What `compare` found; `found` holds everything, the strongest evidence first."""
+
+    found: OneOff
+    reference_name: str = "reference"
+    current_name: str = "current"
+
+    @property
+    def verdict(self) -> str:
+        """``stable``, ``warning``, ``drift`` or ``not_enough_data``: the worst of any column."""
+        return self.found.verdict.name.lower()
+
+    @property
+    def drifted(self) -> list[str]:
+        """Names of the drifted columns, the furthest beyond its limit first."""
+        return [c.name for c in self.found.columns if c.verdict.name == "DRIFT"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-ready values; what is not defined is None."""
+        columns = []
+        for finding in self.found.columns:
+            record = asdict(finding)
+            record["verdict"] = finding.verdict.name.lower()
+            columns.append(_plain(record))
+        return {
+            "verdict": self.verdict,
+            "reference": self.reference_name,
+            "current": self.current_name,
+            "reference_rows": self.found.reference_rows,
+            "current_rows": self.found.current_rows,
+            "drifted": self.drifted,
+            "columns": columns,
+            "notes": list(self.found.notes),
+        }
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the report as one self-contained HTML file."""
+        from seawall.drift_html import page  # noqa: PLC0415
+
+        Path(path).write_text(page(self), encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        from seawall.drift_html import fragment  # noqa: PLC0415
+
+        return fragment(self)
+
+    def __repr__(self) -> str:
+        lines = [self.headline()]
+        width = max((len(c.name) for c in self.found.columns), default=0)
+        for c in self.found.columns:
+            before, after = sparklines(c)
+            lines.append(
+                f"  {c.verdict.name.lower().replace('_', ' '):<15} {c.name:<{width}}  {before} → {after}  "
+                f"{numbers_said(c)}{'; ' + c.detail if c.detail else ''}"
+            )
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.found.notes)])
+
+    def headline(self) -> str:
+        """Say the result in one line."""
+        many = len(self.found.columns)
+        rows = f"{self.found.current_rows:,} rows against {self.found.reference_rows:,}"
+        return f"{self.verdict.replace('_', ' ')}: {len(self.drifted)} of {many} columns drifted ({rows})"
+
+
+def compare(
+    reference: Any,
+    current: Any,
+    *,
+    columns: Collection[str] | None = None,
+    ts: Any = None,
+    time_unit: str = "us",
+    scores: Any = None,
+    labels: Any = None,
+    truths: Any = None,
+    categorical: Collection[str] = (),
+    effect: float = 0.1,
+    min_rows: int = 30,
+) -> DriftReport:
+    """Compare two tables, or a baseline and a table, column by column.
+
+    Parameters
+    ----------
+    reference
+        A pandas or polars DataFrame, a mapping of columns, or a `Baseline`.
+    current
+        A table with the same columns.
+    columns
+        Names of the columns to compare; all of the reference by default.
+    ts, time_unit, scores, labels, truths, categorical
+        As in `build_baseline`, by name and for both tables. With `ts` the report knows how far quiet periods of the
+        reference wander, and asks for more than that.
+    effect
+        Smallest Jensen-Shannon distance that is drift, above 0 and at most 1.
+    min_rows
+        Fewer values than this are not enough data.
+
+    Returns
+    -------
+    DriftReport
+        With a verdict, a text and an HTML form.
+
+    Raises
+    ------
+    ContractError
+        Naming the column that cannot be read.
+    ConfigError
+        When a parameter is wrong, or the service extra is not installed.
+    """
+    if not 0.0 < effect <= 1.0:
+        msg = f"effect: {effect!r}: expected a number above 0 and at most 1"
+        raise ConfigError(msg)
+    if min_rows < 1:
+        msg = f"min_rows: {min_rows!r}: expected at least 1"
+        raise ConfigError(msg)
+    try:
+        from streams.core.one_off import compare_once  # noqa: PLC0415
+    except ImportError as error:
+        msg = f"comparing needs {error.name}: pip install 'seawall[service]'"
+        raise ConfigError(msg) from error
+    roles: dict[str, Any] = {"scores": scores, "labels": labels, "truths": truths}
+    if isinstance(reference, Baseline):
+        baseline = reference
+    else:
+        read = read_reference(
+            reference,
+            model="reference",
+            version="1",
+            ts=ts,
+            time_unit=time_unit,
+            categorical=[name for name in categorical if name in column_names(reference)],
+            **roles,
+        )
+        baseline = build_from(read)
+    _check_columns(columns, baseline)
+    texts = {c.name for c in baseline.columns if c.role == "feature" and c.kind == "categorical"}
+    there = column_names(current)
+    asked = {name for name in (ts, *roles.values()) if isinstance(name, str)}
+    rows = read_reference(
+        current,
+        model=baseline.model,
+        version=baseline.version,
+        # The task says how labels are read, so it is the reference's, whatever the current ones look like.
+        task=baseline.task,
+        ts=ts if isinstance(ts, str) and ts in there else None,
+        time_unit=time_unit,
+        # A number that the reference has as text is read as text.
+        categorical=[n for n in there if clean(str(n)) in texts and n not in asked],
+        **roles,
+    )
+    found = compare_once(baseline, _parts(rows), effect=effect, min_rows=min_rows, only=columns)
+    return DriftReport(found)
+
+
+def _check_columns(columns: Collection[str] | None, baseline: Baseline) -> None:
+    known = {c.name for c in baseline.columns}
+    for name in columns or ():
+        if name not in known:
+            msg = f"columns: {name!r} is none of the reference's columns {', '.join(sorted(known))}"
+            raise ConfigError(msg)
+
+
+def _parts(rows: Reference) -> list[Columns]:
+    parts, truths = [rows.columns], rows.truths
+    if truths is not None:
+        known = Columns("labels", rows.columns.model, rows.columns.version, rows.columns.ts)
+        if isinstance(truths, Categorical):
+            known.label = truths
+        else:
+            known.numeric["label"] = truths
+        parts.append(known)
+    return parts
+
+
+def numbers_said(c: ColumnFinding) -> str:
+    """Say value, limit and chance of what is nearest its limit."""
+    if not math.isfinite(c.ratio):
+        return "nothing to compare"
+    name = STATISTICS_SAID[c.statistic]
+    if c.statistic == "js":
+        return f"{name} {c.value:.3f} (limit {c.limit:.3f}, chance {c.chance:.3f})"
+    return f"{name} {c.value:.1%} (limit {c.limit:.1%}, usually {c.chance:.1%})"
+
+
+def sparklines(c: ColumnFinding) -> tuple[str, str]:
+    """Draw both histograms on one scale, as block characters."""
+    most = max((*c.histogram.reference, *c.histogram.current), default=0.0)
+
+    def draw(heights: tuple[float, ...]) -> str:
+        if most <= 0.0:
+            return ""
+        return "".join(" " if h <= 0 else _BLOCKS[round(h / most * (len(_BLOCKS) - 1))] for h in heights)
+
+    return draw(_narrow(c.histogram.reference)), draw(_narrow(c.histogram.current))
+
+
+def _narrow(heights: tuple[float, ...]) -> tuple[float, ...]:
+    """Join pairs of neighbours when there are more than sixteen; the open ends stay as they are."""
+    if len(heights) <= 16:
+        return heights
+    inner = heights[1:-1]
+    return (heights[0], *(max(inner[i : i + 2]) for i in range(0, len(inner), 2)), heights[-1])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

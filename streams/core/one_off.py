@@ -1,0 +1,295 @@
+"""Comparing one set of rows with a baseline, once: no stream, no budget, no history.
+
+The rows are counted by the code that counts live traffic (`to_rows`, `summarise`) and measured by the same distances.
+A column drifts when a distance exceeds three limits at once: the smallest effect worth a page, what chance alone gives
+at this sample size, and how far periods of about as many rows wandered within the reference itself, where it has
+times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.compare import Comparison, compare
+from detectors.layout import Column, Layout
+from detectors.summary import MEAN, Block, merge, summarise
+from seawall.baseline import Baseline, BaselineColumn
+from seawall.frames import Categorical, Columns
+from seawall.monitor import DAY_US, MonitorSpec
+from streams.core.histograms import Histogram, histogram_of
+from streams.core.layouts import SOURCE_ROLES, baseline_layout
+from streams.core.rows import to_rows
+from streams.core.verdicts import Verdict
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+#: How much further than ever seen within the reference.
+WANDER_MARGIN = 1.25
+#: How much further than the 95 % line of chance: about one quiet column in a million of ten bins passes it.
+CHANCE_MARGIN = 1.6
+#: Smallest change of a share (missing, unseen, out of range) worth a page, and the log of one in a million.
+SHARE_EFFECT, CHANCE_LOG = 0.05, 13.8
+WARNING_AT = 0.8
+_SHARES = ("missing_share", "unseen_share", "out_of_range_share")
+_ROWS_AT_ONCE = 1 << 18
+#: A single pane wide enough for any event time.
+_FOREVER_US = 1_000_000 * DAY_US
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFinding:
+    """What is said about one column."""
+
+    name: str
+    role: str
+    kind: str
+    verdict: Verdict
+    statistic: str
+    """What is nearest its limit: ``js``, ``missing_share``, ``unseen_share`` or ``out_of_range_share``."""
+    value: float
+    limit: float
+    chance: float
+    """What chance alone exceeds in 5 % of samples of this size; for a share, the reference's own share."""
+    ratio: float
+    """Value over limit; of a share, its change over the change allowed."""
+    beyond_chance: bool
+    """Whether anything at all has surely changed, be it small."""
+    detail: str
+    psi: float
+    ks: float
+    wasserstein: float
+    missing: tuple[float, float]
+    """Share of rows, before and after."""
+    mean: tuple[float, float]
+    histogram: Histogram
+
+    @property
+    def key(self) -> str:
+        """``role/name``."""
+        return f"{self.role}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class OneOff:
+    """The whole comparison; columns with the strongest evidence first."""
+
+    reference_rows: int
+    current_rows: int
+    verdict: Verdict
+    columns: tuple[ColumnFinding, ...]
+    notes: tuple[str, ...]
+
+
+def compare_once(
+    baseline: Baseline,
+    parts: Sequence[Columns],
+    *,
+    effect: float = 0.1,
+    min_rows: int = 30,
+    only: Collection[str] | None = None,
+) -> OneOff:
+    """Compare rows with a baseline.
+
+    Parameters
+    ----------
+    baseline
+        The reference.
+    parts
+        The rows: predictions (features, scores, predicted label), and labels where the truth is known. Roles that
+        no part carries are left out, but a feature that is not there counts as missing.
+    effect
+        Smallest Jensen-Shannon distance that is drift, 0..1.
+    min_rows
+        Fewer present values than this are not enough data.
+    only
+        Names of the columns to compare; all by default.
+    """
+    findings: list[ColumnFinding] = []
+    notes: list[str] = []
+    for columns in parts:
+        layout = _asked(baseline_layout(baseline, columns.source), columns, only)
+        notes += _unknown(baseline, columns, only)
+        if layout.columns:
+            block = count(columns, layout, baseline)
+            findings += _findings(baseline, columns, layout, block, effect, min_rows)
+    compared = {f.key for f in findings}
+    left_out = [
+        c.name
+        for c in baseline.columns
+        if f"{c.role}/{c.name}" not in compared and (only is None or c.name in only)
+    ]
+    if left_out:
+        notes.append(f"not compared, because no column was named for it: {', '.join(left_out)}")
+    if not baseline.pane_us:
+        notes.append("the reference has no times: how far quiet periods of it wander is not known")
+    findings.sort(key=lambda f: (-f.ratio if np.isfinite(f.ratio) else 1.0, f.key))
+    known = [f.verdict for f in findings if f.verdict is not Verdict.NOT_ENOUGH_DATA]
+    rows = max((c.rows for c in parts), default=0)
+    return OneOff(
+        baseline.rows, rows, max(known, default=Verdict.NOT_ENOUGH_DATA), tuple(findings), tuple(notes)
+    )
+
+
+def count(columns: Columns, layout: Layout, baseline: Baseline) -> Block:
+    """Count rows into one cell of a layout, a quarter of a million at a time to bound memory."""
+    spec = MonitorSpec(baseline.model, pane_us=_FOREVER_US)
+    blocks = [
+        summarise(to_rows(replace(part, ts=np.zeros(part.rows, dtype=np.int64)), layout, spec, baseline))
+        for part in _slices(columns)
+    ]
+    return merge(blocks)
+
+
+def _slices(columns: Columns) -> Iterator[Columns]:
+    for start in range(0, columns.rows, _ROWS_AT_ONCE):
+        at = slice(start, start + _ROWS_AT_ONCE)
+        yield replace(
+            columns,
+            ts=columns.ts[at],
+            numeric={n: v[at] for n, v in columns.numeric.items()},
+            categorical={n: Categorical(c.codes[at], c.dictionary) for n, c in columns.categorical.items()},
+            scores={n: v[at] for n, v in columns.scores.items()},
+            label=columns.label and Categorical(columns.label.codes[at], columns.label.dictionary),
+            segments={},
+        )
+
+
+def _asked(layout: Layout, columns: Columns, only: Collection[str] | None) -> Layout:
+    """Leave out roles that the rows do not carry, and columns that nobody asked for."""
+    carried = {
+        "feature": True,
+        "score": bool(columns.scores),
+        "prediction": columns.label is not None,
+        "label": columns.label is not None or bool(columns.numeric),
+    }
+    return Layout(tuple(c for c in layout.columns if carried[c.role] and (only is None or c.name in only)))
+
+
+def _unknown(baseline: Baseline, columns: Columns, only: Collection[str] | None) -> list[str]:
+    if "feature" not in SOURCE_ROLES[columns.source]:
+        return []
+    known = {c.name for c in baseline.columns if c.role == "feature"}
+    new = sorted(n for n in (*columns.numeric, *columns.categorical) if n not in known and only is None)
+    return [f"new columns, which the reference does not have: {', '.join(new)}"] if new else []
+
+
+def _findings(
+    baseline: Baseline, columns: Columns, layout: Layout, block: Block, effect: float, min_rows: int
+) -> list[ColumnFinding]:
+    whole = baseline_layout(baseline)
+    panes = np.zeros((len(baseline.pane_counts), layout.slots), dtype=np.int64)
+    for i, column in enumerate(layout.columns):
+        panes[:, layout.slice_of(i)] = baseline.pane_counts[:, whole.slice_of(whole.index[column.key])]
+    before, after = panes.sum(axis=0), block.counts[0].astype(np.int64)
+    totals = np.add.reduceat(before, layout.first_slots)[layout.column_of_slot]
+    expected = (before / np.maximum(totals, 1))[None, :]
+    result = compare(after[None, :], expected, baseline.rows, layout)
+    wander = _wander(panes, expected, int(block.rows[0]), layout)
+    described = {f"{c.role}/{c.name}": c for c in baseline.columns}
+    means = dict(zip(layout.numeric, block.moments[0, :, MEAN].tolist(), strict=True))
+    found = []
+    for i, column in enumerate(layout.columns):
+        at = layout.slice_of(i)
+        best = _best(result, wander, i, int(block.rows[0]), effect)
+        enough = block.rows[0] >= min_rows and (
+            best.statistic == "missing_share" or result.present[0, i] >= min_rows
+        )
+        verdict = (
+            Verdict.NOT_ENOUGH_DATA
+            if not enough or not np.isfinite(best.ratio)
+            else Verdict.DRIFT
+            if best.ratio >= 1.0
+            else Verdict.WARNING
+            if best.ratio >= WARNING_AT
+            else Verdict.STABLE
+        )
+        told = described[column.key]
+        found.append(
+            ColumnFinding(
+                column.name,
+                column.role,
+                column.kind,
+                verdict,
+                best.statistic,
+                best.value,
+                best.limit,
+                best.chance,
+                best.ratio,
+                best.beyond_chance,
+                _detail(column, columns, told, result, i),
+                float(result.psi[0, i]),
+                float(result.ks[0, i]),
+                float(result.wasserstein[0, i]),
+                (float(result.missing_expected[0, i]), float(result.missing_share[0, i])),
+                (told.mean if column.kind == "numeric" else np.nan, means.get(i, np.nan)),
+                histogram_of(column, told, before[at], after[at]),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    statistic: str
+    value: float
+    limit: float
+    chance: float
+    ratio: float
+    beyond_chance: bool
+
+
+def _best(result: Comparison, wander: dict[str, Floats], i: int, rows: int, effect: float) -> _Best:
+    """Return the statistic that is furthest beyond its limit."""
+    js, chance = float(result.js[0, i]), float(result.js_chance[0, i])
+    noise = CHANCE_MARGIN * chance
+    limit = float(np.nanmax([effect, WANDER_MARGIN * wander["js"][i], noise]))
+    best = _Best("js", js, limit, chance, js / limit, js > noise)
+    for name in _SHARES:
+        value = float(getattr(result, name)[0, i])
+        usual = float(getattr(result, f"{name[:-6]}_expected")[0, i])
+        p = float(np.clip(usual, 0.5 / max(rows, 1), 1.0 - 0.5 / max(rows, 1)))
+        # Bernstein's inequality: holds for few rows and rare values, where a normal bound does not.
+        noise = float(np.sqrt(2 * p * (1 - p) * CHANCE_LOG / max(rows, 1)) + CHANCE_LOG / (3 * max(rows, 1)))
+        allowed = float(np.nanmax([SHARE_EFFECT, WANDER_MARGIN * wander[name][i], noise]))
+        ratio = abs(value - usual) / allowed
+        if np.isfinite(ratio) and not ratio <= best.ratio:
+            edge = usual + allowed if value >= usual else usual - allowed
+            best = _Best(name, value, edge, usual, ratio, best.beyond_chance or abs(value - usual) > noise)
+    return best
+
+
+def _wander(panes: Ints, expected: Floats, rows: int, layout: Layout) -> dict[str, Floats]:
+    """Measure how far periods of at least `rows` rows are from the whole reference: the furthest, by column."""
+    none = np.zeros(len(layout.columns))
+    pane_rows = np.add.reduceat(panes, layout.first_slots, axis=1).max(axis=1)
+    period = (np.cumsum(pane_rows) - pane_rows) // max(rows, 1)
+    starts = np.flatnonzero(np.diff(period, prepend=-1))
+    if len(starts) < 3:  # one period of its own, and a rest that may be short
+        return dict.fromkeys(("js", *_SHARES), none)
+    result = compare(np.add.reduceat(panes, starts, axis=0)[:-1], expected, np.inf, layout)
+    return {
+        "js": np.nan_to_num(np.nanmax(np.nan_to_num(result.js), axis=0)),
+        **{
+            name: np.nanmax(
+                np.nan_to_num(np.abs(getattr(result, name) - getattr(result, f"{name[:-6]}_expected"))),
+                axis=0,
+            )
+            for name in _SHARES
+        },
+    }
+
+
+def _detail(column: Column, columns: Columns, told: BaselineColumn, result: Comparison, i: int) -> str:
+    if column.role == "feature":
+        if column.kind == "numeric" and column.name in columns.categorical:
+            return "holds text where the reference has numbers"
+        if column.name not in columns.numeric and column.name not in columns.categorical:
+            return "is not there"
+    outside, unseen = float(result.out_of_range_share[0, i]), float(result.unseen_share[0, i])
+    if outside >= 0.01:
+        return f"{outside:.1%} outside {told.minimum:.6g} … {told.maximum:.6g}"
+    return f"{unseen:.1%} never seen before" if unseen >= 0.01 else ""

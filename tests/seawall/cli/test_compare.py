@@ -1,0 +1,228 @@
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seawall
+from seawall.cli import main
+from seawall.errors import ConfigError
+
+RNG = np.random.default_rng
+ROWS = 4000
+
+
+def table(seed: int, rows: int = ROWS) -> pl.DataFrame:
+    rng = RNG(seed)
+    return pl.DataFrame(
+        {
+            "ts": 1_767_225_600_000_000 + np.arange(rows) * 60_000_000,
+            "temp": rng.normal(15, 8, rows),
+            "origin": rng.choice(["JFK", "EWR", "LGA"], rows),
+            "code": rng.integers(0, 3, rows),
+            "p": rng.random(rows),
+            "late": rng.random(rows) < 0.3,
+        }
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    table(1).write_parquet("reference.parquet")
+    table(2).write_parquet("quiet.parquet")
+    table(3).with_columns(pl.col("temp") * 1.8 + 32).write_parquet("fahrenheit.parquet")
+    return tmp_path
+
+
+def findings(shown: str) -> dict[str, dict[str, object]]:
+    return {c["name"]: c for c in json.loads(shown)["columns"]}
+
+
+def test_two_files_of_the_same_process_are_stable(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "reference.parquet", "quiet.parquet", "--fail-on", "warning", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "stable"
+    assert told["drifted"] == []
+    assert (told["reference_rows"], told["current_rows"]) == (ROWS, ROWS)
+
+
+def test_a_unit_change_is_drift_first_in_the_list_and_ends_the_command_with_three(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", "reference.parquet", "fahrenheit.parquet", "--columns", "temp,origin"]
+    assert main([*command, "--fail-on", "drift", "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert [c["name"] for c in told["columns"]] == ["temp", "origin"]
+    assert told["drifted"] == ["temp"]
+    temp = told["columns"][0]
+    assert temp["value"] > temp["limit"] > temp["chance"]
+    assert main(command) == 0  # nothing was said about failing
+
+
+def test_the_screen_shows_before_and_after(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["compare", "reference.parquet", "fahrenheit.parquet", "--time-column", "ts"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("drift: 1 of 5 columns drifted (4,000 rows against 4,000)")
+    assert "█" in shown
+
+
+def test_a_baseline_file_is_as_good_as_the_data_that_it_was_built_from(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = [
+        "baseline",
+        "build",
+        "reference.parquet",
+        "--model",
+        "m",
+        "--version",
+        "1",
+        "--out",
+        "m.baseline",
+    ]
+    assert main([*build, "--time-column", "ts"]) == 0
+    capsys.readouterr()
+    options = ["fahrenheit.parquet", "--time-column", "ts", "--json"]
+    main(["compare", "reference.parquet", *options])
+    of_data = findings(capsys.readouterr().out)
+    main(["compare", "m.baseline", *options])
+    assert findings(capsys.readouterr().out) == of_data
+
+
+def test_scores_predictions_and_truths_are_compared_in_their_roles(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(4).with_columns(pl.col("p") ** 3, pl.lit(True).alias("late")).write_parquet("c.parquet")
+    main(
+        [
+            "compare",
+            "reference.parquet",
+            "c.parquet",
+            "--score-column",
+            "p",
+            "--label-column",
+            "late",
+            "--json",
+        ]
+    )
+    told = {(c["role"], c["name"]): c["verdict"] for c in json.loads(capsys.readouterr().out)["columns"]}
+    assert told["score", "score"] == told["label", "label"] == "drift"
+    assert told["feature", "temp"] == "stable"
+
+
+def test_a_feature_that_is_not_there_and_one_that_became_text_are_all_missing(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(4).drop("temp").with_columns(pl.col("p").cast(pl.String)).write_parquet("c.parquet")
+    main(["compare", "reference.parquet", "c.parquet", "--json"])
+    told = findings(capsys.readouterr().out)
+    assert told["temp"]["detail"] == "is not there"
+    assert told["p"]["detail"] == "holds text where the reference has numbers"
+    for name in ("temp", "p"):
+        assert (told[name]["verdict"], told[name]["statistic"], told[name]["value"]) == (
+            "drift",
+            "missing_share",
+            1,
+        )
+
+
+def test_numbers_that_the_reference_has_as_text_are_read_as_text(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["compare", "reference.parquet", "quiet.parquet", "--categorical", "code", "--json"])
+    code = findings(capsys.readouterr().out)["code"]
+    assert (code["kind"], code["verdict"]) == ("categorical", "stable")
+
+
+def test_a_reference_that_wanders_by_itself_asks_for_more_than_it_ever_wandered(files: Path) -> None:
+    def wandering(start: int) -> pl.DataFrame:
+        at = np.arange(start, start + ROWS)
+        level = 3.0 * np.sin(at / 600)
+        return pl.DataFrame({"ts": at * 60_000_000 + 10**15, "x": RNG(start).normal(level, 1.0)})
+
+    reference, hour = wandering(0), wandering(ROWS).head(600)
+    assert seawall.compare(reference.drop("ts"), hour.drop("ts")).verdict == "drift"
+    assert seawall.compare(reference, hour, ts="ts").verdict != "drift"
+
+
+def test_too_few_rows_are_not_enough_data(files: Path) -> None:
+    report = seawall.compare(table(1), table(2, rows=20), ts="ts")
+    assert report.verdict == "not_enough_data"
+
+
+def test_the_wide_tables_rows_are_counted_in_parts_to_the_same_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from streams.core import one_off
+
+    whole = seawall.compare(table(1), table(2), ts="ts").to_dict()
+    monkeypatch.setattr(one_off, "_ROWS_AT_ONCE", 333)
+    parts = seawall.compare(table(1), table(2), ts="ts").to_dict()
+    for one, other in zip(whole["columns"], parts["columns"], strict=True):
+        assert one.pop("mean") == pytest.approx(other.pop("mean"), nan_ok=True)
+        assert one == other
+
+
+class Strict(HTMLParser):
+    """Refuses what is not closed, and anything from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag not in {"script", "link", "img", "iframe"}
+        assert not any(name in {"src", "href"} for name, _ in attributes)
+        self.seen.append(tag)
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_html_is_one_well_formed_file_that_needs_nothing_from_outside(files: Path) -> None:
+    table(4).rename({"temp": "<b>&temp"}).write_parquet("odd.parquet")
+    assert main(["compare", "odd.parquet", "odd.parquet", "--html", "out.html"]) == 0
+    text = Path("out.html").read_text()
+    parser = Strict()
+    parser.feed(text)
+    assert parser.open == []
+    assert parser.seen.count("svg") == 6
+    assert "&lt;b&gt;&amp;temp" in text
+    assert "prefers-color-scheme:dark" in text
+
+
+def test_a_notebook_gets_the_same_report(files: Path) -> None:
+    report = seawall.compare(
+        table(1).to_pandas(), {n: c.to_list() for n, c in table(2).to_dict().items()}, ts="ts"
+    )
+    assert report.verdict == "stable"
+    assert repr(report).startswith("stable: 0 of 5 columns drifted")
+    assert "<svg" in report._repr_html_()
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"columns": ["tmp"]}, "columns: 'tmp' is none of"),
+        ({"effect": 0.0}, "effect: 0.0: expected"),
+        ({"min_rows": 0}, "min_rows: 0: expected"),
+    ],
+)
+def test_a_wrong_parameter_is_named(options: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        seawall.compare(table(1), table(2), **options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_file_that_is_not_there_is_a_failure_and_no_drift(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "nowhere.parquet", "quiet.parquet", "--fail-on", "drift"]) == 1
+    assert "nowhere.parquet: cannot be read" in capsys.readouterr().err
