@@ -36,6 +36,7 @@ def test_the_exported_names_are_these() -> None:
         "ClientStats",
         "ConfigError",
         "ContractError",
+        "DriftReport",
         "InMemoryTransport",
         "KafkaTransport",
         "MonitorError",
@@ -47,6 +48,7 @@ def test_the_exported_names_are_these() -> None:
         "UnknownSchema",
         "WireError",
         "build_baseline",
+        "compare",
         "parse_monitor",
         "watch",
     ]
