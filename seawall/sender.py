@@ -285,6 +285,8 @@ class Sender:
             self._send_groups()
             item.reached.set()
         elif isinstance(item, Batch) and item.rows > _SHORT_ROWS:
+            # What waits for company was logged earlier: it must not be overtaken, or it may come late.
+            self._send_groups()
             self._send_guarded(item.rows, item.size_bytes, partial(self._send_columns, item.columns))
         elif isinstance(item, Batch):
             for event in events_of(item.columns, item.size_bytes):

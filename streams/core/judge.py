@@ -38,6 +38,8 @@ CHANCE_LOG = 13.8
 SHARE_EFFECT = 0.05
 #: From this part of the limit on, a column is a warning.
 WARNING_AT = 0.8
+#: Skew is judged where predictions cover at least this share of the feature events.
+SKEW_COVERAGE = 0.95
 _SHARES = ("missing_share", "unseen_share", "out_of_range_share")
 
 
@@ -257,7 +259,8 @@ class Judge:
         skew = compare(batch.counts, served.shares, np.maximum(rows, 1), batch.layout)
         judgement.skew_js = skew.js
         limit = np.fmax(spec.effect, CHANCE_MARGIN * skew.js_chance)
-        enough = enough & (rows >= spec.min_rows)
+        # While predictions are still coming in, a difference says nothing.
+        enough = enough & (rows >= np.maximum(spec.min_rows, SKEW_COVERAGE * batch.rows))
         watched = self._watched(spec, batch.layout)[0]
         out = []
         for w in range(batch.windows):

@@ -245,7 +245,11 @@ class ModelMerge:
                 for pane, rows in zip(cells.panes[done].tolist(), cells.rows[done].tolist(), strict=True):
                     part.frozen[key, pane] = part.frozen.get((key, pane), 0) + rows
                 part.cells[key] = cells.take(~done)
-        horizon = final - max(widths(spec))
+        needed = final
+        if source == "predictions" and any(k[1] == "features" for k in self.series):
+            # Feature windows are compared with what predictions carried, and may still be revised.
+            needed = min(final, self.final["features"])
+        horizon = needed - max(widths(spec))
         for key in self._keys(source):
             self.series[key].drop_before(horizon)
         self.revisions = {k: v for k, v in self.revisions.items() if k[0][1] != source or k[2] > horizon}

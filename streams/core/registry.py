@@ -99,6 +99,10 @@ class RegistryView:
         reigns = self._fold(model).reigns
         return reigns[-1].from_us if reigns and reigns[-1].version else None
 
+    def is_put_back(self, model: str) -> bool:
+        """Tell whether the version in production came back by a rollback, and so is no release."""
+        return self._fold(model).is_put_back
+
     def previous(self, model: str) -> str | None:
         """Return the version that served right before the current one, whatever became of it."""
         fold = self._fold(model)
@@ -164,6 +168,8 @@ class _Fold:
         self.reigns: list[Reign] = []
         self.replaces: dict[str, str] = {}
         """What a version was said to replace, for a log that begins after its predecessor's promotion."""
+        self.is_put_back = False
+        """Whether the version in production came back by a rollback."""
 
     def take(self, event: Mapping[str, Any]) -> None:
         version, action, ts = str(event["version"]), str(event["action"]), int(event["ts"])
@@ -196,6 +202,7 @@ class _Fold:
         old = self._current
         if old == state.version:  # said twice: the reign goes on
             return
+        self.is_put_back = bool(event.get("rollback_id"))
         if old is not None:
             self.versions[old] = replace(self.versions[old], stage="registered")
         replaces = event.get("replaces")

@@ -125,6 +125,15 @@ def test_a_bad_release_is_rolled_back_and_the_harm_goes_away() -> None:
     assert [s.seq for s in story.rollbacks] == [0, 1, 2, 3]
 
 
+def test_a_version_that_was_put_back_is_no_release_and_is_not_blamed_for_what_comes_next() -> None:
+    story = two_days_of_v1_then_v2()
+    story.traffic("v2", 0, 1, "distance")
+    story.traffic("v1", 1, 8)
+    story.traffic("v1", 8, 9, "temperature")
+    assert story.pages[-1] == "v1 open world"
+    assert story.serving == "v1"
+
+
 def test_a_request_carries_its_evidence() -> None:
     story = two_days_of_v1_then_v2()
     story.traffic("v2", 0, 1, "distance carrier")

@@ -31,6 +31,9 @@ def client(transport: InMemoryTransport) -> Iterator[Client]:
         yield client
 
 
+T0 = 1_700_000_000_000_000
+
+
 def column(frame: Columns, name: str) -> list[Any]:
     """A column's values, None where missing."""
     if name in frame.categorical:
@@ -203,3 +206,12 @@ def test_a_table_that_cannot_be_read_is_counted_and_explained(
     assert client.stats().invalid >= 1
     assert client.stats().sent == 0
     assert said in caplog.text
+
+
+def test_a_long_table_does_not_overtake_a_short_one_that_waits_for_company():
+    transport = InMemoryTransport()
+    with Client("m", "v1", transport=transport, linger_s=60.0) as client:
+        client.log_predictions({"x": [1.0, 2.0]}, ts=[T0, T0 + 1])
+        client.log_predictions({"x": [3.0] * 200}, ts=[T0 + 2 + i for i in range(200)])
+        assert client.flush(10)
+    assert [int(frame.ts[0]) - T0 for frame in read(transport)] == [0, 2]
