@@ -108,9 +108,10 @@ def _wire(
         async def announce(run: Run, topic: str = topic) -> None:
             await announcer.on_run(run, topic)
 
-        # A receiver that is down for a day must hold back neither the store nor the registry.
+        # A receiver that is down for a day must hold back neither the store nor the registry, and a store that is
+        # down must hold back neither of the others: what bounds these topics is bytes, not runs.
         told = Handler(announce, overlapping=True, room=10_000)
-        handlers = [Handler(Sink(worker, topic, metrics).write), told]
+        handlers = [Handler(Sink(worker, topic, metrics).write, room=10_000), told]
         if topic == "rollbacks":
             handlers.append(Handler(lambda run: carry_out(worker, run)))
         _fan_out(worker, topic, services, handlers)
@@ -190,6 +191,7 @@ def _status(worker: Worker) -> dict[str, Any]:
     return {
         "reasons": [] if ready else ["control topics are not read yet"],
         "ready": ready,
+        "assignments": worker.app.runs.current.epoch,
         # Not among the reasons: starting the worker again would not help, and would stop the other partitions.
         "stopped": [why for topic in sorted(worker.stopped) for why in worker.stopped[topic]],
         "models": sorted(worker.control.monitors),
