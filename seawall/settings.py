@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class Settings:
     """plaintext | ssl | sasl_ssl | sasl_plaintext"""
     broker_sasl_mechanism: str = "SCRAM-SHA-512"
     broker_username: str = ""
-    broker_password: str = ""
+    broker_password: str = field(default="", repr=False)
     broker_ca_file: str = ""
     broker_cert_file: str = ""
     broker_key_file: str = ""
@@ -38,7 +38,7 @@ class Settings:
     store_url: str = "http://127.0.0.1:18123"
     store_database: str = "seawall"
     store_username: str = "default"
-    store_password: str = ""
+    store_password: str = field(default="", repr=False)
     store_timeout_s: float = 30.0
     schema_registry_url: str = ""
     data_dir: str = ".seawall"
@@ -69,14 +69,14 @@ class Settings:
     """Past this share of bad records in a run of at least `bad_ratio_min`, the partition pauses and pages."""
     bad_ratio_min: int = 1000
     webhook_url: str = ""
-    webhook_secret: str = ""
+    webhook_secret: str = field(default="", repr=False)
     webhook_allow_private: bool = False
     """Permit webhooks to loopback and private addresses."""
-    slack_webhook_url: str = ""
-    pagerduty_routing_key: str = ""
+    slack_webhook_url: str = field(default="", repr=False)
+    pagerduty_routing_key: str = field(default="", repr=False)
     pagerduty_url: str = "https://events.pagerduty.com/v2/enqueue"
     grafana_url: str = ""
-    grafana_token: str = ""
+    grafana_token: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

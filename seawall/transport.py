@@ -15,6 +15,7 @@ from seawall.settings import Settings
 #: Told once per message: None when the broker has it, otherwise why it has not.
 Delivered = Callable[[str | None], None]
 _SECURITY = ("plaintext", "ssl", "sasl_ssl", "sasl_plaintext")
+_MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 _log = logging.getLogger("seawall.transport")
 
 
@@ -86,9 +87,18 @@ def kafka_config(settings: Settings) -> dict[str, Any]:
         raise ConfigError(msg)
     if not settings.broker.strip():
         raise ConfigError("broker: the address is empty, expected host:port, comma separated")
-    config: dict[str, Any] = {"bootstrap.servers": settings.broker, "security.protocol": security}
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.broker,
+        "security.protocol": security,
+        # librdkafka's own pace, ten attempts a second and more, would hammer a broker that refuses a password
+        "reconnect.backoff.ms": 2_000,
+        "reconnect.backoff.max.ms": 10_000,
+    }
     if security.startswith("sasl"):
         mechanism = settings.broker_sasl_mechanism.upper()
+        if mechanism not in _MECHANISMS:
+            msg = f"broker_sasl_mechanism: {mechanism!r} is unknown, expected {' | '.join(_MECHANISMS)}"
+            raise ConfigError(msg)
         if security == "sasl_plaintext" and mechanism == "PLAIN" and not settings.broker_allow_insecure:
             msg = (
                 "broker_security: sasl_plaintext with PLAIN sends the password in the clear, expected "

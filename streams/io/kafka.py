@@ -22,12 +22,14 @@ from typing import Any, cast
 import faust
 from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from faust.types import TP
 from faust.types.auth import SASLMechanism
 from yarl import URL
 
 from seawall.errors import ConfigError
 from seawall.settings import Settings
+from seawall.transport import kafka_config
 from streams.core.decode import Record
 
 log = logging.getLogger(__name__)
@@ -226,7 +228,7 @@ def make_app(settings: Settings) -> RunApp:
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
     """TLS settings as a context, or None when the connection is not encrypted."""
-    if not settings.broker_security.endswith("ssl"):
+    if not settings.broker_security.lower().endswith("ssl"):
         return None
     try:
         context = ssl.create_default_context(cafile=settings.broker_ca_file or None)
@@ -240,34 +242,22 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
 
 def faust_credentials(settings: Settings) -> Any:
     """Credentials in Faust's words. Raises `ConfigError` for a password that would travel in the clear."""
+    kafka_config(settings)  # one place decides what is refused
     context = ssl_context(settings)
-    if not settings.broker_security.startswith("sasl"):
+    if not settings.broker_security.lower().startswith("sasl"):
         return faust.SSLCredentials(context) if context else None
-    mechanism = settings.broker_sasl_mechanism.upper()
-    if context is None and mechanism == "PLAIN" and not settings.broker_allow_insecure:
-        raise ConfigError(
-            "SEAWALL_BROKER_SASL_MECHANISM: PLAIN without TLS sends the password in the clear; use sasl_ssl"
-        )
     return faust.SASLCredentials(
         username=settings.broker_username,
         password=settings.broker_password,
         ssl_context=context,
-        mechanism=SASLMechanism(mechanism),
+        mechanism=SASLMechanism(settings.broker_sasl_mechanism.upper()),
     )
 
 
 def aiokafka_config(settings: Settings) -> dict[str, Any]:
-    """Return connection settings for a bare aiokafka client."""
-    config: dict[str, Any] = {"bootstrap_servers": settings.broker}
-    if settings.broker_security != "plaintext":
-        config["security_protocol"] = settings.broker_security.upper()
-        config["ssl_context"] = ssl_context(settings)
-    if settings.broker_security.startswith("sasl"):
-        faust_credentials(settings)  # the same refusal
-        config["sasl_mechanism"] = settings.broker_sasl_mechanism.upper()
-        config["sasl_plain_username"] = settings.broker_username
-        config["sasl_plain_password"] = settings.broker_password
-    return config
+    """Return connection settings for a bare aiokafka consumer: the same as Faust's own consumer has."""
+    credentials = credentials_to_aiokafka_auth(faust_credentials(settings))
+    return {"bootstrap_servers": settings.broker, **credentials}
 
 
 async def publish(

@@ -11,6 +11,8 @@ from typing import Any
 from seawall.contracts import Topic, topics
 from seawall.errors import ConfigError, Unavailable
 from seawall.settings import Settings
+from seawall.transport import kafka_config
+from streams.io.broker import ask
 
 #: Topics whose partition count is the user's to choose; the others' is part of how the service works.
 DATA_TOPICS = frozenset({"predictions", "features", "labels"})
@@ -66,40 +68,8 @@ def partitions(topic: Topic, settings: Settings) -> int:
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """Return librdkafka's connection properties; secrets included, so never log it.
-
-    Raises
-    ------
-    ConfigError
-        An unknown ``broker_security``, or a password that would travel in clear.
-    """
-    security = settings.broker_security.lower()
-    if security not in {"plaintext", "ssl", "sasl_ssl", "sasl_plaintext"}:
-        known = "plaintext, ssl, sasl_ssl, sasl_plaintext"
-        msg = f"SEAWALL_BROKER_SECURITY: {settings.broker_security!r} is none of {known}"
-        raise ConfigError(msg)
-    mechanism = settings.broker_sasl_mechanism.upper()
-    if security == "sasl_plaintext" and mechanism == "PLAIN" and not settings.broker_allow_insecure:
-        msg = (
-            "SEAWALL_BROKER_SECURITY: sasl_plaintext with PLAIN sends the password in clear; use sasl_ssl, "
-            "or set SEAWALL_BROKER_ALLOW_INSECURE=true"
-        )
-        raise ConfigError(msg)
-    config: dict[str, Any] = {"bootstrap.servers": settings.broker, "security.protocol": security}
-    if security.startswith("sasl"):
-        config |= {
-            "sasl.mechanism": mechanism,
-            "sasl.username": settings.broker_username,
-            "sasl.password": settings.broker_password,
-        }
-    files = {
-        "ssl.ca.location": settings.broker_ca_file,
-        "ssl.certificate.location": settings.broker_cert_file,
-        "ssl.key.location": settings.broker_key_file,
-    }
-    return config | (
-        {name: path for name, path in files.items() if path} if "ssl" in security.split("_") else {}
-    )
+    """Return librdkafka's connection properties; secrets included, so never log it."""
+    return kafka_config(settings)
 
 
 def create_topics(settings: Settings, names: Iterable[str] | None = None) -> Created:
@@ -112,7 +82,6 @@ def create_topics(settings: Settings, names: Iterable[str] | None = None) -> Cre
     Unavailable
         The broker does not answer, or refused a topic.
     """
-    from confluent_kafka import KafkaException  # noqa: PLC0415
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
     catalogue = topics()
@@ -123,12 +92,8 @@ def create_topics(settings: Settings, names: Iterable[str] | None = None) -> Cre
     if illegal:
         msg = f"SEAWALL_TOPIC_PREFIX: {settings.topic_prefix!r} may hold letters, digits, '.', '_', '-' only"
         raise ConfigError(msg)
+    present = set(ask(settings, TIMEOUT_S).topics)
     admin = AdminClient(client_config(settings) | {"log_level": 0})
-    try:
-        present = set(admin.list_topics(timeout=TIMEOUT_S).topics)
-    except KafkaException as error:
-        msg = f"broker: {settings.broker} does not answer: {error.args[0].str()}"
-        raise Unavailable(msg) from error
     missing = {name: topic for name, topic in wanted.items() if name not in present}
     refused = _create(admin, missing, settings, with_configs=True)
     still_refused = _create(admin, {name: missing[name] for name in refused}, settings, with_configs=False)

@@ -138,7 +138,7 @@ class Kafka:
             [*command, "-t", _cluster_id(), *scram],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env=_plain_env(),
             check=False,
         )

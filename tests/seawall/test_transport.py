@@ -29,6 +29,10 @@ def test_every_transport_fits_the_protocol() -> None:
     assert all(isinstance(transport, Transport) for transport in transports)
 
 
+#: Never a hot loop against a broker that refuses.
+PACE = {"reconnect.backoff.ms": 2_000, "reconnect.backoff.max.ms": 10_000}
+
+
 def test_tls_and_sasl_settings_reach_librdkafka() -> None:
     settings = Settings(
         broker="a:1,b:2",
@@ -49,11 +53,19 @@ def test_tls_and_sasl_settings_reach_librdkafka() -> None:
         "ssl.ca.location": "/ca",
         "ssl.certificate.location": "/cert",
         "ssl.key.location": "/key",
+        **PACE,
     }
     assert kafka_config(Settings(broker="a:1")) == {
         "bootstrap.servers": "a:1",
         "security.protocol": "plaintext",
+        **PACE,
     }
+
+
+def test_a_mechanism_that_nobody_knows_is_named() -> None:
+    settings = Settings(broker_security="sasl_ssl", broker_sasl_mechanism="GSSAPI", broker_username="who")
+    with pytest.raises(ConfigError, match="broker_sasl_mechanism: 'GSSAPI' is unknown, expected SCRAM"):
+        kafka_config(settings)
 
 
 IN_THE_CLEAR = Settings(
