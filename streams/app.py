@@ -23,6 +23,7 @@ from streams.agents.results import Sink
 from streams.agents.worker import Worker, now_us
 from streams.core.control import apply_control
 from streams.io import metrics as m
+from streams.io.broker import ask
 from streams.io.control import ControlReader
 from streams.io.health import HealthServer, secrets_of
 from streams.io.kafka import Run, make_app
@@ -169,16 +170,7 @@ async def _saving(worker: Worker, decider: Decider) -> None:
 
 def partition_counts(settings: Settings) -> dict[str, int]:
     """Ask the broker how many partitions each topic has. Raises `Unavailable` when one is missing."""
-    from confluent_kafka import KafkaException  # noqa: PLC0415 - only this start-up question needs it
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-
-    from seawall.transport import kafka_config  # noqa: PLC0415
-
-    try:
-        found = AdminClient(kafka_config(settings)).list_topics(timeout=10).topics
-    except KafkaException as error:
-        msg = f"broker {settings.broker}: {error.args[0].str()}"
-        raise Unavailable(msg) from None
+    found = ask(settings, 10.0).topics
     missing = [settings.topic(t) for t in topics() if settings.topic(t) not in found]
     if missing:
         msg = f"broker {settings.broker} has no topic {', '.join(missing)}; `seawall migrate` creates them"
