@@ -148,7 +148,8 @@ class RunConsumer(driver.Consumer):
         # aiokafka leaves positions alone where nothing, or nothing but 0, was committed.
         fresh = [tp for tp, start in starts.items() if not start]
         if fresh:
-            await self._thread.seek_to_beginning(*fresh)
+            # aiokafka takes no other tuples, Faust's own included
+            await self._thread.seek_to_beginning(*(TopicPartition(tp.topic, tp.partition) for tp in fresh))
         self.ledger.clear()  # an agent may have finished an old run meanwhile
         self.current = Assignment(self.current.epoch + 1, starts, self.app.consumer_generation_id)
 
