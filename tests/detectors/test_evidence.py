@@ -1,0 +1,194 @@
+"""Every formula of the evidence against a slow, obvious version of it."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from detectors.evidence.accumulate import BETS, MOST, Accumulator, memory_of
+from detectors.evidence.limits import LEAST_BLOCKS, WIDENED, score_limit, tail_limit, union_limit
+from detectors.evidence.scale import (
+    LEAST_CHANCE,
+    UNKNOWN_MEAN,
+    UNKNOWN_STD,
+    fit_scale,
+    folds_of,
+    unknown_scale,
+)
+from detectors.evidence.shares import share_chance, share_discrepancy
+
+
+def test_a_share_discrepancy_is_twice_the_relative_entropy_of_two_coins():
+    for x, p0, m in [(0.2, 0.1, 500.0), (0.0, 0.3, 10.0), (1.0, 0.0, 50.0), (0.07, 0.07, 1e6)]:
+        p = (m * p0 + 0.5) / (m + 1)
+        entropy = sum(a * math.log(a / b) for a, b in ((x, p), (1 - x, 1 - p)) if a > 0)
+        assert share_discrepancy(x, p0, m) == pytest.approx(2 * entropy, abs=1e-12)
+
+
+def test_no_share_of_independent_rows_goes_further_than_chernoff_allows():
+    n, p, seen = 50, 0.03, np.arange(51)
+    d = share_discrepancy(seen / n, p, np.inf)
+    for k in range(2, 51):
+        assert stats.binom.sf(k - 1, n, p) <= math.exp(-n * d[k] / 2) * (1 + 1e-9)
+
+
+def test_the_line_of_a_share_is_that_of_chi_squared():
+    assert share_chance([100, 0]).tolist() == pytest.approx(
+        [stats.chi2.ppf(0.95, 1) / 100, stats.chi2.ppf(0.95, 1)]
+    )
+
+
+def test_a_scale_learns_chance_and_wander_apart():
+    rng = np.random.default_rng(3)
+    n = rng.integers(50, 2000, 4000)[:, None] * np.ones(2)
+    chance = 16.9 / n
+    mean = 1.0 * chance + np.array([0.0, 0.02])
+    fitted = fit_scale(mean * rng.chisquare(9, mean.shape) / 9, chance, np.arange(4000) // 500, 4000)
+    assert fitted.chance == pytest.approx([1.0, 1.0], rel=0.15)
+    assert fitted.wander[0] < 0.003
+    assert fitted.wander[1] == pytest.approx(0.02, rel=0.1)
+
+
+def test_scores_are_standard_normal_whatever_the_size_of_windows():
+    rng = np.random.default_rng(4)
+    chance = 16.9 / rng.integers(50, 5000, 20_000)[:, None]
+    fold = np.arange(20_000) // 2500
+    for df in (2, 9, 30):
+        d = (0.6 * chance + 0.003) * rng.chisquare(df, chance.shape) / df
+        scores = fit_scale(d, chance, fold, 20_000).score(d, chance)
+        assert abs(scores.mean()) < 0.05
+        assert scores.std() == pytest.approx(1, abs=0.05)
+        assert np.mean(scores > 3) < 0.004
+
+
+def test_the_limit_of_a_scale_is_the_inverse_of_its_score():
+    rng = np.random.default_rng(5)
+    scale = fit_scale(rng.gamma(2, 1, (200, 3)), np.ones((200, 3)), np.arange(200) // 50, 200)
+    chance = rng.random((7, 3))
+    d = scale.limit(4.0, chance)
+    np.testing.assert_allclose(scale.score(d, chance), 4.0)
+    assert (scale.widened(2.0).limit(4.0, chance) > d).all()
+
+
+def test_a_quantity_without_windows_has_the_scale_of_independent_rows():
+    nothing = fit_scale(np.full((50, 1), np.nan), np.ones((50, 1)), np.arange(50) // 10, 50)
+    unknown = unknown_scale(1)
+    assert (nothing.chance, nothing.mean, nothing.std) == (unknown.chance, unknown.mean, unknown.std)
+    cube_root = np.cbrt(np.random.default_rng(0).chisquare(1, 200_000))
+    assert pytest.approx((cube_root.mean(), cube_root.std()), abs=0.01) == (UNKNOWN_MEAN, UNKNOWN_STD)
+    assert pytest.approx(1 / stats.chi2.ppf(0.95, 1), abs=0.001) == LEAST_CHANCE
+
+
+def test_folds_are_whole_days_and_at_least_four_windows_long():
+    for panes, width, per_day in [(24 * 56, 24, 24), (100, 1, 24), (7, 2, 1), (24 * 9, 6, 24)]:
+        fold = folds_of(panes, width, per_day)
+        assert len(fold) == panes
+        assert (np.diff(fold) >= 0).all()
+        lengths = np.bincount(fold)
+        if len(lengths) > 1:
+            assert all(length % per_day == 0 and length >= 4 * width for length in lengths[:-1])
+
+
+def test_the_union_limit_is_bonferroni_for_normal_scores():
+    assert union_limit(0.01, 30) == pytest.approx(stats.norm.isf(0.01 / 30))
+
+
+def test_the_tail_limit_finds_the_far_quantile_of_maxima_of_normal_scores():
+    rng = np.random.default_rng(6)
+    found = [tail_limit(rng.normal(size=(60, 24 * 15)).max(axis=1), 1 / 180) for _ in range(200)]
+    true = stats.norm.isf(1 - (1 - 1 / 180) ** (1 / (24 * 15)))
+    assert true <= np.median(found) <= true + 0.5
+
+
+def test_the_tail_limit_follows_a_heavier_tail():
+    rng = np.random.default_rng(7)
+    maxima = rng.standard_t(3, size=(60, 100)).max(axis=1)
+    assert tail_limit(maxima, 1 / 200) > np.quantile(maxima, 0.97)
+
+
+def test_a_short_baseline_has_a_wide_limit_and_says_so():
+    scores = np.random.default_rng(8).normal(size=24 * (LEAST_BLOCKS - 1))
+    limit = score_limit(scores, block=24, pages_per_pane=1 / 720, quantities=15)
+    assert limit.score >= WIDENED * union_limit(1 / 1440, 15)
+    assert "9 blocks of time" in limit.warning
+    longer = np.random.default_rng(8).normal(size=24 * LEAST_BLOCKS)
+    assert score_limit(longer, block=24, pages_per_pane=1 / 720, quantities=15).warning == ""
+
+
+def test_a_limit_for_runs_is_learnt_from_runs():
+    scores = np.tile([0.0, 9.0], 24 * 30)
+    alone = score_limit(scores, block=24, pages_per_pane=1 / 720, quantities=5, run=1)
+    in_a_row = score_limit(scores, block=24, pages_per_pane=1 / 720, quantities=5, run=2)
+    assert alone.score >= 9
+    assert in_a_row.score == union_limit(1 / 1440, 5)
+
+
+def naive_sums(scores: list[float], memory: float) -> float:
+    """The definition: over every window as a beginning, the product of e-values since."""
+    total = 0.0
+    for bet in BETS:
+        e = [math.exp((bet * min(z, MOST) - bet**2 / 2) / memory) for z in scores]
+        total += sum(math.prod(e[start:]) for start in range(len(e)))
+    return math.log(total / len(BETS))
+
+
+@pytest.mark.parametrize("memory", [1.0, 2.5])
+def test_an_accumulator_sums_the_products_over_every_beginning(memory: float):
+    scores = np.random.default_rng(9).normal(size=(12, 4)) * 2
+    found = Accumulator(4, memory).take(scores)
+    for q in range(4):
+        assert found[-1, q] == pytest.approx(naive_sums(scores[:, q].tolist(), memory))
+
+
+def test_an_accumulator_restored_midway_goes_on_as_if_nothing_had_happened():
+    scores = np.random.default_rng(10).normal(size=(40, 3))
+    scores[5, 1] = np.nan
+    whole = Accumulator(3, 2.0).take(scores)
+    first, second = Accumulator(3, 2.0), Accumulator(3, 2.0)
+    first.take(scores[:17])
+    second.restore(json.loads(json.dumps(first.snapshot())))
+    np.testing.assert_array_equal(second.take(scores[17:]), whole[17:])
+    second.restore(Accumulator(3).snapshot())
+    np.testing.assert_array_equal(second.take(scores), whole)
+
+
+def test_a_missing_score_proves_nothing():
+    one = Accumulator(1)
+    before = one.take(np.array([[3.0]]))
+    assert one.take(np.array([[np.nan]])) == before
+
+
+@pytest.mark.parametrize("dependence", ["independent", "moving average", "equal columns"])
+def test_the_mean_of_sums_takes_its_time_without_change(dependence: str):
+    """Average run length to A is at least A, for dependent columns and, with memory, for dependent windows."""
+    rng = np.random.default_rng(11)
+    target, columns, memory = 100.0, 6, 5.0 if dependence == "moving average" else 1.0
+    lengths = []
+    for _ in range(150):
+        z = rng.normal(size=(1500, columns))
+        if dependence == "moving average":
+            z = np.lib.stride_tricks.sliding_window_view(z, 5, axis=0).sum(axis=-1) / np.sqrt(5)
+        if dependence == "equal columns":
+            z = np.repeat(z[:, :1], columns, axis=1)
+        mean = np.exp(Accumulator(columns, memory).take(z)).mean(axis=1)
+        above = np.flatnonzero(mean >= target)
+        lengths.append(above[0] + 1 if len(above) else len(z))
+    assert np.mean(lengths) - 2 * np.std(lengths) / np.sqrt(len(lengths)) >= target
+
+
+def test_memory_is_the_integrated_autocorrelation():
+    rng = np.random.default_rng(12)
+    z = np.zeros((20_000, 2))
+    for t in range(1, len(z)):
+        z[t] = 0.8 * z[t - 1] + rng.normal(size=2)
+    assert memory_of(z, 1, 200) == pytest.approx((1 + 0.8) / (1 - 0.8), rel=0.2)
+    assert memory_of(z[:, :0], 7, 10) == 7
+
+
+def test_a_memory_below_one_is_refused():
+    with pytest.raises(ValueError, match=r"memory: 0\.5 is below 1"):
+        Accumulator(1, 0.5)
