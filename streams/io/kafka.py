@@ -146,7 +146,7 @@ class RunConsumer(driver.Consumer):
             if starts[tp] is not None:
                 self._committed_offset[tp] = offset
         # aiokafka leaves positions alone where nothing, or nothing but 0, was committed.
-        fresh = [tp for tp, start in starts.items() if not start]
+        fresh = [TopicPartition(tp.topic, tp.partition) for tp, start in starts.items() if not start]
         if fresh:
             # aiokafka takes no other tuples, Faust's own included
             await self._thread.seek_to_beginning(*(TopicPartition(tp.topic, tp.partition) for tp in fresh))
