@@ -77,7 +77,7 @@ async def _main(settings: Settings) -> int:
             settings.store_url,
             settings.group,
         )
-        await stop.wait()
+        await _until(stop, worker)
         log.info("stopping")
         await asyncio.wait_for(decider.save_all(), 10)
         await asyncio.wait_for(app.stop(), 20)
@@ -89,6 +89,18 @@ async def _main(settings: Settings) -> int:
             await asyncio.wait_for(announcer.close(), 2)
         await health.stop()
     return 0
+
+
+async def _until(stop: asyncio.Event, worker: Worker) -> None:
+    """Wait for the signal to stop. A part of Faust that crashed would otherwise leave a worker that does nothing."""
+    app = worker.app
+    crashed = asyncio.ensure_future(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait for it
+    stopping = asyncio.ensure_future(stop.wait())
+    done, waiting = await asyncio.wait({crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    if crashed in done:
+        worker.die("faust", app._crash_reason or RuntimeError("crashed without a reason"))  # noqa: SLF001
 
 
 def _wire(
