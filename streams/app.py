@@ -94,13 +94,13 @@ async def _main(settings: Settings) -> int:
 async def _until(stop: asyncio.Event, worker: Worker) -> None:
     """Wait for the signal to stop. A part of Faust that crashed would otherwise leave a worker that does nothing."""
     app = worker.app
-    crashed = asyncio.ensure_future(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait for it
+    crashed = asyncio.ensure_future(app._crashed.wait())
     stopping = asyncio.ensure_future(stop.wait())
     done, waiting = await asyncio.wait({crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
     if crashed in done:
-        worker.die("faust", app._crash_reason or RuntimeError("crashed without a reason"))  # noqa: SLF001
+        worker.die("faust", app._crash_reason or RuntimeError("crashed without a reason"))
 
 
 def _wire(
