@@ -83,6 +83,7 @@ class Ingest:
             return
         self._epoch = current.epoch
         self.chunkers.clear()
+        self.ends.clear()  # what was the end when the partition was last here says nothing now
         self._reported.clear()
         mine = [tp for tp in current.starts if tp.topic == self.topic]
         self.brake.begin(mine)

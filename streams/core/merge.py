@@ -8,7 +8,7 @@ is counted late.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,11 +85,11 @@ class ModelMerge:
         if following < part.next_offset:
             return  # an older picture of the same chunk
         fresh = self._read(summary["blocks"], source, summary["pane_us"] or spec.pane_us)
-        accepted: dict[SeriesKey, Cells] = {}
-        for key, cells in fresh.items():
-            kept = self._without_final(key, cells, part, partition, first, source, spec)
-            self._mark(key, part.cells.get(key), kept, source)
-            accepted[key] = kept
+        self._count_late(fresh, part, partition, first, source, spec)
+        accepted = {key: cells.take(cells.panes >= self.final[source]) for key, cells in fresh.items()}
+        # A chunk that is made again after a baseline came may lack a layout that it had.
+        for key in accepted | part.cells:
+            self._mark(key, part.cells.get(key), accepted.get(key), source)
         if summary["sealed"]:
             for key, cells in accepted.items():
                 self.series[key].add(cells)
@@ -112,34 +112,38 @@ class ModelMerge:
             self.first_pane[at] = min(self.first_pane.get(at, seen), seen)
         return out
 
-    def _without_final(
+    def _count_late(
         self,
-        key: SeriesKey,
-        cells: Cells,
+        fresh: dict[SeriesKey, Cells],
         part: OpenPart,
         partition: Partition,
         first: int,
         source: Source,
         spec: MonitorSpec,
-    ) -> Cells:
-        late = cells.panes < self.final[source]
-        if not late.any():
-            return cells
-        if key[3] == "":  # each event once: segments are views of the same traffic
-            for pane, rows in zip(cells.panes[late], cells.rows[late], strict=True):
-                extra = int(rows) - part.frozen.get((key, int(pane)), 0)
-                if extra > 0:
-                    start = int(pane) * spec.pane_us
-                    self.late.append(LateEvents(source, key[0], start, partition, first, extra))
-        return cells.take(~late)
+    ) -> None:
+        """Count rows of final panes that were not in them before; in whatever layout, each event once."""
+        final, rows_of = self.final[source], Counter[tuple[str, int]]()
+        for key, cells in fresh.items():
+            late = cells.panes < final
+            if key[3] == "" and late.any():  # segments are views of the same traffic
+                for pane, rows in zip(cells.panes[late].tolist(), cells.rows[late].tolist(), strict=True):
+                    rows_of[key[0], pane] += rows
+        if not rows_of:
+            return
+        for (key, pane), rows in part.frozen.items():
+            if key[3] == "" and (key[0], pane) in rows_of:
+                rows_of[key[0], pane] -= rows
+        for (version, pane), rows in rows_of.items():
+            if rows > 0:
+                self.late.append(LateEvents(source, version, pane * spec.pane_us, partition, first, rows))
 
-    def _mark(self, key: SeriesKey, before: Cells | None, after: Cells, source: Source) -> None:
+    def _mark(self, key: SeriesKey, before: Cells | None, after: Cells | None, source: Source) -> None:
         closed = self.closed.get(source)
         if closed is None:
             return
-        old = dict(zip(before.panes.tolist(), before.rows.tolist(), strict=True)) if before else {}
-        for pane, rows in zip(after.panes.tolist(), after.rows.tolist(), strict=True):
-            if pane < closed and old.get(pane, 0) != rows:
+        old, new = _rows_by_pane(before), _rows_by_pane(after)
+        for pane in old | new:
+            if self.final[source] <= pane < closed and old.get(pane, 0) != new.get(pane, 0):
                 self.dirty[key].add(pane)
 
     def advance(self, spec: MonitorSpec, now_us: int) -> Iterator[WindowBatch]:
@@ -258,6 +262,10 @@ class ModelMerge:
         """Return the late events found since the last call."""
         late, self.late = self.late, []
         return late
+
+
+def _rows_by_pane(cells: Cells | None) -> dict[int, int]:
+    return dict(zip(cells.panes.tolist(), cells.rows.tolist(), strict=True)) if cells else {}
 
 
 def widths(spec: MonitorSpec) -> tuple[int, ...]:

@@ -76,7 +76,9 @@ class Watermarks:
             progress.next_offset = next_offset
             progress.moved_us = now_us
         progress.max_ts = max(progress.max_ts, max_ts)
-        progress.caught_up = caught_up
+        # A worker that was replaced may have read to where the end once was; one that starts again reads on from there.
+        if not caught_up or next_offset >= progress.next_offset:
+            progress.caught_up = caught_up
 
     def saw(self, model: str, partition: Partition, max_ts: int, now_us: int) -> None:
         """Take the greatest event time of a model on a source partition."""
