@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-unit test-kafka bench bench-sdk lint format types lock dashboards clean check
+.PHONY: demo test test-unit test-kafka chaos bench bench-sdk lint format types lock dashboards clean check
 
 demo: $(STAMP)  ## replay a year of real traffic through the whole loop, with a bad release in it
 	$(BIN)/python -m examples.flights
@@ -23,6 +23,12 @@ test-kafka: $(STAMP)  ## what talks to a broker, against Apache Kafka (needs Jav
 	  SEAWALL_TEST_BROKER=kafka $(BIN)/python -m pytest -m "broker or kafka or e2e" \
 	    --ignore tests/e2e/test_demo.py --ignore tests/streams/embedded; \
 	else echo "test-kafka is skipped: it needs Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"; fi
+
+SEED ?= $(shell date +%s)
+BROKER ?= embedded
+SECONDS ?= 60
+chaos: $(STAMP)  ## kill, pause and cut off real processes, then recount: make chaos SEED=7 BROKER=kafka SECONDS=60
+	$(BIN)/python -m tests.chaos --seed $(SEED) --broker $(BROKER) --seconds $(SECONDS)
 
 bench: $(STAMP)  ## the demo's year through the embedded loop, as fast as it goes
 	$(BIN)/python -m benchmarks.loop

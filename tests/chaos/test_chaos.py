@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.run import run
+from tests.conftest import TEST_BROKER
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize("seed", [3, 11])
 def test_what_is_stored_equals_a_recount_whatever_was_killed(seed: int, tmp_path: Path) -> None:
-    outcome = run(seed, seconds=25, home=tmp_path)
+    if TEST_BROKER == "kafka":
+        from tests.kafka.cluster import missing_tools
+
+        if missing_tools():
+            pytest.skip(missing_tools())
+    outcome = run(seed, seconds=25, broker=TEST_BROKER, home=tmp_path)
     assert outcome.problems == [], outcome.logs
     assert outcome.looks > 10

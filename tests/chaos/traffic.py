@@ -177,7 +177,8 @@ class Traffic:
         return (flow.model, flow.source) in self.late_allowed
 
     def _late_time(self) -> int:
-        return int(self.start_us - 10 * 60 * MINUTE - self._rng.integers(0, 180) * MINUTE)
+        # Few minutes, so that late events of several layouts fall together.
+        return int(self.start_us - 10 * 60 * MINUTE - self._rng.integers(0, 3) * MINUTE)
 
     def _columns(self, flow: Flow, ts: npt.NDArray[np.int64], *, strange: bool = True) -> Columns:
         rng, n = self._rng, len(ts)
