@@ -11,8 +11,8 @@ from typing import Any
 from faust.types import TP
 
 from seawall.frames import Source
-from seawall.wire import Resolver
 from streams.agents.brake import Brake
+from streams.agents.schemas import Schemas, records_of
 from streams.agents.worker import Worker, now_us
 from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import DeadLetter
@@ -20,6 +20,7 @@ from streams.core.layouts import LayoutBook
 from streams.io import metrics as m
 from streams.io.kafka import Run, publish
 from streams.io.metrics import Metrics
+from streams.io.schema_registry import SchemaRegistry
 
 log = logging.getLogger(__name__)
 #: Prefix of a dead letter's original headers.
@@ -34,13 +35,13 @@ class Ingest:
     """
 
     def __init__(
-        self, worker: Worker, source: Source, metrics: Metrics, resolver: Resolver | None = None
+        self, worker: Worker, source: Source, metrics: Metrics, registry: SchemaRegistry | None = None
     ) -> None:
         settings = worker.settings
         self.worker = worker
         self.source: Source = source
         self.metrics = metrics
-        self.resolver = resolver
+        self.schemas = Schemas(worker, source, registry)
         self.topic = worker.topic(source)
         self.book = LayoutBook(worker.control)
         self.rule = ChunkRule(
@@ -61,10 +62,15 @@ class Ingest:
             self._follow_assignment()
             if run.epoch != self._epoch or self.brake.is_refused(run):
                 return
+            records = records_of(run)
+            if not await self.schemas.is_ready(run, records):
+                return
+            if run.epoch != self.worker.app.runs.current.epoch:
+                return  # a rebalance came while the registry was asked
             chunker = self.chunkers.get(run.tp) or self._new_chunker(run.tp)
             self.ends[run.tp] = run.highwater or 0
-            records, events, following = chunker.records_seen, chunker.events_seen, chunker.next_offset
-            cuts = list(chunker.feed(run.plain()))
+            seen, events, following = chunker.records_seen, chunker.events_seen, chunker.next_offset
+            cuts = list(chunker.feed(records))
             if await self.brake.is_passed(run, following, chunker.dead):
                 self._new_chunker(run.tp)  # forgets what was counted of this run
                 return
@@ -74,7 +80,7 @@ class Ingest:
                 if run.epoch == self.worker.app.runs.current.epoch:
                     self.worker.app.runs.ledger[run.tp] = cuts[-1].next_offset
                 self.metrics.add(m.CHUNKS_SEALED, len(cuts), topic=self.source)
-            self.metrics.add(m.RECORDS_CONSUMED, chunker.records_seen - records, topic=self.source)
+            self.metrics.add(m.RECORDS_CONSUMED, chunker.records_seen - seen, topic=self.source)
             self.metrics.add(m.ROWS_CONSUMED, chunker.events_seen - events, topic=self.source)
 
     def _follow_assignment(self) -> None:
@@ -87,6 +93,7 @@ class Ingest:
         self._reported.clear()
         mine = [tp for tp in current.starts if tp.topic == self.topic]
         self.brake.begin(mine)
+        self.schemas.begin(mine, set(self.brake.held))
         for tp in mine:
             self._new_chunker(tp)
 
@@ -97,7 +104,7 @@ class Ingest:
             self.source,
             self.book,
             self.rule,
-            self.resolver,
+            self.schemas.resolver,
             self.worker.partitions[self.source],
         )
         start = self.worker.app.runs.durable(tp)
@@ -110,14 +117,15 @@ class Ingest:
         """Publish what changed in open chunks, and how far each partition was read."""
         async with self._lock:
             self._follow_assignment()
-            for tp in await self.brake.released():
+            for tp in [*await self.brake.released(), *await self.schemas.released()]:
                 await self.worker.app.runs.rewind(tp)
                 self._new_chunker(tp)
                 self.worker.app.runs.resume_partitions({tp})
             for tp, chunker in self.chunkers.items():
                 end = self._end(tp)
                 # What is stopped must not hold the watermark of everything else.
-                caught_up = tp in self.brake.held or (end is not None and chunker.next_offset >= end)
+                is_stopped = tp in self.brake.held or self.schemas.is_overdue(tp)
+                caught_up = is_stopped or (end is not None and chunker.next_offset >= end)
                 await self._publish(chunker.provisional(caught_up=caught_up))
                 self.metrics.set(
                     m.LAG, max((end or 0) - chunker.next_offset, 0), topic=self.source, partition=tp.partition
