@@ -27,7 +27,7 @@ from seawall.errors import Unavailable
 from seawall.publish import publish_baseline, publish_monitor
 from seawall.settings import Settings
 from seawall.transport import kafka_config
-from streams.embedded.processes import free_port
+from streams.embedded.processes import Child, free_port
 from streams.embedded.stack import Stack, running_stack
 from streams.io.clickhouse import Store
 from streams.io.offsets import end_offsets
@@ -114,8 +114,12 @@ class Chaos:
             heapq.heappop(self._later)[2]()
         for number in self._running():
             if not self._is_alive(number):
-                self._note(f"worker {number} ended by itself")
-                self.ended.append(f"worker-{number} at {self.now_s:.1f} s")
+                child = self.stack.supervisor._slots[f"worker-{number}"].child
+                why = (
+                    f"worker {number} ended by itself with code {child.process.returncode}: {_reason(child)}"
+                )
+                self._note(why)
+                self.ended.append(why)
                 self._kill(number, 1.0)
         for started in self._slow:
             if started.done():
@@ -247,6 +251,13 @@ class Chaos:
         self._slow.append(self._keeper.submit(bounce))
 
 
+def _reason(child: Child) -> str:
+    """The last thing that a worker called an error, or else its last line."""
+    lines = child.last_words(400).splitlines()
+    errors = [line for line in lines if any(word in line for word in ("CRITICAL", "Error: ", "crash"))]
+    return (errors or lines or [""])[-1][:300]
+
+
 @contextmanager
 def brokers(kind: str, directory: Path) -> Iterator[Any | None]:
     """Start what the broker of a run needs: nothing for the embedded one, which comes with the stack."""
@@ -294,6 +305,8 @@ def run(
         say(f"seed {seed}: FAILED; data and logs are in {directory}")
         for problem in outcome.problems[:20]:
             say(f"  {problem}")
+    elif outcome.ended_by_themselves:
+        say(f"seed {seed}: logs of workers that ended by themselves are in {directory / 'stack' / 'logs'}")
     else:
         shutil.rmtree(directory, ignore_errors=True)
     say(str(outcome))
