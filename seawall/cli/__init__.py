@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "monitor": "publish or show a model's monitor",
     "check": "check monitor files and settings without running anything",
     "compare": "compare two data files, or a data file with a baseline, once",
+    "backtest": "run a monitor over history: what would have paged, when and why",
     "registry": "announce versions and decide about rollbacks",
     "dlq": "look at what could not be read, send it again, let a stopped partition go on",
     "dashboards": "publish the Grafana dashboards",

@@ -1,0 +1,179 @@
+"""The backtest's report as HTML: when it would have paged, about what, and how that changes with the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import TYPE_CHECKING
+
+from seawall.drift_html import STYLE, document
+from seawall.durations import format_duration
+
+if TYPE_CHECKING:
+    from streams.core.backtest import Outcome, Page
+
+_WIDTH, _LEFT, _ROW, _LANE = 1120, 170, 18, 26
+#: Columns drawn, the furthest beyond their limit first, and cells across.
+_COLUMNS, _CELLS = 14, 160
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STYLE = """
+.sw h2{font-size:15px;margin:30px 0 6px;font-weight:650}
+.sw svg text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--soft)}
+.sw svg .tick{stroke:var(--line)}.sw svg .cell{fill:var(--after)}.sw svg .hot{fill:var(--drift)}
+.sw svg .bar{fill:var(--drift)}.sw svg .bar.warning{fill:var(--warning)}.sw svg .track{fill:var(--line);opacity:.35}
+.sw svg{max-width:100%;height:auto}
+.sw .why{max-width:620px}
+"""
+
+
+def page(outcomes: Sequence[Outcome], data_name: str) -> str:
+    """Return a whole HTML document about every setting; the first is the monitor as written."""
+    first = outcomes[0]
+    model = first.setting.spec.model
+    many = len(first.pages)
+    said = "No page" if not many else f"{many} page" + "s" * (many != 1)
+    body = (
+        f'<div class="sw"><style>{STYLE}{_STYLE}</style>'
+        f'<h1><span class="{"drift" if many else "stable"}">{said}</span> by {escape(model)}</h1>'
+        f"<p>{escape(data_name)}, {_time(first.start_us)} to {_time(first.end_us)} UTC, "
+        f"{first.windows:,} windows</p>"
+        f"{_settings(outcomes)}{''.join(_one(o) for o in outcomes)}</div>"
+    )
+    return document(f"{model}: backtest", body)
+
+
+def _settings(outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    for o in outcomes:
+        period = format_duration(o.setting.spec.false_pages_period_us)
+        rows.append(
+            f'<tr><td class="name">{escape(o.setting.name)}</td><td class="n">{len(o.pages)}</td>'
+            f'<td class="n">{o.pages_per_period:.2g} per {period}</td>'
+            f'<td class="n">{o.setting.spec.false_pages:g} per {period}</td>'
+            f'<td class="n">{o.setting.spec.effect:g}</td><td class="n">{o.alarmed_share:.1%}</td></tr>'
+        )
+    heads = "".join(
+        f'<th class="n">{h}</th>'
+        for h in ("pages", "pages per", "budget of false ones", "effect", "in alarm")
+    )
+    return f"<table><thead><tr><th>setting</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _one(o: Outcome) -> str:
+    return f"<h2>{escape(o.setting.name)}</h2>{timeline(o)}{_pages(o.pages)}"
+
+
+def _pages(pages: Sequence[Page]) -> str:
+    if not pages:
+        return "<p>Nothing would have paged.</p>"
+    rows = "".join(
+        f'<tr><td class="n">{_time(p.paged_us)}</td><td class="n">{_lasted(p)}</td>'
+        f'<td><span class="v {_class(p)}">{escape(p.kind)}</span> <small>{escape(p.segment)}</small></td>'
+        f'<td class="why">{escape(p.summary)}</td></tr>'
+        for p in pages
+    )
+    return (
+        '<table><thead><tr><th class="n">paged, UTC</th><th class="n">lasted</th><th>what</th><th>why</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def timeline(o: Outcome) -> str:
+    """Draw alarms as bars over time, and below them how near its limit each column was."""
+    cells, worst = _grid(o)
+    shown = sorted(worst, key=lambda key: (-worst[key], key))[:_COLUMNS]
+    height = _LANE + len(shown) * _ROW + 30
+    span = max(o.end_us - o.start_us, 1)
+
+    def x(at_us: int) -> float:
+        return _LEFT + min(max((at_us - o.start_us) / span, 0.0), 1.0) * (_WIDTH - _LEFT)
+
+    parts = []
+    for at_us, label in _ticks(o.start_us, o.end_us):
+        parts.append(
+            f'<line class="tick" x1="{x(at_us):.1f}" x2="{x(at_us):.1f}" y1="0" y2="{height - 18}"/>'
+            f'<text x="{x(at_us) + 3:.1f}" y="{height - 5}">{label}</text>'
+        )
+    parts.append(f'<text x="{_LEFT - 8}" y="16" text-anchor="end">alarms</text>')
+    parts.append(f'<rect class="track" x="{_LEFT}" y="5" width="{_WIDTH - _LEFT}" height="14" rx="2"/>')
+    for p in o.pages:
+        left, right = x(p.paged_us), x(o.end_us if p.resolved_us is None else p.resolved_us)
+        title = f"<title>{escape(p.summary)}</title>"
+        parts.append(
+            f'<rect class="bar {_class(p)}" x="{left:.1f}" y="5" width="{max(right - left, 2.5):.1f}" height="14" '
+            f'rx="2">{title}</rect>'
+        )
+    width = (_WIDTH - _LEFT) / _CELLS
+    for row, key in enumerate(shown):
+        y = _LANE + row * _ROW
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 13}" text-anchor="end">{escape(_short(key))}</text>')
+        parts.append(
+            f'<rect class="track" x="{_LEFT}" y="{y + 2}" width="{_WIDTH - _LEFT}" height="{_ROW - 4}"/>'
+        )
+        for (cell, of), (ratio, hot) in cells.items():
+            if of != key or (ratio < 0.15 and not hot):
+                continue
+            parts.append(
+                f'<rect class="{"hot" if hot else "cell"}" x="{_LEFT + cell * width:.1f}" y="{y + 2}" '
+                f'width="{width + 0.2:.1f}" height="{_ROW - 4}" opacity="{min(0.15 + 0.6 * ratio, 1.0):.2f}"/>'
+            )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img" aria-label="timeline">{"".join(parts)}</svg>'
+        "<p>A column's row darkens as its distance nears the limit; red where it was judged to drift.</p>"
+    )
+
+
+def _grid(o: Outcome) -> tuple[dict[tuple[int, str], tuple[float, bool]], dict[str, float]]:
+    """Gather hours into cells: ((cell, column) to (ratio, drifted)), and each column's greatest."""
+    span = max(o.end_us - o.start_us, 1)
+    cells: dict[tuple[int, str], tuple[float, bool]] = {}
+    worst: dict[str, float] = {}
+    for hour, ratios in o.timeline.ratio.items():
+        cell = min(max((hour - o.start_us) * _CELLS // span, 0), _CELLS - 1)
+        for key, ratio in ratios.items():
+            hot = key in o.timeline.drifted[hour]
+            before = cells.get((cell, key), (0.0, False))
+            cells[cell, key] = (max(ratio, before[0]), hot or before[1])
+            worst[key] = max(worst.get(key, 0.0), ratio + hot)
+    return cells, worst
+
+
+def _ticks(start_us: int, end_us: int) -> list[tuple[int, str]]:
+    """Place at most about ten labels on whole hours, days or weeks."""
+    hour = 3_600_000_000
+    span = max(end_us - start_us, 1)
+    steps = [hour * h for h in (1, 2, 3, 6, 12, 24, 48, 24 * 7, 24 * 14, 24 * 28, 24 * 84, 24 * 365)]
+    step = next((s for s in steps if span / s <= 10), steps[-1])
+    first = -(-start_us // step) * step
+    style = (
+        "%H:%M" if step < 12 * hour and span < 24 * hour else "%d %b %H:%M" if step < 24 * hour else "%d %b"
+    )
+    return [
+        (at, f"{_EPOCH + timedelta(microseconds=at):{style}}")
+        for at in range(first, end_us, step)
+        if (end_us - at) / span > 0.04  # a label at the edge would be cut
+    ]
+
+
+def _class(p: Page) -> str:
+    return "drift" if p.severity in {"error", "critical"} else "warning"
+
+
+def _short(key: str) -> str:
+    role, name = key.split("/", 1)
+    text = name if role == "feature" else f"{name} ({role})"
+    return text if len(text) <= 22 else f"{text[:21]}…"
+
+
+def _time(at_us: int) -> str:
+    return f"{_EPOCH + timedelta(microseconds=at_us):%Y-%m-%d %H:%M}"
+
+
+def _lasted(p: Page) -> str:
+    if p.resolved_us is None:
+        return "still open"
+    minutes = max(p.resolved_us - p.paged_us, 0) // 60_000_000
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    said = [f"{n}{unit}" for n, unit in ((days, "d"), (hours, "h"), (rest, "m")) if n]
+    return " ".join(said[:2]) or "0m"

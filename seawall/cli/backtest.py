@@ -1,0 +1,241 @@
+"""``seawall backtest``: say what a monitor would have paged about over history."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seawall.baseline import Baseline
+from seawall.durations import format_duration
+from seawall.errors import ConfigError
+from seawall.monitor import MonitorSpec
+from seawall.settings import Settings
+
+if TYPE_CHECKING:
+    from seawall.frames import Columns
+    from streams.core.backtest import Backtest, Outcome, Setting
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser("backtest", help="run a monitor over history", description=run.__doc__)
+    parser.add_argument("monitor", type=Path, metavar="MONITOR", help="the monitor's YAML file")
+    parser.add_argument(
+        "--baseline", required=True, type=Path, metavar="FILE", help="from `seawall baseline build`"
+    )
+    parser.add_argument(
+        "--data", required=True, type=Path, metavar="FILE", help="Parquet or CSV, one row per prediction"
+    )
+    parser.add_argument("--time-column", default="ts", metavar="COLUMN", help="event times (default: ts)")
+    parser.add_argument(
+        "--time-unit", choices=("s", "ms", "us", "ns"), default="us", help="of numeric times (default: us)"
+    )
+    parser.add_argument(
+        "--version", metavar="V", help="version that made the predictions (default: the baseline's)"
+    )
+    parser.add_argument("--score-column", metavar="COLUMN", help="the model's score; named 'score'")
+    parser.add_argument(
+        "--score", action="append", default=[], metavar="NAME=COLUMN", help="a score by name; may be repeated"
+    )
+    parser.add_argument("--prediction-column", metavar="COLUMN", help="what the model predicted")
+    parser.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="'1 per 7d'",
+        help="try this budget of false pages as well; may be repeated",
+    )
+    parser.add_argument(
+        "--effect",
+        action="append",
+        default=[],
+        type=float,
+        metavar="DISTANCE",
+        help="try this smallest effect as well; may be repeated",
+    )
+    parser.add_argument("--missing", action="append", metavar="TEXT", help="CSV text that means missing")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots there")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run a monitor over history, by the code that runs over live traffic: what would have paged, when and why."""
+    from seawall.cli.baseline import read_baseline
+    from seawall.cli.data_file import MISSING_WORDS, progress, read_data_file
+    from streams.core.backtest import Backtest, in_time_order
+
+    baseline = read_baseline(arguments.baseline)
+    spec = _monitor(arguments.monitor, baseline)
+    version = arguments.version or baseline.version
+    tried = settings_of(spec, arguments.budget, arguments.effect)
+    backtest = Backtest(tried, [replace(baseline, version=version)])
+    with progress(f"backtest of {spec.model}") as begin:
+        begin("reading")
+        table = read_data_file(arguments.data, arguments.missing or MISSING_WORDS)
+        columns = _columns(table, baseline, spec, version, arguments)
+        step, began = begin("running"), time.monotonic()
+        for part in in_time_order(columns):
+            backtest.feed(part)
+            step(backtest.rows, columns.rows)
+        outcomes = backtest.finish()
+        took_s = time.monotonic() - began
+    if arguments.html:
+        from seawall.backtest_html import page
+
+        try:
+            arguments.html.write_text(page(outcomes, arguments.data.name), encoding="utf-8")
+        except OSError as error:
+            msg = f"{arguments.html}: cannot be written: {error.strerror or error}"
+            raise ConfigError(msg) from error
+    if arguments.json:
+        print(json.dumps(as_json(backtest, outcomes)))
+        return 0
+    _show(outcomes)
+    if backtest.dead_rows:
+        print(f"note: {backtest.dead_rows:,} rows could not be counted (bad event times)", file=sys.stderr)
+    print(
+        f"{backtest.rows:,} rows in {took_s:.1f} s ({backtest.rows / took_s:,.0f} a second)", file=sys.stderr
+    )
+    if arguments.html:
+        print(f"wrote {arguments.html}", file=sys.stderr)
+    return 0
+
+
+def settings_of(spec: MonitorSpec, budgets: Sequence[str], effects: Sequence[float]) -> list[Setting]:
+    """Return the monitor as it is, then once more for each budget and each effect.
+
+    Raises
+    ------
+    ConfigError
+        When a budget or an effect cannot be.
+    """
+    from seawall.monitor_yaml import MonitorError, parse_monitor
+    from streams.core.backtest import Setting
+
+    found = [Setting("as written", spec)]
+    for text in budgets:
+        try:
+            read = parse_monitor(f"model: m\npromise:\n  false_pages: {text}\n", file="--budget")
+        except MonitorError as error:
+            said = "; ".join(p.expected for p in error.problems)
+            msg = f"--budget: {text!r}: expected {said}"
+            raise ConfigError(msg) from error
+        changed = replace(
+            spec, false_pages=read.false_pages, false_pages_period_us=read.false_pages_period_us
+        )
+        found.append(Setting(f"budget {text}", changed))
+    for effect in effects:
+        if not 0.0 < effect <= 1.0:
+            msg = f"--effect: {effect!r}: expected a number above 0 and at most 1"
+            raise ConfigError(msg)
+        found.append(Setting(f"effect {effect:g}", replace(spec, effect=effect)))
+    return found
+
+
+def _monitor(path: Path, baseline: Baseline) -> MonitorSpec:
+    from seawall.monitor_yaml import parse_monitor
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read: {error}"
+        raise ConfigError(msg) from error
+    spec = parse_monitor(text, file=str(path), baseline=baseline)
+    if spec.model != baseline.model:
+        msg = f"{path}: model: {spec.model!r} is not the baseline's, {baseline.model!r}"
+        raise ConfigError(msg)
+    return spec
+
+
+def _columns(
+    table: Any, baseline: Baseline, spec: MonitorSpec, version: str, arguments: argparse.Namespace
+) -> Columns:
+    """Read the columns that the baseline knows, and those that cut traffic into segments."""
+    from seawall.build import read_reference
+    from seawall.cli.baseline import _pairs
+
+    if arguments.score and arguments.score_column:
+        raise ConfigError("--score-column: not together with --score, which names every score itself")
+    features = {c.name: c.kind for c in baseline.columns if c.role == "feature"}
+    wanted = [n for n in table.columns if n in features or n in spec.segments]
+    return read_reference(
+        table,
+        model=spec.model,
+        version=version,
+        task=baseline.task,
+        ts=arguments.time_column,
+        time_unit=arguments.time_unit,
+        scores=_pairs("--score", arguments.score) or arguments.score_column,
+        labels=arguments.prediction_column,
+        features=wanted,
+        categorical=[n for n in wanted if features.get(n, "categorical") == "categorical"],
+    ).columns
+
+
+def as_json(backtest: Backtest, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return what would have paged under each setting, as JSON-ready values."""
+    return {
+        "model": outcomes[0].setting.spec.model,
+        "rows": backtest.rows,
+        "dead_rows": backtest.dead_rows,
+        "start_us": outcomes[0].start_us,
+        "end_us": outcomes[0].end_us,
+        "settings": [
+            {
+                "name": o.setting.name,
+                "false_pages": o.setting.spec.false_pages,
+                "false_pages_period_us": o.setting.spec.false_pages_period_us,
+                "effect": o.setting.spec.effect,
+                "windows": o.windows,
+                "pages_per_period": o.pages_per_period,
+                "alarmed_share": o.alarmed_share,
+                "pages": [asdict(page) for page in o.pages],
+            }
+            for o in outcomes
+        ],
+    }
+
+
+def _show(outcomes: Sequence[Outcome]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from streams.core.words import span_text, utc_text
+
+    console, first = Console(highlight=False), outcomes[0]
+    span = f"{utc_text(first.start_us)} to {utc_text(first.end_us)}"
+    console.print(f"[bold]{escape(first.setting.spec.model)}[/]  {span}, {first.windows:,} windows")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("setting", "pages", "pages per", "budget", "time in alarm"):
+        table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
+    for o in outcomes:
+        period = format_duration(o.setting.spec.false_pages_period_us)
+        table.add_row(
+            escape(o.setting.name),
+            str(len(o.pages)),
+            f"{o.pages_per_period:.2g} per {period}",
+            f"{o.setting.spec.false_pages:g} per {period}",
+            f"{o.alarmed_share:.1%}",
+        )
+    console.print(table)
+    if not first.pages:
+        console.print("nothing would have paged")
+        return
+    pages = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("paged", "lasted", "what", "why"):
+        pages.add_column(title, no_wrap=title != "why")
+    for page in first.pages:
+        end = page.resolved_us
+        lasted = span_text(end - page.paged_us) if end is not None else "still open"
+        what = f"{page.kind} {page.segment}".strip()
+        colour = "red" if page.severity in {"error", "critical"} else "yellow"
+        pages.add_row(utc_text(page.paged_us), lasted, f"[{colour}]{escape(what)}[/]", escape(page.summary))
+    console.print(pages)

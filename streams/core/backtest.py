@@ -1,0 +1,287 @@
+"""A monitor run over history by the very code that runs over live traffic.
+
+Columns become frames on an in-memory log; a `PartitionChunker` cuts and counts it; one `PartitionEngine` for each
+setting reads the same summaries. The counting, which is most of the work, is thus done once however many settings are
+tried: settings may differ in anything but what chunks depend on (panes and segments).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seawall.baseline import Baseline
+from seawall.errors import ContractError
+from seawall.frames import Categorical, Columns, to_record
+from seawall.monitor import HOUR_US, MonitorSpec
+from seawall.wire import encode
+from streams.core.alarm_steps import AlarmStep, Culprit, worse
+from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.decode import Record
+from streams.core.engine import Effects, PartitionEngine
+from streams.core.layouts import Control, LayoutBook
+from streams.core.registry import RegistryView
+from streams.core.verdicts import Verdict
+from streams.core.watermark import Watermarks
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+_TOPIC = "predictions"
+_IDLE_US = 30_000_000
+_FRAME_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One way to run the monitor, and what to call it."""
+
+    name: str
+    spec: MonitorSpec
+
+
+@dataclass(slots=True)
+class Page:
+    """One page that would have been sent, and the life of its alarm."""
+
+    alarm_id: str
+    kind: str
+    segment: str
+    version: str
+    paged_us: int
+    """End of the window that opened the alarm."""
+    since_us: int
+    """Since when it had been seen."""
+    resolved_us: int | None
+    severity: str
+    summary: str
+    """As first told."""
+    culprits: tuple[Culprit, ...]
+    """As first told, worst first."""
+    updates: int = 0
+
+
+@dataclass(slots=True)
+class Timeline:
+    """The worst of every column, hour by hour, of overall traffic on any horizon."""
+
+    ratio: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Hour (start, microseconds) to column key to distance over its limit."""
+    drifted: dict[int, set[str]] = field(default_factory=dict)
+    """Hour to the columns whose verdict was drift."""
+
+    def add(self, report: dict[str, Any]) -> None:
+        """Take a window report; reports of segments, of single panes and of other sources are left out."""
+        if report["source"] != "predictions" or report["segment"] or not report["stats"]:
+            return
+        shape = (report["windows"], len(report["columns"]))
+        ends = np.frombuffer(report["ends"], dtype="<i8")
+        verdicts = np.frombuffer(report["column_verdicts"], dtype="i1").reshape(shape)
+        js, limit = (
+            np.frombuffer(report["stats"][name], dtype="<f4").reshape(shape)
+            for name in ("js", "effect_limit")
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.where(verdicts == Verdict.NOT_ENOUGH_DATA, 0.0, np.nan_to_num(js / limit, posinf=0.0))
+        # A window that ends on the hour was full in the hour before.
+        hours = (ends - 1) // HOUR_US * HOUR_US
+        for hour in np.unique(hours).tolist():
+            at = hours == hour
+            worst = self.ratio.setdefault(hour, {})
+            for key, value in zip(report["columns"], ratio[at].max(axis=0).tolist(), strict=True):
+                worst[key] = max(value, worst.get(key, 0.0))
+            drifted = (verdicts[at] == Verdict.DRIFT).any(axis=0)
+            self.drifted.setdefault(hour, set()).update(
+                key for key, is_drift in zip(report["columns"], drifted.tolist(), strict=True) if is_drift
+            )
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one setting would have done."""
+
+    setting: Setting
+    start_us: int = 0
+    end_us: int = 0
+    steps: list[AlarmStep] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+    windows: int = 0
+    timeline: Timeline = field(default_factory=Timeline)
+
+    @property
+    def pages_per_period(self) -> float:
+        """Pages in as long a time as the budget speaks of."""
+        spec = self.setting.spec
+        return len(self.pages) * spec.false_pages_period_us / max(self.end_us - self.start_us, 1)
+
+    @property
+    def alarmed_share(self) -> float:
+        """Share of the time in which an alarm was open."""
+        last, alarmed = self.start_us, 0
+        for page in sorted(self.pages, key=lambda p: p.paged_us):
+            end = min(self.end_us if page.resolved_us is None else page.resolved_us, self.end_us)
+            alarmed += max(end - max(page.paged_us, last), 0)
+            last = max(last, end)
+        return alarmed / max(self.end_us - self.start_us, 1)
+
+    def take(self, effects: Effects) -> None:
+        """Add what one record of the log led to."""
+        self.windows += effects.closed_windows
+        for report in effects.reports:
+            self.timeline.add(report)
+        self.steps += effects.alarms
+        for step in effects.alarms:
+            self._follow(step)
+
+    def _follow(self, step: AlarmStep) -> None:
+        if step.state == "open":
+            self.pages.append(
+                Page(
+                    step.alarm_id,
+                    step.kind,
+                    step.segment,
+                    step.version,
+                    step.updated_us,
+                    step.opened_us,
+                    None,
+                    step.severity,
+                    step.summary,
+                    step.culprits,
+                )
+            )
+            return
+        page = next(p for p in reversed(self.pages) if p.alarm_id == step.alarm_id)
+        page.severity = worse(page.severity, step.severity)
+        if step.state == "resolved":
+            page.resolved_us = step.resolved_us
+        else:
+            page.updates += 1
+
+
+class Backtest:
+    """Runs settings of one model's monitor over history.
+
+    Parameters
+    ----------
+    settings
+        At least one; all of the same model, panes and segments.
+    baselines
+        Of the versions that the history is of.
+    rule
+        When a chunk is full. The outcome does not depend on it.
+
+    Raises
+    ------
+    ContractError
+        When settings differ in what the counting depends on.
+    """
+
+    def __init__(
+        self, settings: Sequence[Setting], baselines: Iterable[Baseline], rule: ChunkRule | None = None
+    ) -> None:
+        _check(settings)
+        known = list(baselines)
+        self.outcomes = [Outcome(s) for s in settings]
+        self._engines = [_engine(s.spec, known) for s in settings]
+        book = LayoutBook(self._engines[0].control)
+        self._chunker = PartitionChunker(_TOPIC, 0, "predictions", book, rule or ChunkRule())
+        self._chunker.start_at(0)
+        self._offset = 0
+        self._now_us = 0
+        self._start_us: int | None = None
+        self.rows = 0
+        self.dead_rows = 0
+
+    def feed(self, columns: Columns) -> None:
+        """Take the next rows of history, in any order among themselves but none older than the last by much.
+
+        What comes later than the monitor's grace allows is counted late, as in live traffic.
+        """
+        if not columns.rows:
+            return
+        if self._start_us is None:
+            self._start_us = self._now_us = int(columns.ts.min())
+            self._progress(caught_up=False)
+        for start in range(0, columns.rows, _FRAME_ROWS):
+            frame = rows_of(columns, np.arange(start, min(start + _FRAME_ROWS, columns.rows)))
+            payload = encode("prediction_frame", to_record(frame))
+            self._now_us = max(self._now_us, int(frame.ts.max()))
+            self.rows += frame.rows
+            for cut in self._chunker.feed([Record(self._chunker.next_offset, self._now_us, payload)]):
+                self._publish(cut.summaries)
+        self.dead_rows += sum(letter.events for letter in self._chunker.dead)
+        self._chunker.dead.clear()
+
+    def finish(self) -> list[Outcome]:
+        """Close what is open, as when a replayed stream is read to its end, and return the outcomes."""
+        if self._start_us is not None:
+            end_us = self._now_us + 1
+            self._publish(self._chunker.provisional(caught_up=True))
+            # Silence for longer than a partition may hold the others back: the last panes close.
+            self._now_us += _IDLE_US + 1
+            self._progress(caught_up=True)
+            for outcome in self.outcomes:
+                outcome.start_us, outcome.end_us = self._start_us, end_us
+        return self.outcomes
+
+    def _progress(self, *, caught_up: bool) -> None:
+        self._publish([self._chunker.progress(caught_up=caught_up)])
+
+    def _publish(self, summaries: list[dict[str, Any]]) -> None:
+        for summary in summaries:
+            for engine, outcome in zip(self._engines, self.outcomes, strict=True):
+                outcome.take(engine.on_record(summary, self._offset, self._now_us))
+            self._offset += 1
+
+
+def in_time_order(columns: Columns, rows: int = 1 << 16) -> Iterable[Columns]:
+    """Cut columns into parts of at most `rows`, by event time."""
+    order = np.argsort(columns.ts, kind="stable")
+    for start in range(0, columns.rows, rows):
+        yield rows_of(columns, order[start : start + rows])
+
+
+def rows_of(columns: Columns, rows: Ints) -> Columns:
+    """Return some rows, without the ids that counting has no use for."""
+
+    def words(column: Categorical) -> Categorical:
+        return Categorical(column.codes[rows], column.dictionary)
+
+    return replace(
+        columns,
+        ts=columns.ts[rows],
+        numeric={n: v[rows] for n, v in columns.numeric.items()},
+        categorical={n: words(c) for n, c in columns.categorical.items()},
+        scores={n: v[rows] for n, v in columns.scores.items()},
+        label=None if columns.label is None else words(columns.label),
+        segments={n: words(c) for n, c in columns.segments.items()},
+        event_ids=None,
+        entity_ids=None,
+    )
+
+
+def _engine(spec: MonitorSpec, baselines: list[Baseline]) -> PartitionEngine:
+    control = Control()
+    control.set_monitor(spec)
+    for baseline in baselines:
+        control.set_baseline(baseline)
+    return PartitionEngine(
+        control, RegistryView(), Watermarks({_TOPIC: "predictions"}, _IDLE_US, replay=True)
+    )
+
+
+def _check(settings: Sequence[Setting]) -> None:
+    if not settings:
+        raise ContractError("settings: there is none, expected at least one")
+    first = settings[0].spec
+    for name in ("model", "pane_us", "segments", "max_segments"):
+        for setting in settings[1:]:
+            if getattr(setting.spec, name) != getattr(first, name):
+                msg = (
+                    f"settings: {setting.name!r} has {name} {getattr(setting.spec, name)!r}, expected "
+                    f"{getattr(first, name)!r} as in {settings[0].name!r}: counting depends on it"
+                )
+                raise ContractError(msg)
