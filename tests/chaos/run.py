@@ -229,7 +229,7 @@ class Chaos:
         elif fault.kind == "lose replies":
             self.proxy.loses_replies = True
             self._in(self.now_s + fault.lasts_s, lambda: setattr(self.proxy, "loses_replies", False))
-        elif self.kafka is not None:
+        elif fault.kind in {"bounce broker", "kill broker"} and self.kafka is not None:
             self._bounce(fault, self.kafka)
 
     def _start_store(self) -> None:
