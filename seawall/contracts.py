@@ -40,6 +40,10 @@ def contract(name: str) -> Contract:
     if not path.is_file():
         msg = f"contract: there is no schema called {name!r} in {contracts_dir()}"
         raise ConfigError(msg)
+    return _read_contract(name, path)
+
+
+def _read_contract(name: str, path: Path) -> Contract:
     raw = json.loads(path.read_text(encoding="utf-8"))
     canonical = to_parsing_canonical_form(raw)
     crc = bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
@@ -48,10 +52,19 @@ def contract(name: str) -> Contract:
 
 @cache
 def contracts_by_fingerprint() -> dict[bytes, Contract]:
-    """Every contract, by the eight bytes that follow ``C3 01`` on the wire."""
-    return {
-        c.fingerprint: c for c in (contract(p.stem) for p in sorted(contracts_dir().glob("*.avsc")))
-    }
+    """Every contract, by the eight bytes that follow ``C3 01`` on the wire.
+
+    Superseded schemas are among them, under the name of the contract that they were: what was written with one
+    can still be read.
+    """
+    current = (contract(p.stem) for p in sorted(contracts_dir().glob("*.avsc")))
+    return {c.fingerprint: c for c in (*superseded(), *current)}
+
+
+def superseded() -> list[Contract]:
+    """Every schema that was a contract once: ``history/<contract>.<n>.avsc``."""
+    paths = sorted((contracts_dir() / "history").glob("*.avsc"))
+    return [_read_contract(path.name.split(".")[0], path) for path in paths]
 
 
 @dataclass(frozen=True)
