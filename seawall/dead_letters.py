@@ -47,6 +47,8 @@ class Letter:
     headers: dict[str, bytes]
     """The original ones."""
     status: Status = "waiting"
+    is_settled: bool = False
+    """The cut behind it is made. Before that, whoever starts next reads the record again, and may count it."""
     replayed_us: int = 0
 
     @property
@@ -69,14 +71,19 @@ def read_letters(settings: Settings) -> list[Letter]:
         The broker cannot be reached.
     """
     letters: dict[str, Letter] = {}
+    settled: set[str] = set()
     for message in each_message(settings, TOPIC, deadline_s=DEADLINE_S):
         key, headers = _key(message), _headers(message)
         note = headers.get("seawall.replay")
-        if note is None:
+        if note == b"settled":
+            settled.update((message.value() or b"").decode(errors="replace").split("\n"))
+        elif note is None:
             letters.setdefault(key, _letter(key, headers, message))
         elif key in letters:
             letters[key].status = "replayed" if note == b"done" else "uncertain"
             letters[key].replayed_us = int(headers.get("seawall.replayed_us", b"0"))
+    for key in settled & letters.keys():
+        letters[key].is_settled = True
     return list(letters.values())
 
 

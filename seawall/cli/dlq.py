@@ -95,6 +95,8 @@ def replay_letters(arguments: argparse.Namespace, settings: Settings) -> int:
     for letter in meant:
         if letter.status == "replayed" or (letter.status == "uncertain" and not arguments.uncertain):
             _count(outcomes, letter.status)
+        elif not letter.is_settled and not arguments.force:
+            _count(outcomes, "unsettled")
         elif letter.is_partial:
             _count(outcomes, "partial")
         else:

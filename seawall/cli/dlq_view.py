@@ -139,6 +139,7 @@ def resumed(arguments: argparse.Namespace, hold: Hold) -> int:
 _SAID = {
     "replayed": "sent before: passed over",
     "uncertain": "may have been sent by a replay that was cut short: passed over (--uncertain sends them)",
+    "unsettled": "are not final: the next worker to start reads them again, or has done so (--force sends them)",
     "partial": "are rows of a frame whose other rows were counted: passed over, these would be counted twice",
 }
 

@@ -25,6 +25,7 @@ from streams.io.schema_registry import SchemaRegistry
 log = logging.getLogger(__name__)
 #: Prefix of a dead letter's original headers.
 KEPT = "seawall.header."
+_KEYS_A_NOTE = 2000
 
 
 class Ingest:
@@ -50,6 +51,7 @@ class Ingest:
         self.chunkers: dict[TP, PartitionChunker] = {}
         self.ends: dict[TP, int] = {}
         self.brake = Brake(worker, source, metrics)
+        self._unsettled: dict[TP, list[tuple[int, bytes]]] = {}
         self._epoch = -1
         self._reported: dict[TP, tuple[int, bool, int]] = {}
         self._heartbeat_s = max(min(settings.idle_timeout_s / 2, 5.0), settings.publish_interval_s)
@@ -74,9 +76,13 @@ class Ingest:
             if await self.brake.is_passed(run, following, chunker.dead):
                 self._new_chunker(run.tp)  # forgets what was counted of this run
                 return
+            self._unsettled[run.tp] += [
+                (letter.offset, dead_key(self.source, run.tp.partition, letter)) for letter in chunker.dead
+            ]
             await self._publish_dead(chunker, {r.offset: r.headers for r in run.records})
             if cuts:
                 await self._publish([s for cut in cuts for s in cut.summaries])
+                await self._settle(run.tp, cuts[-1].next_offset)
                 if run.epoch == self.worker.app.runs.current.epoch:
                     self.worker.app.runs.ledger[run.tp] = cuts[-1].next_offset
                 self.metrics.add(m.CHUNKS_SEALED, len(cuts), topic=self.source)
@@ -111,6 +117,7 @@ class Ingest:
         if start is not None:
             chunker.start_at(start)
         self.chunkers[tp] = chunker
+        self._unsettled[tp] = []
         return chunker
 
     async def tick(self) -> None:
@@ -149,6 +156,21 @@ class Ingest:
             for partition in ([worker.model_partition(summary["model"])] if summary["model"] else everywhere)
         )
         self.metrics.add(m.CHUNKS_PUBLISHED, len(summaries), topic=self.source)
+
+    async def _settle(self, tp: TP, next_offset: int) -> None:
+        """Note that dead letters before a cut are final.
+
+        Until then the next start reads them again, and a worker that has learnt their schema counts them: to send
+        such a letter again would count it twice.
+        """
+        unsettled = self._unsettled[tp]
+        keys = [key for offset, key in unsettled if offset < next_offset]
+        self._unsettled[tp] = [found for found in unsettled if found[0] >= next_offset]
+        for first in range(0, len(keys), _KEYS_A_NOTE):
+            note = b"\n".join(keys[first : first + _KEYS_A_NOTE])
+            name = f"settled/{self.source}/{tp.partition}/{next_offset}/{first}".encode()
+            topic = self.worker.topic("dead-letters")
+            await publish(self.worker.app, [(topic, name, note, None)], {"seawall.replay": b"settled"})
 
     async def _publish_dead(self, chunker: PartitionChunker, headers: Mapping[int, Any]) -> None:
         for letter in chunker.dead:

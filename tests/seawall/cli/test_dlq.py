@@ -46,6 +46,7 @@ def bury(
     reason: str = "unknown_schema",
     is_partial: bool = False,
     headers: list[tuple[str, bytes | None]] | None = None,
+    is_settled: bool = True,
 ) -> None:
     """Write a dead letter as a worker does."""
     letter = DeadLetter(offset, reason, f"why {offset}", 1, value, key, is_partial)
@@ -56,6 +57,11 @@ def bury(
         dead_key(topic, 1, letter),
         headers=[*dead_headers(topic, 1, letter).items(), *kept_headers(headers).items()],
     )
+    if is_settled:
+        key = dead_key(topic, 1, letter)
+        producer.produce(
+            settings.topic("dead-letters"), key, b"settled/" + key, headers={"seawall.replay": b"settled"}
+        )
     assert producer.flush(10) == 0
 
 
@@ -140,6 +146,14 @@ def test_a_replay_sends_the_original_bytes_key_and_headers_once(
     (group,) = [g for g in run(capsys, "list")["groups"] if g["topic"] == "predictions"]
     assert (group["waiting"], group["replayed"]) == (0, 3)
     assert sent(bus, "labels") == []
+
+
+def test_a_letter_that_the_next_worker_may_yet_count_is_sent_only_by_force(
+    bus: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bury(bus, single(T0, 1.0), 1, is_settled=False)
+    assert run(capsys, "replay") == {"dry_run": False, "sent": 0, "outcomes": {"unsettled": 1}}
+    assert run(capsys, "replay --force")["sent"] == 1
 
 
 def test_only_the_letters_that_were_named_are_sent(bus: Settings, capsys: pytest.CaptureFixture[str]) -> None:
