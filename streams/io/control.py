@@ -106,6 +106,8 @@ async def read_between(
     settings: Settings, topic: str, partition: int, first: int, until: int
 ) -> AsyncIterator[list[Any]]:
     """Read the records of one partition with offsets ``first … until - 1``, a fetch at a time."""
+    if first >= until:
+        return
     consumer = AIOKafkaConsumer(
         **aiokafka_config(settings),
         enable_auto_commit=False,

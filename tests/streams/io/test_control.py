@@ -1,0 +1,31 @@
+"""Reading topics whole, or between two offsets, without a consumer group."""
+
+from __future__ import annotations
+
+from seawall.bus import append_values
+from seawall.settings import Settings
+from streams.io.control import read_between, read_whole
+from streams.io.topics import create_topics
+
+
+async def test_reading_between_two_offsets_gives_just_those_records(settings: Settings) -> None:
+    create_topics(settings, ["registry"])
+    for k in range(3):  # several batches, and the last one is not a single record
+        append_values(settings, "registry", "m", [f"{4 * k + i}".encode() for i in range(4)])
+    topic = settings.topic("registry")
+
+    async def between(first: int, until: int) -> list[tuple[int, bytes]]:
+        return [
+            (r.offset, r.value) async for run in read_between(settings, topic, 0, first, until) for r in run
+        ]
+
+    assert await between(3, 9) == [(k, str(k).encode()) for k in range(3, 9)]
+    assert await between(11, 12) == [(11, b"11")]
+    assert await between(5, 5) == []
+
+
+async def test_reading_a_topic_whole_gives_the_last_value_of_each_key(settings: Settings) -> None:
+    create_topics(settings, ["registry"])
+    append_values(settings, "registry", "a", [b"1", b"2"])
+    append_values(settings, "registry", "b", [b"3", b"4", b"5"])
+    assert await read_whole(settings, settings.topic("registry"), 0) == {b"a": b"2", b"b": b"5"}
