@@ -133,6 +133,10 @@ class RunConsumer(driver.Consumer):
         super().on_buffer_drop(tp)
         self._get_active_partitions().difference_update(self._paused_partitions)
 
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Resume with Faust's own tuples: it checks their type later, and takes them as they come here."""
+        super().resume_partitions({TP(tp.topic, tp.partition) for tp in tps})
+
     async def perform_seek(self) -> None:
         """Go to the committed offsets, and begin a new epoch there."""
         self.ledger.clear()
@@ -169,6 +173,9 @@ class RunConsumer(driver.Consumer):
         await self.commit()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        # Faust's compiled streams do not call `ack` but note acks themselves, and nobody would ever take these back
+        self._acked.clear()
+        self._acked_index.clear()
         return (tp for tp in list(self.ledger) if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
