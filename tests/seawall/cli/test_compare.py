@@ -1,5 +1,4 @@
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import seawall
 from seawall.cli import main
 from seawall.errors import ConfigError
+from tests.contract.strict_html import Strict
 
 RNG = np.random.default_rng
 ROWS = 4000
@@ -162,28 +162,6 @@ def test_the_wide_tables_rows_are_counted_in_parts_to_the_same_end(monkeypatch: 
     for one, other in zip(whole["columns"], parts["columns"], strict=True):
         assert one.pop("mean") == pytest.approx(other.pop("mean"), nan_ok=True)
         assert one == other
-
-
-class Strict(HTMLParser):
-    """Refuses what is not closed, and anything from outside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[str] = []
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag not in {"script", "link", "img", "iframe"}
-        assert not any(name in {"src", "href"} for name, _ in attributes)
-        self.seen.append(tag)
-        if tag not in {"meta", "br"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_the_html_is_one_well_formed_file_that_needs_nothing_from_outside(files: Path) -> None:

@@ -1,0 +1,142 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from seawall.cli import main
+from tests.contract.strict_html import Strict
+
+HOUR_US = 3_600_000_000
+START = 1_767_225_600_000_000 // HOUR_US * HOUR_US
+MONITOR = """
+model: late
+promise:
+  false_pages: 1 per 30d
+windows:
+  pane: 1h
+  horizons: [6h]
+alarm: {open_after: 2, resolve_after: 2}
+segments: [origin]
+"""
+
+
+def table(start_hour: int, hours: int, seed: int) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = hours * 20
+    return pl.DataFrame(
+        {
+            "ts": START + start_hour * HOUR_US + np.arange(rows) * HOUR_US // 20,
+            "temp": rng.normal(15, 8, rows),
+            "origin": rng.choice(["JFK", "EWR"], rows),
+            "p": rng.random(rows),
+            "id": [f"row {i}" for i in range(rows)],
+        }
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    table(-400, 400, 1).drop("id").write_parquet("reference.parquet")
+    faulty = pl.col("ts").is_between(START + 60 * HOUR_US, START + 90 * HOUR_US)
+    changed = pl.when(faulty).then(pl.col("temp") * 1.8 + 32).otherwise(pl.col("temp"))
+    table(0, 150, 2).with_columns(temp=changed).write_parquet("history.parquet")
+    Path("monitor.yaml").write_text(MONITOR)
+    roles = ["--time-column", "ts", "--score-column", "p", "--out", "late.baseline"]
+    assert main(["baseline", "build", "reference.parquet", "--model", "late", "--version", "7", *roles]) == 0
+    return tmp_path
+
+
+RUN = [
+    "backtest",
+    "monitor.yaml",
+    "--baseline",
+    "late.baseline",
+    "--data",
+    "history.parquet",
+    "--score-column",
+    "p",
+]
+
+
+def test_it_says_what_would_have_paged_when_and_why(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main([*RUN, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["model"], told["rows"], told["dead_rows"]) == ("late", 3000, 0)
+    (setting,) = told["settings"]
+    (page,) = [p for p in setting["pages"] if p["kind"] == "drift"]
+    assert 0 < page["paged_us"] - (START + 60 * HOUR_US) <= 6 * HOUR_US
+    assert 0 < page["resolved_us"] - (START + 90 * HOUR_US) <= 12 * HOUR_US
+    assert page["culprits"][0]["name"] == "temp"
+    assert page["version"] == "7"
+
+
+def test_several_budgets_and_effects_are_tried_in_one_pass(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main([*RUN, "--json", "--budget", "1 per 7d", "--budget", "2 per 1d", "--effect", "0.9"]) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert [
+        (s["name"], s["false_pages"], s["false_pages_period_us"] // (24 * HOUR_US)) for s in settings
+    ] == [
+        ("as written", 1, 30),
+        ("budget 1 per 7d", 1, 7),
+        ("budget 2 per 1d", 2, 1),
+        ("effect 0.9", 1, 30),
+    ]
+    days = 150 / 24
+    for s in settings:
+        period_days = s["false_pages_period_us"] / (24 * HOUR_US)
+        assert s["pages_per_period"] == pytest.approx(len(s["pages"]) * period_days / days, rel=1e-3)
+
+
+def test_the_screen_and_the_html_tell_the_same_story(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main([*RUN, "--html", "out.html", "--effect", "0.2"]) == 0
+    captured = capsys.readouterr()
+    assert "effect 0.2" in captured.out
+    assert "late 7: temp" in " ".join(captured.out.split())
+    assert "3,000 rows in" in captured.err
+    text = Path("out.html").read_text()
+    parser = Strict()
+    parser.feed(text)
+    assert parser.open == []
+    assert parser.seen.count("svg") == 2
+    assert "temp" in text
+
+
+def test_a_version_is_judged_by_the_baseline_that_is_given(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main([*RUN, "--json", "--version", "8"]) == 0
+    pages = json.loads(capsys.readouterr().out)["settings"][0]["pages"]
+    assert {p["version"] for p in pages} == {"8"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--budget", "often"], "--budget: 'often': expected"),
+        (["--effect", "0"], "--effect: 0.0: expected a number above 0"),
+        (["--time-column", "when"], "ts: there is no column 'when'"),
+        (["--score", "a=p"], "--score-column: not together with --score"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    files: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    capsys.readouterr()
+    assert main([*RUN, *options]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_monitor_of_another_model_is_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("monitor.yaml").write_text("model: early\n")
+    capsys.readouterr()
+    assert main(RUN) == 1
+    assert "early" in capsys.readouterr().err
