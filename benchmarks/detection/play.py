@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from benchmarks.detection.traffic import HOUR_US, T0_US
 from detectors.layout import Layout
+from detectors.slide import sliding_sum
 from detectors.summary import REGISTERS
 from seawall.baseline import Baseline
 from seawall.monitor import MonitorSpec
@@ -17,7 +18,7 @@ from streams.core.alarm_steps import AlarmStep
 from streams.core.alarms import AlarmBook, in_order
 from streams.core.judge import Judge
 from streams.core.layouts import Control
-from streams.core.series import WindowBatch, sliding_sum
+from streams.core.series import WindowBatch
 from streams.core.verdicts import WindowVerdict
 
 _BATCH = 256
@@ -50,7 +51,7 @@ def batches(
             part = np.concatenate([np.zeros((-low, layout.slots), dtype=np.int64), part])
             pane_rows = np.concatenate([np.zeros(-low, dtype=np.int64), pane_rows])
         windows = stop - start
-        window_rows = sliding_sum(pane_rows, width)
+        window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
         yield WindowBatch(
             ("v1", "predictions", layout.layout_id, ""),
             layout,

@@ -18,8 +18,8 @@ from detectors.evidence.limits import Limit, score_limit, union_limit
 from detectors.evidence.scale import Scale, fit_scale, folds_of, unknown_scale
 from detectors.evidence.shares import share_chance, share_discrepancy
 from detectors.layout import Layout
+from detectors.slide import sliding_sum
 from streams.core.seasons import DAY_US, Seasons
-from streams.core.series import sliding_sum
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -114,9 +114,9 @@ def calibrate(
     if not fold_of_pane.any():
         return _uncalibrated(quantities, pages_per_pane / independent)
     fold = fold_of_pane[width - 1 :]
-    windows, window_rows = sliding_sum(counts, width), sliding_sum(pane_rows, width)
+    windows, window_rows = sliding_sum(counts, width), sliding_sum(pane_rows[:, None], width)[:, 0]
     # A window with holes is shorter than it looks.
-    enough = sliding_sum((pane_rows > 0).astype(np.int64), width) >= width / 2
+    enough = sliding_sum((pane_rows > 0).astype(np.int64)[:, None], width)[:, 0] >= width / 2
     enough &= window_rows >= min_rows
     found = _cross_fitted(seasons, layout, rows, fold_of_pane, width, windows, window_rows)
     found.discrepancy[~enough] = np.nan

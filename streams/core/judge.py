@@ -1,14 +1,15 @@
 """Judging closed windows: how far each column is from its baseline, and whether that is further than it wanders.
 
-A column drifts when its distance exceeds three limits at once: the smallest effect worth a page, what chance alone
-gives at this sample size, and how far windows of the same length wandered within the baseline itself, compared with
-the baseline's own pattern of the same hours. So neither small samples, nor correlated traffic (one cause, many
-events), nor the time of day raise an alarm.
+A column drifts when there is both effect and evidence. Effect: its distance is the smallest worth a page, and above
+what chance alone gives at this sample size. Evidence: it is further from the baseline's own pattern of the same hours
+than quiet traffic goes more often than the budget of false pages allows, as learnt from how the baseline wanders by
+itself (`streams.core.calibration`). So neither small samples, nor correlated traffic (one cause, many events), nor the
+time of day, nor the number of columns raise an alarm.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,22 +19,18 @@ from detectors.compare import Comparison
 from detectors.describe import Description, describe
 from detectors.distinct import estimate
 from detectors.layout import Layout
-from detectors.slide import sliding_sum
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
+from streams.core.calibration import SHORT_WANDER, WATCHED, Calibration, calibrate, quantities_of
 from streams.core.layouts import Control, baseline_layout
-from streams.core.seasons import Seasons
+from streams.core.seasons import DAY_US, Seasons
 from streams.core.series import WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
 Floats = npt.NDArray[np.float64]
-#: How much further than ever seen in the baseline a window must be.
-WANDER_MARGIN = 1.25
-#: How much further than the 95 % line of chance a window must be. A distance is a root: on the scale of chi-squared
-#: this is 2.56 lines, which chance passes about once in a million windows of ten bins.
+#: How much further than the 95 % line of chance two sources of the same windows must be apart. A distance is a root:
+#: on the scale of chi-squared this is 2.56 lines, which chance passes about once in a million windows of ten bins.
 CHANCE_MARGIN = 1.6
-#: Log of one in a million: how rarely chance alone may push a share past its limit.
-CHANCE_LOG = 13.8
 #: Smallest change of a share (missing, unseen, out of range) worth a page.
 SHARE_EFFECT = 0.05
 #: From this part of the limit on, a column is a warning.
@@ -44,14 +41,6 @@ _SHARES = ("missing_share", "unseen_share", "out_of_range_share")
 
 
 @dataclass(slots=True)
-class Limits:
-    """Per column: how far windows of one length wandered within the baseline. Float64 [columns]."""
-
-    js: Floats
-    shares: dict[str, Floats]
-
-
-@dataclass(slots=True)
 class Reference:
     """A baseline seen through one layout."""
 
@@ -59,7 +48,8 @@ class Reference:
     seasons: Seasons
     known: npt.NDArray[np.bool_]
     """Which columns the baseline describes."""
-    limits: dict[int, Limits]
+    calibrations: dict[tuple[int, int, int, float], Calibration]
+    """By width in panes, least rows, windows in a row, and share of the budget."""
 
 
 @dataclass(slots=True)
@@ -138,7 +128,7 @@ class Judge:
         reference = self.reference(spec, batch)
         expected, reference_rows = self._expected(spec, batch, reference)
         comparison = compare(batch.counts, expected, reference_rows, batch.layout)
-        js_limit, share_limits = self._limits(spec, batch, reference, comparison)
+        js_limit, share_limits = self._limits(spec, batch, reference, comparison, reference_rows)
         ratio = comparison.js / js_limit
         for name in _SHARES:
             excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
@@ -183,35 +173,68 @@ class Judge:
         return reference.seasons.expected(starts, batch.pane_rows, batch.width), float(reference.rows)
 
     def _limits(
-        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None, comparison: Comparison
+        self,
+        spec: MonitorSpec,
+        batch: WindowBatch,
+        reference: Reference | None,
+        comparison: Comparison,
+        reference_rows: float,
     ) -> tuple[Floats, dict[str, Floats]]:
+        """Return the limits on the distance and on the excess of each share: effect and evidence in one."""
         columns = batch.layout.columns
-        effect = np.array(
-            [
-                r.effect if (r := spec.columns.get(c.name)) and r.effect is not None else spec.effect
-                for c in columns
-            ]
-        )
-        wander = self._wander(spec, batch, reference)
-        js = np.fmax(effect, WANDER_MARGIN * wander.js)[None, :]
-        js = np.fmax(js, CHANCE_MARGIN * comparison.js_chance)
-        n = np.maximum(batch.rows, 1)[:, None]
-        shares = {}
-        for name in _SHARES:
-            p = np.clip(getattr(comparison, f"{name[:-6]}_expected"), 0.5 / n, 1 - 0.5 / n)
-            # Bernstein's inequality: holds for few rows and rare values, where a normal bound does not.
-            noise = np.sqrt(2 * p * (1 - p) * CHANCE_LOG / n) + CHANCE_LOG / (3 * n)
-            shares[name] = np.maximum(np.fmax(SHARE_EFFECT, WANDER_MARGIN * wander.shares[name]), noise)
-        return js, shares
+        rules = (spec.columns.get(c.name) for c in columns)
+        effect = np.array([r.effect if r and r.effect is not None else spec.effect for r in rules])
+        found = quantities_of(comparison, np.maximum(batch.rows, 1), reference_rows)
+        if reference is None:
+            evidence = np.zeros_like(found.discrepancy)
+        else:
+            calibration = self.calibration(spec, batch, reference)
+            evidence = calibration.scale.limit(calibration.limit.score, found.chance)
+        js, *shares = np.split(evidence, len(WATCHED), axis=1)
+        js_limit = np.fmax(np.fmax(effect, comparison.js_chance), np.sqrt(js))
+        _, missing, novel = np.split(found.discrepancy, len(WATCHED), axis=1)
+        limits = {}
+        for name, gone, limit in zip(_SHARES, (missing, novel, novel), (*shares, shares[-1]), strict=True):
+            excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
+            # The limit on a share is where its excess would be if its discrepancy were just at the limit.
+            at = excess / np.sqrt(np.maximum(gone, 1e-300) / np.maximum(limit, 1e-300))
+            limits[name] = np.fmax(SHARE_EFFECT, np.where(excess > 0, at, 0.0))
+        return js_limit, limits
 
-    def _wander(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None) -> Limits:
-        none = np.zeros(len(batch.layout.columns))
-        if reference is None or reference.seasons.pane_us == 0:
-            return Limits(none, dict.fromkeys(_SHARES, none))
-        width = max(round(batch.width * spec.pane_us / reference.seasons.pane_us), 1)
-        if width not in reference.limits:
-            reference.limits[width] = _measure_wander(reference, width, batch.layout, spec.min_rows)
-        return reference.limits[width]
+    def calibration(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference) -> Calibration:
+        """Return what the baseline teaches about windows like these."""
+        pane_us = reference.seasons.pane_us or DAY_US
+        # A window shorter than a pane of the baseline is like one pane, only that there are more of them.
+        width = max(round(batch.width * spec.pane_us / pane_us), 1)
+        shorter = max(pane_us / (batch.width * spec.pane_us), 1.0)
+        rate = self._budget_share(spec, batch) * spec.false_pages / spec.false_pages_period_us
+        key = (width, spec.min_rows, spec.open_after, rate / shorter)
+        if key not in reference.calibrations:
+            found = calibrate(
+                reference.seasons,
+                batch.layout,
+                reference.rows,
+                width,
+                min_rows=spec.min_rows,
+                pages_per_pane=rate * pane_us / shorter,
+                run=spec.open_after if shorter == 1 else 1,
+            )
+            if shorter > 1:
+                found = replace(found, scale=found.scale.widened(SHORT_WANDER))
+            reference.calibrations[key] = found
+        return reference.calibrations[key]
+
+    def _budget_share(self, spec: MonitorSpec, batch: WindowBatch) -> float:
+        """Share the budget: horizons equally; half of it for the segments, where there are any."""
+        share = 1 / len(spec.horizons_us)
+        version, _, _, segment = batch.key
+        if not spec.segments:
+            return share
+        if not segment:
+            return share / 2
+        baseline = self.control.baselines[spec.model, version]
+        others = sum(s.split("=", 1)[0] in spec.segments for s in baseline.segments)
+        return share / 2 / max(others, 1)
 
     def _watched(self, spec: MonitorSpec, layout: Layout) -> npt.NDArray[np.bool_]:
         ignored = {name for name, rule in spec.columns.items() if rule.ignore}
@@ -306,32 +329,6 @@ def _shares_by_column(counts: npt.NDArray[np.int64], layout: Layout) -> _Served:
     totals = np.add.reduceat(counts, layout.first_slots, axis=1).astype(np.float64)
     shares: Floats = counts / np.maximum(totals, 1)[:, layout.column_of_slot]
     return _Served(shares, totals.max(axis=1))
-
-
-def _measure_wander(reference: Reference, width: int, layout: Layout, min_rows: int) -> Limits:
-    """Slide windows over the baseline's own panes, and take the furthest that any column went."""
-    seasons = reference.seasons
-    starts, counts, rows = seasons.dense_panes()
-    columns = len(layout.columns)
-    none = np.zeros(columns)
-    if len(starts) < 2 * width:
-        return Limits(none, dict.fromkeys(_SHARES, none))
-    windows = sliding_sum(counts, width)
-    expected = seasons.expected(starts, rows, width)
-    comparison = compare(windows, expected, np.inf, layout)
-    enough = sliding_sum(rows[:, None], width)[:, 0] >= min_rows
-    # A window with holes is shorter than it looks.
-    enough &= sliding_sum((rows > 0).astype(np.int64)[:, None], width)[:, 0] >= width / 2
-
-    def furthest(values: Floats) -> Floats:
-        out: Floats = np.nan_to_num(np.nanmax(np.where(enough[:, None], values, 0.0), axis=0, initial=0.0))
-        return out
-
-    shares = {
-        name: furthest(np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected")))
-        for name in _SHARES
-    }
-    return Limits(furthest(np.nan_to_num(comparison.js)), shares)
 
 
 def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: int, c: int) -> ColumnVerdict:

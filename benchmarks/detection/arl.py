@@ -1,0 +1,134 @@
+"""How often quiet traffic pages, and how long faults take to page: ``python -m benchmarks.detection.arl``.
+
+Prints, for every kind of quiet traffic and number of features, the false pages in a budget period (30 days) with a 95 %
+interval (Garwood's, exact for a Poisson count), under the rule in force and under the one that it replaced (every
+column's own furthest distance in the baseline, times 1.25). Then the delay of faults in hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from scipy.stats import chi2
+
+from benchmarks.detection.play import play
+from benchmarks.detection.traffic import HOUR_US, QUIET, T0_US, Fault, Traffic, with_features
+from benchmarks.detection.window_rule import WindowRule
+from seawall.baseline import Baseline
+from seawall.monitor import MonitorSpec
+from streams.core.judge import Judge
+from streams.core.layouts import Control
+
+#: One setting for everything: the defaults, on hourly panes.
+SPEC = MonitorSpec("m", pane_us=HOUR_US, horizons_us=(HOUR_US, 6 * HOUR_US, 24 * HOUR_US))
+PERIOD_DAYS = 30
+BASELINE_DAYS = 56
+FAULTS = (
+    Fault("mean", 0.25, 0),
+    Fault("mean", 0.5, 0),
+    Fault("mean", 1.0, 0),
+    Fault("scale", 1.5, 0),
+    Fault("scale", 3.0, 0),
+    Fault("missing", 0.1, 0),
+    Fault("missing", 0.3, 0),
+    Fault("missing", 1.0, 0),
+    Fault("unit", 1000.0, 0),
+    Fault("stuck", 10.0, 0),
+    Fault("swap", 0.0, 0),
+)
+#: When a fault begins: mid-morning of the seventh day, after the longest window has filled.
+ONSET_HOUR = 6 * 24 + 9
+
+
+def judges(baseline: Baseline) -> dict[str, Judge]:
+    """Return the rule that was replaced, and the one in force."""
+    control = Control()
+    control.set_baseline(baseline)
+    control.set_monitor(SPEC)
+    return {"window rule": WindowRule(control), "evidence": Judge(control)}
+
+
+def garwood(count: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a Poisson mean."""
+    low = chi2.ppf((1 - level) / 2, 2 * count) / 2 if count else 0.0
+    return float(low), float(chi2.ppf((1 + level) / 2, 2 * count + 2) / 2)
+
+
+def false_pages(traffic: Traffic, days: int, runs: int, *, old: bool = True) -> dict[str, int]:
+    """Count pages of `runs` quiet streams of `days` days, each with a baseline of its own."""
+    found: dict[str, int] = {}
+    for run in range(runs):
+        baseline = traffic.baseline(BASELINE_DAYS, 10 * run + 1)
+        layout, counts = traffic.counts(baseline, days, 10 * run + 2)
+        for name, judge in judges(baseline).items():
+            if old or name == "evidence":
+                pages = play(baseline, layout, counts, SPEC, judge).opened
+                found[name] = found.get(name, 0) + len(pages)
+    return found
+
+
+def delays(traffic: Traffic, fault: Fault, runs: int, baseline: Baseline) -> dict[str, list[float]]:
+    """Hours from the onset to the page, infinite for none within eight days; one feature is hit."""
+    found: dict[str, list[float]] = {name: [] for name in judges(baseline)}
+    known = judges(baseline)
+    for run in range(runs):
+        feature = (0, 2, traffic.features - 2)[run % 3] if fault.kind != "swap" else 0
+        hit = Fault(fault.kind, fault.size, ONSET_HOUR, feature)
+        layout, counts = traffic.counts(baseline, 14, 1000 + run, (hit,))
+        for name, judge in known.items():
+            page = play(baseline, layout, counts, SPEC, judge).first_page_after(ONSET_HOUR)
+            hours = (page.updated_us - T0_US) / HOUR_US - ONSET_HOUR if page else np.inf
+            found[name].append(hours)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--features", type=int, nargs="+", default=[5, 50, 500])
+    parser.add_argument("--days", type=int, default=240, help="quiet days for each kind of traffic")
+    parser.add_argument(
+        "--runs", type=int, default=4, help="streams they are spread over, each with its baseline"
+    )
+    parser.add_argument("--fault-runs", type=int, default=15)
+    parser.add_argument("--kinds", type=int, nargs="+", default=list(range(len(QUIET))))
+    options = parser.parse_args()
+    for features in options.features:
+        print(
+            f"| quiet traffic, {features} features | days | window rule | evidence: pages in 30 days (95 %) |"
+        )
+        print("|---|---|---|---|")
+        for kind in options.kinds:
+            quiet(with_features(QUIET[kind], features), options.days, options.runs)
+    if options.fault_runs:
+        print("| traffic, 5 features | fault | window rule: median, missed | evidence: median, missed |")
+        print("|---|---|---|---|")
+        for kind in options.kinds:
+            faulty(with_features(QUIET[kind], 5), options.fault_runs)
+
+
+def quiet(traffic: Traffic, days: int, runs: int) -> None:
+    start = time.process_time()
+    found = false_pages(traffic, days // runs, runs)
+    periods = days // runs * runs / PERIOD_DAYS
+    said = []
+    for pages in found.values():
+        low, high = garwood(pages)
+        said.append(f"{pages / periods:.2f} ({low / periods:.2f} to {high / periods:.2f})")
+    spent = time.process_time() - start
+    print(
+        f"| {traffic.name} | {days // runs * runs} | {' | '.join(said)} | <!-- {spent:.0f} s -->", flush=True
+    )
+
+
+def faulty(traffic: Traffic, runs: int) -> None:
+    baseline = traffic.baseline(BASELINE_DAYS, 1)
+    for fault in FAULTS:
+        found = delays(traffic, fault, runs, baseline)
+        said = [f"{np.median(h):g} h, {int(np.isinf(h).sum())} of {runs}" for h in found.values()]
+        print(f"| {traffic.name} | {fault.kind} {fault.size:g} | {' | '.join(said)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The promise, measured: quiet traffic pages within its budget, gross faults within three panes.
+
+Short and seeded; `python -m benchmarks.detection.arl` is the long version, with intervals and delays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.detection.arl import ONSET_HOUR, SPEC, garwood
+from benchmarks.detection.play import batches, play
+from benchmarks.detection.traffic import HOUR_US, QUIET, T0_US, Fault, Traffic, with_features
+from detectors.summary import REGISTERS
+from seawall.baseline import Baseline
+from streams.core.judge import Judge
+from streams.core.layouts import Control
+from streams.core.merge import ModelMerge
+from streams.core.series import Cells, Series
+from streams.core.watermark import Watermarks
+
+DAYS = 60
+KINDS = [QUIET[0], QUIET[3], QUIET[5], QUIET[8]]
+
+
+@pytest.fixture(scope="module")
+def baselines() -> dict[str, Baseline]:
+    return {t.name: t.baseline(42, 1) for t in KINDS}
+
+
+@pytest.fixture(scope="module")
+def judges(baselines: dict[str, Baseline]) -> dict[str, Judge]:
+    return {name: judge_of(baseline) for name, baseline in baselines.items()}
+
+
+def judge_of(baseline: Baseline) -> Judge:
+    control = Control()
+    control.set_baseline(baseline)
+    return Judge(control)
+
+
+def test_quiet_traffic_pages_within_its_budget(baselines: dict[str, Baseline], judges: dict[str, Judge]):
+    """All kinds together, so that few days prove something: at most one page in 30 days, beyond doubt."""
+    pages = 0
+    for traffic in KINDS:
+        baseline = baselines[traffic.name]
+        layout, counts = traffic.counts(baseline, DAYS, 2)
+        pages += len(play(baseline, layout, counts, SPEC, judges[traffic.name]).opened)
+    budget = len(KINDS) * DAYS / 30
+    assert garwood(pages)[1] <= 2 * budget
+    assert pages <= budget
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("unit", 1000.0, ONSET_HOUR), Fault("swap", 0.0, ONSET_HOUR), Fault("missing", 1.0, ONSET_HOUR, 2)],
+)
+def test_a_gross_fault_is_paged_within_three_panes(
+    fault: Fault, baselines: dict[str, Baseline], judges: dict[str, Judge]
+):
+    for traffic in KINDS:
+        baseline = baselines[traffic.name]
+        layout, counts = traffic.counts(baseline, 8, 3, (fault,))
+        page = play(baseline, layout, counts, SPEC, judges[traffic.name]).first_page_after(ONSET_HOUR)
+        assert page is not None
+        assert page.updated_us <= T0_US + (ONSET_HOUR + 3) * HOUR_US
+        assert page.features[0].name == f"x{fault.feature:03}"
+
+
+def test_a_small_lasting_shift_is_paged_although_quiet_traffic_is_not(
+    baselines: dict[str, Baseline], judges: dict[str, Judge]
+):
+    traffic = KINDS[0]
+    layout, counts = traffic.counts(baselines[traffic.name], 9, 4, (Fault("mean", 0.5, ONSET_HOUR),))
+    page = play(baselines[traffic.name], layout, counts, SPEC, judges[traffic.name]).first_page_after(
+        ONSET_HOUR
+    )
+    assert page is not None
+    assert page.updated_us <= T0_US + (ONSET_HOUR + 12) * HOUR_US
+
+
+def test_correlated_columns_and_segments_share_one_budget(baselines: dict[str, Baseline]):
+    """The limit rises with what shares the budget: horizons, and segments."""
+    traffic = KINDS[0]
+    baseline = baselines[traffic.name]
+    judge = judge_of(baseline)
+    layout, counts = traffic.counts(baseline, 2, 5)
+    batch = next(iter(batches(layout, counts, 6, baseline.baseline_id)))
+    reference = judge.reference(SPEC, batch)
+    assert reference is not None
+
+    def limit(**changes: object) -> float:
+        return judge.calibration(replace(SPEC, **changes), batch, reference).limit.score  # type: ignore[arg-type]
+
+    assert limit(horizons_us=(6 * HOUR_US,)) < limit() < limit(segments=("x004",))
+    assert limit(false_pages=10.0) < limit() < limit(false_pages=0.1)
+
+
+def test_the_direct_path_makes_the_windows_that_merging_makes():
+    traffic = with_features(Traffic("small", rows=20.0), 3)
+    baseline = traffic.baseline(8, 1)
+    layout, counts = traffic.counts(baseline, 4, 2)
+    merge = ModelMerge("m", Watermarks({"predictions": "predictions"}, 0, replay=True))
+    key = ("v1", "predictions", layout.layout_id, "")
+    series = merge.series[key] = Series(layout, baseline.baseline_id)
+    panes = np.arange(len(counts), dtype=np.int64) + T0_US // HOUR_US
+    rows = np.add.reduceat(counts, layout.first_slots, axis=1).max(axis=1).astype(np.int64)
+    n = len(panes)
+    empty = np.full((n, len(layout.numeric), 4), np.nan)
+    distinct = np.zeros((n, len(layout.categorical), REGISTERS), dtype=np.uint8)
+    series.add(Cells(panes, rows, rows.astype(np.float64), counts.astype(np.int64), empty, distinct))
+    merge.first_pane["v1", "predictions"] = int(panes[0])
+    for width in (1, 6, 24):
+        direct = list(batches(layout, counts, width, baseline.baseline_id))
+        first = int(panes[0]) + 1
+        merged = list(merge._batches(key, width, first, first + n))
+        assert len(direct) == len(merged)
+        for a, b in zip(direct, merged, strict=True):
+            assert (a.first_end, a.width, a.first_pane) == (b.first_end, b.width, b.first_pane)
+            np.testing.assert_array_equal(a.counts, b.counts)
+            np.testing.assert_array_equal(a.rows, b.rows)
+            np.testing.assert_array_equal(a.pane_rows, b.pane_rows)
