@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fleet_sample import load
+from tests.dashboards.fleet_sample import load
 
 from seawall.settings import Settings
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from fleet_sample import MODEL, context, fleet_context
+from tests.dashboards.fleet_sample import MODEL, context, fleet_context
 
 from dashboards.macros import Context, expand
 from dashboards.panels import query

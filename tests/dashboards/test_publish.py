@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from grafana_contract import TOKEN, Grafana, serving
+from tests.dashboards.grafana_contract import TOKEN, Grafana, serving
 
 from dashboards.build import committed
 from dashboards.panels import FLEET_UID, MODEL_UID, SOURCE_UID
