@@ -22,7 +22,7 @@ RULES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         frozenset({"faust", "aiokafka", "confluent_kafka", "clickhouse_connect", "aiohttp", "streams.io", "streams.agents"}),
     ),
     "streams/io": (
-        frozenset({"streams.core", "streams.io", "seawall", "detectors", "numpy", "faust", "aiokafka", "yarl"})
+        frozenset({"streams.core", "streams.io", "seawall", "detectors", "numpy", "faust", "aiokafka", "yarl", "fastavro"})
         | frozenset({"clickhouse_connect", "confluent_kafka", "pyarrow", "aiohttp", "prometheus_client"}),
         frozenset({"streams.agents", "streams.app", "streams.embedded"}),
     ),

@@ -22,6 +22,7 @@ from streams.core.columnar import DecodedRun, decode_run
 from streams.core.decode import DeadLetter, Record
 from streams.core.layouts import LayoutBook
 from streams.core.rows import to_rows
+from streams.core.stitch import neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class _Group:
     baseline_id: str
     pane_us: int
     rows: list[Rows] = field(default_factory=list)
+    listed: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Segments that have a place of their own, by dimension."""
     block: Block | None = None
 
     def folded(self) -> Block | None:
@@ -164,7 +167,7 @@ class PartitionChunker:
         self.max_ts = max(self.max_ts, ts)
 
     def _count(self) -> None:
-        for columns in self._pending:
+        for columns in neighbours(self._pending):
             layout, baseline_id = self.book.resolve(columns)
             spec = self.book.control.monitor(columns.model)
             key = (columns.model, columns.version, layout.layout_id)
@@ -172,7 +175,7 @@ class PartitionChunker:
             if group is None:
                 group = self._groups[key] = _Group(layout, baseline_id, spec.pane_us)
             baseline = self.book.control.baselines.get((columns.model, columns.version))
-            group.rows.append(to_rows(columns, layout, spec, baseline))
+            group.rows.append(to_rows(columns, layout, spec, baseline, group.listed))
         self._pending.clear()
 
     def _cut(self) -> Cut:

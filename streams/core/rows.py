@@ -13,12 +13,22 @@ from detectors.summary import Rows
 from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns, Floats
 from seawall.monitor import MonitorSpec
+from streams.core.stitch import compact
 
 OTHER_SEGMENT = "(other)"
 
 
-def to_rows(columns: Columns, layout: Layout, spec: MonitorSpec, baseline: Baseline | None) -> Rows:
+def to_rows(
+    columns: Columns,
+    layout: Layout,
+    spec: MonitorSpec,
+    baseline: Baseline | None,
+    listed: dict[str, dict[str, int]] | None = None,
+) -> Rows:
     """Place every value of `columns` in `layout`.
+
+    `listed` remembers, by dimension, the segments that have a place of their own, for as long as the caller keeps
+    it: which values are too many must not depend on how the events were batched.
 
     A column that the layout has and the events lack counts as missing: that is how a feature that a release
     forgot to send is seen.
@@ -56,7 +66,10 @@ def to_rows(columns: Columns, layout: Layout, spec: MonitorSpec, baseline: Basel
         registers,
         ranks,
         np.full(n, columns.weight),
-        [_segment(columns, name, spec, baseline) for name in spec.segments],
+        [
+            _segment(columns, name, spec, baseline, {} if listed is None else listed.setdefault(name, {}))
+            for name in spec.segments
+        ],
     )
 
 
@@ -86,21 +99,22 @@ def _hashes(words: Categorical) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.u
 
 
 def _segment(
-    columns: Columns, name: str, spec: MonitorSpec, baseline: Baseline | None
+    columns: Columns, name: str, spec: MonitorSpec, baseline: Baseline | None, kept: dict[str, int]
 ) -> tuple[list[str], npt.NDArray[np.int32]]:
     """Segment code of every row in one dimension. Rows without the column are in no segment of it."""
     words = columns.segments.get(name) or columns.categorical.get(name)
     if words is None:
         return [], np.full(columns.rows, -1, dtype=np.int32)
     known = _known_values(name, baseline)
-    kept: dict[str, int] = {}
+    # Only what occurs, in the order in which it does: a producer's dictionary may hold anything.
+    words = compact(words.codes, words.dictionary)
     lookup = []
     for value in words.dictionary:
         # A flood of values must not become a flood of segments: those that the baseline
         # does not know, or that come after the first `max_segments`, share one.
-        listed = value in known if known else len(kept) < spec.max_segments or value in kept
-        segment = f"{name}={value}" if listed else f"{name}={OTHER_SEGMENT}"
-        lookup.append(kept.setdefault(segment, len(kept)))
+        segment = f"{name}={value}"
+        is_listed = value in known if known else len(kept) < spec.max_segments or segment in kept
+        lookup.append(kept.setdefault(segment if is_listed else f"{name}={OTHER_SEGMENT}", len(kept)))
     return list(kept), np.array([*lookup, -1], dtype=np.int32)[words.codes]
 
 

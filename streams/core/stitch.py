@@ -6,7 +6,7 @@ joining as well: what a chunk holds must not depend on what was decoded together
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,31 +73,64 @@ def stitch(groups: Sequence[Group]) -> list[Group]:
 def _join(parts: Sequence[Group]) -> Group:
     records = np.concatenate([p.records for p in parts])
     order = np.argsort(records, kind="stable")
-    whole = [p.columns for p in parts]
-    first = whole[0]
+    return Group(parts[0].shape, records[order], take(join([p.columns for p in parts]), order))
+
+
+def join(parts: Sequence[Columns]) -> Columns:
+    """Put columns of one model, version, weight and shape below one another."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
 
     def numbers(of: Callable[[Columns], Mapping[str, Any]]) -> dict[str, Any]:
-        return {name: np.concatenate([of(c)[name] for c in whole])[order] for name in of(first)}
+        return {name: np.concatenate([of(c)[name] for c in parts]) for name in of(first)}
 
     def words(of: Callable[[Columns], Mapping[str, Categorical]]) -> dict[str, Categorical]:
-        return {name: _join_words([of(c)[name] for c in whole], order) for name in of(first)}
+        return {name: _join_words([of(c)[name] for c in parts]) for name in of(first)}
 
-    joined = replace(
+    return replace(
         first,
-        ts=np.concatenate([c.ts for c in whole])[order],
+        ts=np.concatenate([c.ts for c in parts]),
         numeric=numbers(lambda c: c.numeric),
         scores=numbers(lambda c: c.scores),
         categorical=words(lambda c: c.categorical),
         segments=words(lambda c: c.segments),
-        label=_join_words([c.label for c in whole if c.label is not None], order) if first.label else None,
+        label=_join_words([c.label for c in parts if c.label is not None]) if first.label else None,
+        event_ids=None,
+        entity_ids=None,
     )
-    return Group(parts[0].shape, records[order], joined)
 
 
-def _join_words(parts: Sequence[Categorical], order: Ints) -> Categorical:
+def _join_words(parts: Sequence[Categorical]) -> Categorical:
     place: dict[str, int] = {}
     codes = []
     for part in parts:
         lookup = np.array([*(place.setdefault(v, len(place)) for v in part.dictionary), -1], dtype=np.int32)
         codes.append(lookup[part.codes])
-    return compact(np.concatenate(codes)[order], list(place))
+    return Categorical(np.concatenate(codes), list(place))
+
+
+def neighbours(columns: Iterable[Columns]) -> list[Columns]:
+    """Join what may be joined without changing the order of rows of any model and version."""
+    lists: list[list[Columns]] = []
+    last: dict[tuple[str, str], tuple[Hashable, list[Columns]]] = {}
+    for part in columns:
+        of, shape = (part.model, part.version), _shape(part)
+        before, found = last.get(of, (None, []))
+        if before != shape:
+            found = []
+            last[of] = shape, found
+            lists.append(found)
+        found.append(part)
+    return [join(found) for found in lists]
+
+
+def _shape(columns: Columns) -> Hashable:
+    return (
+        columns.weight,
+        columns.label is None,
+        tuple(columns.numeric),
+        tuple(columns.scores),
+        tuple(columns.categorical),
+        tuple(columns.segments),
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core.chunks import ChunkRule, Cut, PartitionChunker
+from seawall.monitor import MonitorSpec
+from streams.core.chunks import ChunkRule, Cut, PartitionChunker, read_block
 from streams.core.decode import Record
 from streams.core.layouts import Control, LayoutBook
 from tests.streams.core.builders import NOW, T0, frame, single
@@ -51,6 +52,34 @@ def test_runs_of_any_size_are_cut_where_single_records_are(
             counted = [(b["rows"], b["counts"], b["panes"], b["segments"]) for b in summary["blocks"]]
             assert counted == [(b["rows"], b["counts"], b["panes"], b["segments"]) for b in like["blocks"]]
             assert summary["max_ts"] == like["max_ts"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    origins=st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5), min_size=2, max_size=20),
+    sizes=st.lists(st.integers(1, 20), min_size=20, max_size=20),
+)
+def test_which_segments_are_too_many_does_not_depend_on_the_fetches(
+    origins: list[list[str]], sizes: list[int]
+) -> None:
+    """Frames, whose dictionaries may differ from one another, are joined when they are fetched together."""
+    control = Control()
+    control.set_monitor(MonitorSpec("m", segments=("origin",), max_segments=3))
+    log = [
+        Record(i, NOW, frame([T0] * len(of), [float(i)] * len(of), list(of))) for i, of in enumerate(origins)
+    ]
+
+    def described(size_of_runs: list[int]) -> list[dict[str, int]]:
+        c = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), ChunkRule(rows=30))
+        left, summaries = list(log), []
+        for size in size_of_runs:
+            summaries += [s for cut in c.feed(left[:size]) for s in cut.summaries]
+            left = left[size:]
+        summaries += c.provisional(caught_up=True)
+        blocks = [read_block(b) for s in summaries for b in s["blocks"]]
+        return [dict(zip(b.segments, b.rows.tolist(), strict=True)) for b in blocks]
+
+    assert described(sizes) == described([1] * 20)
 
 
 def test_runs_of_one_shape_make_the_same_bytes_whatever_their_size() -> None:
