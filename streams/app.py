@@ -79,7 +79,8 @@ async def _main(settings: Settings) -> int:
         )
         await _until(stop, worker)
         log.info("stopping")
-        await asyncio.wait_for(decider.save_all(), 10)
+        with contextlib.suppress(asyncio.TimeoutError):  # then the next owner reads a little more
+            await asyncio.wait_for(decider.save_all(), 10)
         await asyncio.wait_for(app.stop(), 20)
     finally:
         for task in tasks:

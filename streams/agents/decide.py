@@ -75,8 +75,14 @@ class Decider:
 
     async def _save(self, tp: TP) -> None:
         position = self._position[tp]
-        for stage in save(self.engines[tp], position, self._claims[tp]):
-            await publish_parts(self.worker, tp.partition, stage)
+        try:
+            for stage in save(self.engines[tp], position, self._claims[tp]):
+                await publish_parts(self.worker, tp.partition, stage)
+        except BaseException:
+            # Cancelled half way: the engine takes for saved what is not. The next one begins at what is.
+            for known in (self.engines, self._position, self._saved, self._claims, self._superseded):
+                known.pop(tp, None)
+            raise
         self._saved[tp] = position
         if self._epoch == self.worker.app.runs.current.epoch:
             self.worker.app.runs.ledger[tp] = position + 1

@@ -120,7 +120,7 @@ async def read_between(
         tp = TopicPartition(topic, partition)
         consumer.assign([tp])
         consumer.seek(tp, first)
-        while await consumer.position(tp) < until:
+        while await consumer.position(tp) < until and not await _at_end(consumer, tp, first):
             for records in (await consumer.getmany(tp, timeout_ms=500)).values():
                 yield [record for record in records if record.offset < until]
     finally:

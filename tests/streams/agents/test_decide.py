@@ -1,0 +1,110 @@
+"""A decider on a real broker, when its state and the committed offset do not agree, or a save is cut short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from faust.types import TP
+
+from seawall.settings import Settings
+from seawall.wire import encode
+from streams.agents.decide import Decider
+from streams.agents.worker import Worker
+from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.layouts import Control, LayoutBook
+from streams.io.kafka import Assignment, Run, RunApp
+from streams.io.metrics import Metrics
+from streams.io.topics import create_topics
+from tests.streams.core.builders import MINUTE, T0, frame, records
+
+CHUNKS = 6
+
+
+class Producer:
+    """Faust's producer, as `publish` uses it. Closes its gate on the n-th message."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self.producer = producer
+        self.left = 1_000_000
+
+    async def send(self, topic: str, key: bytes, value: bytes | None, partition: int | None, *_: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            await asyncio.Event().wait()
+        return await self.producer.send(topic, value, key, partition)
+
+
+@pytest.fixture
+async def producer(settings: Settings) -> AsyncIterator[Producer]:
+    client = AIOKafkaProducer(bootstrap_servers=settings.broker)
+    await client.start()
+    yield Producer(client)
+    await client.stop()
+
+
+def decider(
+    settings: Settings, producer: Producer, start: int | None, generation: int = 1
+) -> tuple[Decider, Any]:
+    tp = TP(settings.topic("summaries"), 0)
+    runs = SimpleNamespace(current=Assignment(1, {tp: start}, generation), ledger={})
+    worker = Worker(
+        settings, cast("RunApp", SimpleNamespace(runs=runs, producer=producer)), partitions={"summaries": 1}
+    )
+    worker.control_ready.set()
+    return Decider(worker, Metrics()), runs
+
+
+def log_of(settings: Settings) -> list[Any]:
+    """Sealed summaries of chunks of three events each, as records."""
+    create_topics(settings)
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(Control()), ChunkRule(rows=3))
+    values = []
+    for k in range(CHUNKS):
+        for cut in chunker.feed(records([frame([T0 + k * MINUTE] * 3, [1.0] * 3)], k)):
+            values += [encode("chunk_summary", s) for s in cut.summaries]
+    return [SimpleNamespace(offset=k, value=v, key=b"m", timestamp=T0 // 1000) for k, v in enumerate(values)]
+
+
+def run_of(settings: Settings, taken: list[Any]) -> Run:
+    return Run(TP(settings.topic("summaries"), 0), taken, 1, None)
+
+
+def rows(one: Decider) -> int:
+    (engine,) = one.engines.values()
+    series = engine.models["m"].merge.series
+    return sum(int(s.rows.sum()) for key, s in series.items() if key[3] == "")
+
+
+async def test_a_save_that_is_cut_short_is_forgotten_and_the_next_one_whole(
+    settings: Settings, producer: Producer
+) -> None:
+    taken = log_of(settings)
+    first, runs = decider(settings, producer, None)
+    await first.on_run(run_of(settings, taken[:3]))
+    producer.left = 1  # a page gets through, its model's record does not
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(first.save_all(), 1)
+    assert runs.ledger == {}
+    producer.left = 1_000_000
+    await first.on_run(run_of(settings, taken))
+    await first.save_all()
+    assert list(runs.ledger.values()) == [CHUNKS]
+    second, _ = decider(settings, producer, CHUNKS, generation=2)
+    await second.on_run(run_of(settings, taken[-1:]))  # read again: the state has it
+    assert rows(second) == 3 * CHUNKS
+
+
+async def test_state_that_ends_before_the_committed_offset_is_made_up_for_from_the_log(
+    settings: Settings, producer: Producer
+) -> None:
+    taken = log_of(settings)
+    for record in taken:
+        await producer.producer.send_and_wait(settings.topic("summaries"), record.value, b"m", 0)
+    lost, _ = decider(settings, producer, CHUNKS - 1)
+    await lost.on_run(run_of(settings, taken[-1:]))
+    assert rows(lost) == 3 * CHUNKS
