@@ -97,7 +97,8 @@ class RunConsumer(driver.Consumer):
                 await self.seek(tp, run[0].offset)
                 continue
             highwater = self.highwater(tp)
-            self.app.monitor.track_tp_end_offset(tp, highwater)
+            if highwater is not None:
+                self.app.monitor.track_tp_end_offset(tp, highwater)
             message = self._to_message(tp, run[-1])
             message.value = Run(  # type: ignore[assignment]  # bytes, says Faust
                 tp, list(run), epoch, highwater, rewinds.get(tp, 0)
@@ -122,6 +123,14 @@ class RunConsumer(driver.Consumer):
     def durable(self, tp: TP) -> int | None:
         """Return the offset up to which everything is durable: where reading starts again."""
         return self.ledger.get(tp, self.current.starts.get(tp))
+
+    def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # aiokafka returns None as well
+        """Return the offset after a partition's last record; None where that is not known, or it was just revoked."""
+        try:
+            found: int | None = super().highwater(tp)
+        except AssertionError:  # aiokafka has no other word for a partition that is not assigned
+            return None
+        return found
 
     async def rewind(self, tp: TP) -> None:
         """Read a partition again from `durable`; runs fetched before are to be dropped (`Run.rewinds`)."""
