@@ -28,7 +28,7 @@ READY_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 20.0
 MECHANISM = "SCRAM-SHA-512"
 #: A broker that serves tests needs a quick start more than compiled code.
-JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=WARN")
+JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=INFO")
 
 
 @dataclass(frozen=True)
