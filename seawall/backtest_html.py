@@ -115,12 +115,12 @@ def timeline(o: Outcome) -> str:
             if of != key or (ratio < 0.15 and not hot):
                 continue
             parts.append(
-                f'<rect class="{"hot" if hot else "cell"}" x="{_LEFT + cell * width:.1f}" y="{y + 2}" '
-                f'width="{width + 0.2:.1f}" height="{_ROW - 4}" opacity="{min(0.15 + 0.6 * ratio, 1.0):.2f}"/>'
+                f'<rect class="{"hot" if hot else "cell"}" x="{_LEFT + cell * width:.2f}" y="{y + 2}" '
+                f'width="{width:.2f}" height="{_ROW - 4}" opacity="{min(0.15 + 0.6 * ratio, 1.0):.2f}"/>'
             )
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img" aria-label="timeline">{"".join(parts)}</svg>'
-        "<p>A column's row darkens as its distance nears the limit; red where it was judged to drift.</p>"
+        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" shape-rendering="crispEdges" role="img" aria-label="timeline">{"".join(parts)}</svg>'
+        "<p>The nearer a column's distance to its limit, the stronger its row; red where it was judged to drift.</p>"
     )
 
 
