@@ -135,7 +135,7 @@ def runs(draw: st.DrawFn, source: Source) -> list[Record]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_a_run_is_what_its_records_are(source: Source, data: st.DataObject) -> None:
     run = data.draw(runs(source))
