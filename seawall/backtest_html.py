@@ -119,7 +119,8 @@ def timeline(o: Outcome) -> str:
                 f'width="{width:.2f}" height="{_ROW - 4}" opacity="{min(0.15 + 0.6 * ratio, 1.0):.2f}"/>'
             )
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" shape-rendering="crispEdges" role="img" aria-label="timeline">{"".join(parts)}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" shape-rendering="crispEdges" '
+        f'role="img" aria-label="timeline">{"".join(parts)}</svg>'
         "<p>The nearer a column's distance to its limit, the stronger its row; red where it was judged to drift.</p>"
     )
 
