@@ -91,7 +91,7 @@ def kafka_config(settings: Settings) -> dict[str, Any]:
         "bootstrap.servers": settings.broker,
         "security.protocol": security,
         # librdkafka's own pace, ten attempts a second and more, would hammer a broker that refuses a password
-        "reconnect.backoff.ms": 3_000,
+        "reconnect.backoff.ms": 2_000,
         "reconnect.backoff.max.ms": 10_000,
     }
     if security.startswith("sasl"):

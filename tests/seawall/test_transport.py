@@ -30,7 +30,7 @@ def test_every_transport_fits_the_protocol() -> None:
 
 
 #: Never a hot loop against a broker that refuses.
-PACE = {"reconnect.backoff.ms": 3_000, "reconnect.backoff.max.ms": 10_000}
+PACE = {"reconnect.backoff.ms": 2_000, "reconnect.backoff.max.ms": 10_000}
 
 
 def test_tls_and_sasl_settings_reach_librdkafka() -> None:
