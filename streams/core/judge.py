@@ -70,6 +70,8 @@ class Judgement:
     skew_js: Floats
     windows: list[WindowVerdict]
     """One for each window that speaks to an alarm."""
+    warning: str = ""
+    """What the limits could not be based on."""
 
 
 def compare(
@@ -157,6 +159,8 @@ class Judge:
             np.full_like(ratio, np.nan),
             [],
         )
+        if reference is not None:
+            judgement.warning = self.calibration(spec, batch, reference).limit.warning
         if batch.key[1] == "predictions":
             judgement.windows = self._drift_windows(spec, judgement, share_limits)
         elif predictions is not None:
@@ -351,6 +355,8 @@ def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: in
             side = limit if value >= usual else -limit
             best = (name, value, usual + side, usual)
             detail = f"{name.removesuffix('_share').replace('_', ' ')} {value:.1%}, usually {usual:.1%}"
+    # Whoever is paged has to know when the limits are guesswork.
+    detail = "; ".join(part for part in (detail, judgement.warning) if part)
     return ColumnVerdict(
         column.name, column.role, Verdict(int(judgement.column_verdicts[w, c])), *best, detail=detail
     )
