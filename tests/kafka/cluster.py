@@ -135,7 +135,7 @@ class Kafka:
         scram = [f"--add-scram={MECHANISM}=[name={n},password={p}]" for n, p in self.users.items()]
         command = ["java", *JVM, "-cp", classpath, "kafka.tools.StorageTool", "format", "-c", str(config)]
         done = subprocess.run(
-            [*command, "-t", _cluster_id(), *scram],
+            [*command, f"--cluster-id={_cluster_id()}", *scram],
             capture_output=True,
             text=True,
             timeout=120,
