@@ -65,7 +65,7 @@ def log_of(settings: Settings) -> list[Any]:
     chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(Control()), ChunkRule(rows=3))
     values = []
     for k in range(CHUNKS):
-        for cut in chunker.feed(records([frame([T0 + k * MINUTE] * 3, [1.0] * 3)], k)):
+        for cut in chunker.feed(records([frame([T0 + k * 100 * MINUTE] * 3, [1.0] * 3)], k)):
             values += [encode("chunk_summary", s) for s in cut.summaries]
     return [SimpleNamespace(offset=k, value=v, key=b"m", timestamp=T0 // 1000) for k, v in enumerate(values)]
 
