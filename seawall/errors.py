@@ -1,11 +1,11 @@
 """The exception tree.
 
-    SeawallError
-    ├── ConfigError          a setting, monitor or baseline that cannot be used as written
-    ├── WireError            bytes that are not one of Seawall's events
-    │   └── UnknownSchema    well-framed, but the writer's schema is not known here
-    ├── ContractError        data that does not fit the contract (wrong length, unknown role, …)
-    └── Unavailable          an outside system (broker, store, registry) cannot be reached
+SeawallError
+├── ConfigError          a setting, monitor or baseline that cannot be used as written
+├── WireError            bytes that are not one of Seawall's events
+│   └── UnknownSchema    well-framed, but the writer's schema is not known here
+├── ContractError        data that does not fit the contract (wrong length, unknown role, …)
+└── Unavailable          an outside system (broker, store, registry) cannot be reached
 """
 
 

@@ -67,7 +67,9 @@ def attribute(
     if beside := _beside_the_point(alarm, registry.current(alarm.model)):
         return _unknown(beside)
     if registry.is_put_back(alarm.model):
-        return _world(f"{version} was put back by a rollback: it is no release, and served before without this")
+        return _world(
+            f"{version} was put back by a rollback: it is no release, and served before without this"
+        )
     keys = tuple(c.key for c in alarm.culprits)
     own = evidence.of(version)
     onset_us = _onset(alarm, keys, own, released_us)

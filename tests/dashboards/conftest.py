@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.dashboards.fleet_sample import load
 
 from seawall.settings import Settings
+from tests.dashboards.fleet_sample import load
 
 TABLES = ("windows", "window_columns", "alarms", "rollbacks", "late_events", "layouts", "dead_letters")
 

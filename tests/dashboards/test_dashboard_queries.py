@@ -8,10 +8,10 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from tests.dashboards.fleet_sample import MODEL, context, fleet_context
 
 from dashboards.macros import Context, expand
 from dashboards.panels import query
+from tests.dashboards.fleet_sample import MODEL, context, fleet_context
 
 START = datetime(2026, 3, 2, 14, 0)  # noqa: DTZ001 - the driver returns UTC without saying so
 MINUTE = timedelta(minutes=1)

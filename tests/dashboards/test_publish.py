@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.dashboards.grafana_contract import TOKEN, Grafana, serving
 
 from dashboards.build import committed
 from dashboards.panels import FLEET_UID, MODEL_UID, SOURCE_UID
@@ -16,6 +15,7 @@ from dashboards.publish import FOLDER_UID, Published, publish, source_definition
 from seawall.cli import main
 from seawall.errors import ConfigError, SeawallError, Unavailable
 from seawall.settings import Settings
+from tests.dashboards.grafana_contract import TOKEN, Grafana, serving
 
 
 @pytest.fixture
