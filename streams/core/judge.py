@@ -259,13 +259,11 @@ class Judge:
         self, spec: MonitorSpec, judgement: Judgement, share_limits: dict[str, Floats]
     ) -> list[WindowVerdict]:
         out = []
+        telling = np.isin(judgement.column_verdicts, (Verdict.DRIFT, Verdict.WARNING))
         for w in range(judgement.batch.windows):
-            culprits: list[ColumnVerdict] = []
-            if judgement.verdicts[w] in (Verdict.DRIFT, Verdict.WARNING):
-                drifted = np.isin(judgement.column_verdicts[w], (Verdict.DRIFT, Verdict.WARNING))
-                culprits = [
-                    _column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(drifted)
-                ]
+            culprits = [
+                _column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(telling[w])
+            ]
             out.append(
                 _window_verdict(
                     spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits
