@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from seawall.settings import Settings
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from streams.embedded.stack import Stack
 
 _numbers = itertools.count(1)
+# A busy machine makes examples slow to draw, which says nothing about the code.
+hypothesis.settings.register_profile(
+    "seawall", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("seawall")
 #: Taken out of the environment, because `Settings.from_env` refuses variables that are no settings.
 TEST_BROKER = os.environ.pop("SEAWALL_TEST_BROKER", "embedded")
 if TEST_BROKER not in {"embedded", "kafka"}:
