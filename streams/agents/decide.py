@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from faust.types import TP
 
 from seawall.errors import WireError
 from seawall.wire import decode
-from streams.agents.worker import Worker, now_us
+from streams.agents.worker import Message, Worker, now_us
 from streams.core.engine import Effects, PartitionEngine
 from streams.core.state import Part, claim_of, restore, save, superseded
 from streams.core.watermark import Watermarks
@@ -22,6 +23,8 @@ from streams.io.kafka import Run, publish
 from streams.io.metrics import Metrics
 
 log = logging.getLogger(__name__)
+#: Messages that may wait for their acknowledgement while the next records are read.
+_UNDER_WAY = 64
 #: Records read since the last save after which state is saved without waiting for the clock.
 _SAVE_AFTER_RECORDS = 5_000
 
@@ -39,6 +42,7 @@ class Decider:
         self._saved: dict[TP, int] = {}
         self._claims: dict[TP, str] = {}
         self._superseded: dict[TP, list[bytes]] = {}
+        self._unacknowledged: deque[Awaitable[Any]] = deque()
         self._lock = asyncio.Lock()
 
     async def on_run(self, run: Run) -> None:
@@ -75,6 +79,7 @@ class Decider:
 
     async def _save(self, tp: TP) -> None:
         position = self._position[tp]
+        await self._acknowledged(0)
         try:
             for stage in save(self.engines[tp], position, self._claims[tp]):
                 await publish_parts(self.worker, tp.partition, stage)
@@ -159,15 +164,23 @@ class Decider:
 
     async def _publish(self, effects: Effects) -> None:
         emitted = now_us()
-        for report in effects.reports:
-            await self.worker.send([("windows", "window_report", report, report["model"], None)])
-        await self.worker.send(
-            ("alarms", "alarm", step.to_record(emitted), step.alarm_id, None) for step in effects.alarms
-        )
-        await self.worker.send(
-            ("rollbacks", "rollback", step.to_record(emitted), step.model, None) for step in effects.rollbacks
-        )
+        messages: list[Message] = [
+            ("windows", "window_report", report, report["model"], None) for report in effects.reports
+        ]
+        messages += [("alarms", "alarm", s.to_record(emitted), s.alarm_id, None) for s in effects.alarms]
+        messages += [
+            ("rollbacks", "rollback", s.to_record(emitted), s.model, None) for s in effects.rollbacks
+        ]
+        # The next record need not wait for these to be acknowledged; saving, and so committing, does.
+        self._unacknowledged.extend(await self.worker.begin(messages))
+        await self._acknowledged(_UNDER_WAY)
         self._count(effects)
+
+    async def _acknowledged(self, at_most: int) -> None:
+        """Wait until so few messages are under way."""
+        while len(self._unacknowledged) > at_most:
+            await self._unacknowledged[0]
+            self._unacknowledged.popleft()
 
     def _count(self, effects: Effects) -> None:
         for report in effects.reports:

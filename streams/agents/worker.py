@@ -17,9 +17,11 @@ from streams.core.holds import HoldBook
 from streams.core.layouts import Control
 from streams.core.registry import RegistryView
 from streams.core.rollback import RollbackDesk
-from streams.io.kafka import RunApp, publish
+from streams.io.kafka import RunApp, begin
 
 log = logging.getLogger(__name__)
+#: (topic, contract, record, key, partition)
+Message = tuple[str, str, dict[str, Any], str, int | None]
 #: Exit code for an error that nobody foresaw: the supervisor starts the worker again.
 EXIT_UNEXPECTED = 70
 
@@ -61,14 +63,19 @@ class Worker:
         """Summaries partition of a model. Stable across processes."""
         return zlib.crc32(model.encode()) % max(self.partitions.get("summaries", 1), 1)
 
-    async def send(self, messages: Iterable[tuple[str, str, dict[str, Any], str, int | None]]) -> None:
-        """Publish (topic, contract, record, key, partition) and wait for every acknowledgement."""
-        await publish(
+    async def send(self, messages: Iterable[Message]) -> None:
+        """Publish messages and wait for every acknowledgement."""
+        for acknowledged in await self.begin(messages):
+            await acknowledged
+
+    async def begin(self, messages: Iterable[Message]) -> list[Awaitable[Any]]:
+        """Publish messages, in order; returns what to wait for until each is acknowledged."""
+        return await begin(
             self.app,
-            [
+            (
                 (self.topic(topic), key.encode(), encode(contract, record), partition)
                 for topic, contract, record, key, partition in messages
-            ],
+            ),
         )
 
     def die(self, where: str, error: BaseException) -> None:

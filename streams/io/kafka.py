@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -283,9 +283,17 @@ async def publish(
     headers: Mapping[str, bytes] | None = None,
 ) -> None:
     """Send (topic, key, value, partition) messages and wait until the broker has acknowledged all of them."""
-    sent = [
+    for acknowledged in await begin(app, messages, headers):
+        await acknowledged
+
+
+async def begin(
+    app: RunApp,
+    messages: Iterable[tuple[str, bytes, bytes | None, int | None]],
+    headers: Mapping[str, bytes] | None = None,
+) -> list[Awaitable[Any]]:
+    """Hand messages to the producer, in order; returns what to wait for until each is acknowledged."""
+    return [
         await app.producer.send(topic, key, value, partition, None, dict(headers) if headers else None)
         for topic, key, value, partition in messages
     ]
-    for future in sent:
-        await future
