@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-unit test-kafka chaos bench bench-sdk lint format types lock dashboards clean check
+.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-sdk lint format types lock dashboards clean check
 
 demo: $(STAMP)  ## replay a year of real traffic through the whole loop, with a bad release in it
 	$(BIN)/python -m examples.flights
@@ -23,6 +23,12 @@ test-kafka: $(STAMP)  ## what talks to a broker, against Apache Kafka (needs Jav
 	  SEAWALL_TEST_BROKER=kafka $(BIN)/python -m pytest -m "broker or kafka or e2e" \
 	    --ignore tests/e2e/test_demo.py --ignore tests/streams/embedded; \
 	else echo "test-kafka is skipped: it needs Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"; fi
+
+test-kafka-short: $(STAMP)  ## the loop, kill -9 included, and the topics on Apache Kafka: CI's part of test-kafka
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
+	  $(BIN)/python -m tests.kafka.cluster && \
+	  SEAWALL_TEST_BROKER=kafka $(BIN)/python -m pytest tests/e2e/test_loop.py tests/streams/io/test_topics.py; \
+	else echo "test-kafka-short is skipped: it needs Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"; fi
 
 SEED ?= $(shell date +%s)
 BROKER ?= embedded
