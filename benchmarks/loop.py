@@ -79,13 +79,16 @@ class Outcome:
         return all(t["sent"] == t["counted"] + t["late"] + t["dead_lettered"] for t in self.events.values())
 
 
-def run(settings: Settings, year: world.World, data_dir: Path, console: Console) -> tuple[Outcome, float]:
+def run(
+    settings: Settings, year: world.World, data_dir: Path, console: Console, workers: int
+) -> tuple[Outcome, float]:
     """Replay the year once; returns the outcome and the floor's events a second."""
     with running_stack(data_dir, workers=0, settings=settings) as stack:
         publish_monitor(stack.settings, MODEL, MONITOR.read_text(encoding="utf-8"))
         for release in story.RELEASES[:1]:
             publish_baseline(stack.settings, year.baselines[release.version])
-        stack.start_worker(0)
+        for number in range(workers):
+            stack.start_worker(number)
         wait_ready(stack.settings)
         memory = Memory(stack.worker_pid(0))
         memory.start()
@@ -198,6 +201,7 @@ def report(outcomes: list[Outcome], floors: list[float], console: Console, out: 
 def main() -> int:
     """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loop", description=__doc__)
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("build"))
     arguments = parser.parse_args()
@@ -208,7 +212,7 @@ def main() -> int:
         data_dir = arguments.out / "bench-stack"
         shutil.rmtree(data_dir, ignore_errors=True)
         console.print(f"[dim]run {number + 1} of {arguments.runs}")
-        outcome, lowest = run(demo_settings(), year, data_dir, console)
+        outcome, lowest = run(demo_settings(), year, data_dir, console, arguments.workers)
         outcomes.append(outcome)
         floors.append(lowest)
     report(outcomes, floors, console, arguments.out)
