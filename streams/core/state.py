@@ -12,6 +12,10 @@ Shadow paging holds for one writer, and a partition may have two for a while: a 
 until it hears that it was replaced. So every engine writes under a *claim*, a name of its own in every key, and its
 first save is a whole one. A reader takes the state that reaches furthest among those that are whole. Which writer it
 comes from does not matter: the state is a function of the summaries up to `through` alone.
+
+What two writers tell overlaps as well, and the later telling may be of earlier records: one reads again from the
+committed offset what the other is past. Each row carries the offset that it follows from (`ver`), and readers keep
+the greatest, not the last to come.
 """
 
 from __future__ import annotations

@@ -79,7 +79,11 @@ async def _at_end(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> b
 
 
 async def read_whole(settings: Settings, topic: str, partition: int) -> dict[bytes, bytes | None]:
-    """Read one partition of a compacted topic from its beginning to its present end: last value by key."""
+    """Read one partition of a compacted topic from its beginning to its present end: last value by key.
+
+    The end is the one that the last fetch told, not the one at the start: a record that compaction takes away while
+    this reads has its successor between the two.
+    """
     consumer = AIOKafkaConsumer(
         **aiokafka_config(settings),
         enable_auto_commit=False,
