@@ -14,14 +14,14 @@ test: $(STAMP)  ## every test that needs nothing but this machine
 	$(BIN)/python -m pytest
 
 test-unit: $(STAMP)  ## the fast ones: no broker, no store
-	$(BIN)/python -m pytest -m "not broker and not store and not e2e"
+	$(BIN)/python -m pytest -m "not broker and not store and not e2e and not kafka and not slow"
 
 # The demo and the embedded stack bring their own broker, so they are left to `make test`.
 test-kafka: $(STAMP)  ## what talks to a broker, against Apache Kafka (needs Java 17 and Maven)
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
 	  $(BIN)/python -m tests.kafka.cluster && \
 	  SEAWALL_TEST_BROKER=kafka $(BIN)/python -m pytest -m "broker or kafka or e2e" \
-	    --ignore tests/e2e/test_demo.py --ignore tests/streams/embedded; \
+	    --ignore tests/e2e/test_demo.py --ignore tests/streams/embedded --ignore tests/seawall/cli/test_up.py; \
 	else echo "test-kafka is skipped: it needs Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"; fi
 
 test-kafka-short: $(STAMP)  ## the loop, kill -9 included, and the topics on Apache Kafka: CI's part of test-kafka

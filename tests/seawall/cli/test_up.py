@@ -22,6 +22,8 @@ from streams.embedded.running import is_held, is_same, read_state
 from streams.embedded.stack import fresh_settings
 from streams.io.clickhouse import connect
 
+pytestmark = pytest.mark.e2e
+
 DEADLINE_S = 60.0
 
 
