@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-sdk lint format types lock dashboards clean check
+.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-contenders bench-sdk lint format types lock dashboards clean check
 
 demo: $(STAMP)  ## replay a year of real traffic through the whole loop, with a bad release in it
 	$(BIN)/python -m examples.flights
@@ -38,6 +38,9 @@ chaos: $(STAMP)  ## kill, pause and cut off real processes, then recount: make c
 
 bench: $(STAMP)  ## the demo's year through the embedded loop, as fast as it goes
 	$(BIN)/python -m benchmarks.loop
+
+bench-contenders: $(STAMP)  ## Seawall, Faust, Bytewax and Quix Streams do the same work from the same topic
+	$(BIN)/python -m benchmarks.contenders
 
 bench-sdk: $(STAMP)
 	$(BIN)/python -m benchmarks.sdk

@@ -8,8 +8,6 @@ the same broker and decoded, doing nothing with them. Writes ``build/bench.json`
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import sys
 import threading
@@ -21,6 +19,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import results
 from examples.flights import story, world
 from examples.flights.__main__ import MONITOR, demo_settings
 from examples.flights.data import DAY_US
@@ -184,18 +183,15 @@ def report(outcomes: list[Outcome], floors: list[float], console: Console, out: 
         )
         if not o.is_exact:
             console.print(f"[red]not exact: {o.events}")
-    median = sorted(rates)[len(rates) // 2]
     result = {
-        "loop": {"events_per_second": median, "runs": rates},
-        "floor": {"events_per_second": sorted(floors)[len(floors) // 2], "runs": floors},
+        "loop": results.rate(rates),
+        "floor": results.rate(floors),
         "exact": all(o.is_exact for o in outcomes),
         "events": outcomes[-1].events,
         "peak_rss_bytes": max(b for o in outcomes for _, b in o.memory.samples),
-        "machine": {"cpus": os.cpu_count(), "python": sys.version.split()[0], "load": os.getloadavg()},
+        "machine": results.machine(),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "bench.json").write_text(json.dumps(result, indent=2))
-    console.print(f"{out / 'bench.json'}")
+    console.print(f"{results.merge(out, result)}")
 
 
 def main() -> int:
