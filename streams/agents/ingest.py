@@ -132,10 +132,11 @@ class Ingest:
                 end = self._end(tp)
                 # What is stopped must not hold the watermark of everything else.
                 is_stopped = tp in self.brake.held or self.schemas.is_overdue(tp)
-                caught_up = is_stopped or (end is not None and chunker.next_offset >= end)
+                reached = self.worker.app.runs.reached(tp, chunker.next_offset)
+                caught_up = is_stopped or (end is not None and reached >= end)
                 await self._publish(chunker.provisional(caught_up=caught_up))
                 self.metrics.set(
-                    m.LAG, max((end or 0) - chunker.next_offset, 0), topic=self.source, partition=tp.partition
+                    m.LAG, max((end or 0) - reached, 0), topic=self.source, partition=tp.partition
                 )
                 # Time passes in the log itself: readers of summaries have no other clock.
                 state = (chunker.next_offset, caught_up, int(now_us() / 1e6 / self._heartbeat_s))

@@ -9,6 +9,10 @@ raised (faust-streaming issues 606, 315, 527). Here acks mean nothing. Agents wr
 when everything up to them is durable, and only these are committed.
 
 Every assignment starts a new *epoch*: positions are the committed offsets, and runs fetched before are dropped.
+
+*Offsets without records.* The log of a partition has gaps: markers of transactions, records of aborted ones, what
+compaction or retention took away. Records of transactions that were aborted, or are still open, are not delivered, and
+a partition is read to its end when nothing but such a gap is left (`RunConsumer.reached`).
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ class Run:
     """aiokafka's ``ConsumerRecord``: offset, timestamp (milliseconds), key, value, headers."""
     epoch: int
     highwater: int | None
-    """Offset after the partition's last record, as far as known."""
+    """End of what may be read of the partition, as far as known."""
     rewinds: int = 0
     """How often the partition was sent back in this process before this was fetched."""
 
@@ -64,6 +68,46 @@ class Assignment:
     """The group's: of two workers that think a partition theirs, the one with the greater number is right."""
 
 
+class Fetched(dict[TP, list[Any]]):
+    """Records by partition, as one fetch returned them; `positions` is where each partition is read on."""
+
+    def __init__(self, records: Mapping[TP, list[Any]], positions: Mapping[TP, int]) -> None:
+        super().__init__(records)
+        self.positions = positions
+
+
+class RunConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's thread around aiokafka's consumer, which reads no records of aborted or open transactions."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust sets it only where it writes in transactions as well. aiokafka reads it when it starts.
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Fetched:
+        records = await super()._fetch_records(consumer, *args, **kwargs)
+        # Nothing is awaited between the two: these are the positions after these very records.
+        return Fetched(records, dict(_positions(consumer)))
+
+    def highwater(self, tp: TP) -> Any:
+        """Return the offset before which there is all that may be read, None where that is not known."""
+        consumer = self._ensure_consumer()
+        stable, last = consumer.last_stable_offset(tp), consumer.highwater(tp)
+        return last if stable is None or stable < 0 else stable
+
+
+def _positions(consumer: Any) -> Iterator[tuple[TP, int]]:
+    subscription = consumer._subscription.subscription
+    assignment = subscription and subscription.assignment
+    if not assignment:
+        return
+    for tp in assignment.tps:
+        state = assignment.state_value(tp)
+        if state.has_valid_position:
+            yield TP(tp.topic, tp.partition), state.position
+
+
 class RunConsumer(driver.Consumer):
     """Delivers runs; commits what the ledger says."""
 
@@ -72,6 +116,11 @@ class RunConsumer(driver.Consumer):
         self.ledger: dict[TP, int] = {}
         self.current = Assignment()
         self.rewinds: dict[TP, int] = {}
+        self._passed: dict[TP, tuple[int, int]] = {}
+        """Offset after the last record that was delivered, and offset from which reading goes on."""
+
+    def _new_consumer_thread(self) -> RunConsumerThread:
+        return RunConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Yield one message per fetched run."""
@@ -87,6 +136,10 @@ class RunConsumer(driver.Consumer):
             for tp in records:
                 await self._back_to_start(tp)
             return
+        positions: Mapping[TP, int] = getattr(records, "positions", {})
+        for tp, position in positions.items():
+            if not records.get(tp) and self.rewinds.get(tp, 0) == rewinds.get(tp, 0):
+                self._passed[tp] = (self._passed.get(tp, (0, 0))[0], position)
         for tp, run in records.items():
             if not run:
                 continue
@@ -96,6 +149,8 @@ class RunConsumer(driver.Consumer):
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 await self.seek(tp, run[0].offset)
                 continue
+            following = run[-1].offset + 1
+            self._passed[tp] = (following, positions.get(tp, following))
             highwater = self.highwater(tp)
             if highwater is not None:
                 self.app.monitor.track_tp_end_offset(tp, highwater)
@@ -112,6 +167,7 @@ class RunConsumer(driver.Consumer):
             log.warning("could not seek while the flow is stopped: %r", error)
 
     async def _back_to_start(self, tp: TP) -> None:
+        self._passed.pop(tp, None)
         start = self.durable(tp)
         if start is not None:
             await self.seek(tp, start)
@@ -124,8 +180,16 @@ class RunConsumer(driver.Consumer):
         """Return the offset up to which everything is durable: where reading starts again."""
         return self.ledger.get(tp, self.current.starts.get(tp))
 
+    def reached(self, tp: TP, taken: int) -> int:
+        """Return the offset up to which a partition is read, all its records before `taken` having been taken.
+
+        Beyond `taken` where no record that may be read lies between the two.
+        """
+        following, position = self._passed.get(tp, (0, 0))
+        return max(taken, position) if taken >= following else taken
+
     def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # aiokafka returns None as well
-        """Return the offset after a partition's last record; None where that is not known, or it was just revoked."""
+        """Return the end of what may be read of a partition; None where that is not known, or it was just revoked."""
         try:
             found: int | None = super().highwater(tp)
         except AssertionError:  # aiokafka has no other word for a partition that is not assigned
@@ -164,6 +228,7 @@ class RunConsumer(driver.Consumer):
             # aiokafka takes no other tuples, Faust's own included
             await self._thread.seek_to_beginning(*(TopicPartition(tp.topic, tp.partition) for tp in fresh))
         self.ledger.clear()  # an agent may have finished an old run meanwhile
+        self._passed.clear()
         self.current = Assignment(self.current.epoch + 1, starts, self.app.consumer_generation_id)
 
     # -- acks mean nothing here ---------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from seawall.settings import Settings
 from streams.io.topics import client_config
 
 TIMEOUT_S = 10.0
+#: librdkafka's RD_KAFKA_RESP_ERR__PARTITION_EOF.
+_PARTITION_EOF = -191
 
 
 def end_offsets(
@@ -39,6 +41,8 @@ def end_offsets(
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
+            # what lies before the end may be a transaction's marker, which no reader is given
+            "enable.partition.eof": True,
             "queued.max.messages.kbytes": 4096,
             "log_level": 0,
         }
@@ -55,7 +59,8 @@ def end_offsets(
         consumer.assign(pending)
         while pending:
             message = consumer.poll(0.1)
-            if message is not None and message.error() is None:
+            error = message.error() if message is not None else None
+            if message is not None and (error is None or error.code() == _PARTITION_EOF):
                 at = TopicPartition(str(message.topic()), int(message.partition() or 0))
                 # learnt with this very fetch
                 _, high = consumer.get_watermark_offsets(at, cached=True)

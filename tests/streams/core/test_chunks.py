@@ -56,6 +56,16 @@ def test_a_chunk_is_cut_after_so_many_rows_whatever_the_fetches_were():
     assert [rows_of(c.summaries) for c in whole] == [rows_of(c.summaries) for c in pieces]
 
 
+def test_a_gap_of_ten_million_offsets_costs_one_cut():
+    values = [single(T0 + i, float(i)) for i in range(6)]
+    beyond = [*records(values[:3]), *records(values[3:], 10_000_000)]
+    c = chunker(ChunkRule(rows=100, offsets=1000))
+    cuts = list(c.feed(beyond))
+    assert [cut.next_offset for cut in cuts] == [10_000_001]
+    assert sum(rows_of(cuts[0].summaries).values()) == 4
+    assert sum(rows_of(c.provisional(caught_up=True)).values()) == 2
+
+
 def test_a_worker_that_starts_again_from_the_commit_makes_the_same_bytes():
     values = [frame([T0 + i, T0 + MINUTE * i], [i, -i], ["JFK", "EWR"]) for i in range(9)]
     first = chunker(ChunkRule(rows=6))
