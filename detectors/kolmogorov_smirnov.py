@@ -89,7 +89,7 @@ def kolmogorov_smirnov(counts: npt.ArrayLike, expected: npt.ArrayLike) -> Floats
     return np.asarray(np.abs(cumulative_difference(counts, expected)).max(axis=-1), np.float64)
 
 
-def kolmogorov_smirnov_point(expected: npt.ArrayLike) -> Floats:
+def kolmogorov_smirnov_point(expected: npt.ArrayLike, cumulative: npt.ArrayLike | None = None) -> Floats:
     r"""Say which distance chance alone exceeds in 5 % of windows, before scaling by the sample sizes.
 
     .. math:: \min\left( 1.3581 - 0.5826 \sqrt{\textstyle\sum_b p_b \min(p_b, 0.2)},\;
@@ -101,6 +101,8 @@ def kolmogorov_smirnov_point(expected: npt.ArrayLike) -> Floats:
     ----------
     expected
         Probabilities under the reference, [..., B]; rows sum to one.
+    cumulative
+        Their cumulative sums, where the caller has them.
 
     Returns
     -------
@@ -125,7 +127,7 @@ def kolmogorov_smirnov_point(expected: npt.ArrayLike) -> Floats:
     [0.98, 0.274]
     """
     p = np.asarray(expected, np.float64)
-    share = np.cumsum(p, axis=-1)
+    share = np.cumsum(p, axis=-1) if cumulative is None else np.asarray(cumulative, np.float64)
     variance = np.where((share > 1e-12) & (share < 1.0 - 1e-12), share * (1.0 - share), 0.0)
     # Empty bins repeat an edge: they are the same event, not another one.
     edges = np.count_nonzero((variance > 0.0) & (p > 0.0), axis=-1)

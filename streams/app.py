@@ -10,6 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from seawall.contracts import topics
 from seawall.errors import SeawallError, Unavailable
 from seawall.frames import Source
@@ -43,6 +45,9 @@ def run(settings: Settings) -> int:
     )
     for noisy in ("aiokafka", "faust", "mode", "kafka"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    # A worker scales by processes. BLAS's own threads gain nothing on matrices as small as ours, and spin on every
+    # core between two products: half of a worker's processor time went there.
+    threadpool_limits(limits=1, user_api="blas")
     try:
         return asyncio.run(_main(settings))
     except SeawallError as error:

@@ -196,7 +196,7 @@ def _cross_fitted(
         expected = rest.expected(starts[panes], pane_rows[panes], width)
         m = max(float(rows) * (1 - np.mean(fold_of_pane == k)), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            compared = compare(windows[here], expected, m, layout)
+            compared = compare(windows[here], expected, m, layout, only_deciding=True)
             found = quantities_of(compared, window_rows[here], m)
         out.discrepancy[here], out.chance[here] = found.discrepancy, found.chance
     return out

@@ -21,6 +21,7 @@ from seawall.wire import Resolver
 from streams.core.columnar import DecodedRun, decode_run
 from streams.core.decode import DeadLetter, Record
 from streams.core.layouts import LayoutBook
+from streams.core.packing import packed_counts, unpacked_counts
 from streams.core.rows import to_rows
 from streams.core.stitch import neighbours
 
@@ -241,8 +242,7 @@ class PartitionChunker:
 
 def block_record(version: str, source: Source, baseline_id: str, block: Block) -> dict[str, Any]:
     """Lay a block out as the ``CellBlock`` of the summary contract."""
-    largest = int(block.counts.max(initial=0))
-    dtype = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
+    counts, counts_dtype = packed_counts(block.counts)
     return {
         "version": version,
         "source": source,
@@ -253,8 +253,8 @@ def block_record(version: str, source: Source, baseline_id: str, block: Block) -
         "panes": block.panes.astype("<i8").tobytes(),
         "rows": block.rows.astype("<i8").tobytes(),
         "weights": block.weights.astype("<f8").tobytes(),
-        "counts": zlib.compress(block.counts.astype(dtype).tobytes(), 1),
-        "counts_dtype": dtype,
+        "counts": counts,
+        "counts_dtype": counts_dtype,
         "moments": zlib.compress(block.moments.astype("<f8").tobytes(), 1),
         "distinct": zlib.compress(block.distinct.tobytes(), 1),
     }
@@ -287,7 +287,7 @@ def read_block(record: dict[str, Any]) -> Block:
     layout = unpacked_layout(record["layout_id"], record["layout"])
     panes = np.frombuffer(record["panes"], dtype="<i8")
     cells = len(panes)
-    counts = np.frombuffer(zlib.decompress(record["counts"]), dtype=record["counts_dtype"])
+    counts = unpacked_counts(record["counts"], record["counts_dtype"], cells, "chunk_summary.blocks.counts")
     moments = np.frombuffer(zlib.decompress(record["moments"]), dtype="<f8")
     distinct = np.frombuffer(zlib.decompress(record["distinct"]), dtype=np.uint8)
     return Block(

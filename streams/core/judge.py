@@ -75,11 +75,16 @@ class Judgement:
 
 
 def compare(
-    counts: npt.NDArray[np.int64], expected: Floats, rows: npt.ArrayLike, layout: Layout
+    counts: npt.NDArray[np.int64],
+    expected: Floats,
+    rows: npt.ArrayLike,
+    layout: Layout,
+    *,
+    only_deciding: bool = False,
 ) -> Comparison:
     """Compare windows with their reference; columns without one come out as NaN, in silence."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return distances.compare(counts, expected, rows, layout)
+        return distances.compare(counts, expected, rows, layout, only_deciding=only_deciding)
 
 
 class Judge:
@@ -281,7 +286,7 @@ class Judge:
         batch = judgement.batch
         served = _shares_by_column(predictions, batch.layout)
         rows = served.rows
-        skew = compare(batch.counts, served.shares, np.maximum(rows, 1), batch.layout)
+        skew = compare(batch.counts, served.shares, np.maximum(rows, 1), batch.layout, only_deciding=True)
         judgement.skew_js = skew.js
         limit = np.fmax(spec.effect, CHANCE_MARGIN * skew.js_chance)
         # While predictions are still coming in, a difference says nothing.

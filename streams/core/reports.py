@@ -12,6 +12,7 @@ from seawall.errors import ContractError
 from streams.core.chunks import packed_layout, unpacked_layout
 from streams.core.judge import Judgement
 from streams.core.merge import LateEvents
+from streams.core.packing import packed_counts, unpacked_counts
 
 _LEVELS = ("p01", "p05", "p25", "p50", "p75", "p95", "p99")
 _DESCRIBED = ("mean", "std", "minimum", "maximum")
@@ -32,6 +33,7 @@ def report_record(model: str, pane_us: int, ver: int, judgement: Judgement) -> d
     batch = judgement.batch
     version, source, layout_id, segment = batch.key
     ends = (batch.first_end + np.arange(batch.windows, dtype=np.int64)) * pane_us
+    counts, counts_dtype = packed_counts(batch.counts)
     return {
         "model": model,
         "version": version,
@@ -48,7 +50,8 @@ def report_record(model: str, pane_us: int, ver: int, judgement: Judgement) -> d
         "ver": ver,
         "verdicts": judgement.verdicts.astype(np.int8).tobytes(),
         "columns": [c.key for c in batch.layout.columns],
-        "counts": zlib.compress(batch.counts.astype("<u4").tobytes(), 1),
+        "counts": counts,
+        "counts_dtype": counts_dtype,
         "stats": {name: values.tobytes() for name, values in _statistics(judgement).items()},
         "column_verdicts": judgement.column_verdicts.astype(np.int8).tobytes(),
         "layout": packed_layout(batch.layout),
@@ -116,7 +119,7 @@ def window_rows(report: dict[str, Any]) -> Columns:
     if not n:
         return {}
     ends = _array(report, "ends", "<i8", n)
-    counts = np.frombuffer(zlib.decompress(report["counts"]), dtype="<u4")
+    counts = unpacked_counts(report["counts"], report["counts_dtype"], n, "window_report.counts")
     return {
         **_head(report),
         "baseline_id": report["baseline_id"],
@@ -125,7 +128,7 @@ def window_rows(report: dict[str, Any]) -> Columns:
         "rows": _array(report, "rows", "<i8", n),
         "weight": _array(report, "weights", "<f8", n),
         "verdict": _array(report, "verdicts", "i1", n),
-        "counts": counts.reshape(n, -1),
+        "counts": counts,
         "revision": _array(report, "revisions", "<i4", n),
     }
 
