@@ -23,7 +23,6 @@ from streams.agents.ingest import Ingest
 from streams.agents.registrar import carry_out
 from streams.agents.results import Sink
 from streams.agents.worker import Worker, now_us
-from streams.core.control import apply_control
 from streams.io import metrics as m
 from streams.io.broker import ask
 from streams.io.control import ControlReader
@@ -134,16 +133,10 @@ def _wire(
         if topic == "rollbacks":
             handlers.append(Handler(lambda run: carry_out(worker, run)))
         _fan_out(worker, topic, services, handlers)
-    reader = ControlReader(worker.settings, CONTROL, lambda *record: _fold(worker, *record))
+    reader = ControlReader(worker.settings, CONTROL, worker.on_control)
     worker.control_ready = reader.ready
     services["control"] = reader.run
     return services
-
-
-def _fold(worker: Worker, topic: str, key: bytes, value: bytes | None) -> None:
-    problem = apply_control(worker, topic, key, value)
-    if problem:
-        log.error("ignored: %s", problem)
 
 
 def _agent(worker: Worker, topic: str, on_run: Callable[[Run], Awaitable[None]]) -> None:

@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any
 
 from faust.types import TP
@@ -25,6 +26,8 @@ from streams.io.metrics import Metrics
 log = logging.getLogger(__name__)
 #: Messages that may wait for their acknowledgement while the next records are read.
 _UNDER_WAY = 64
+#: Records taken at most without a look at what else is to be done.
+_AT_ONCE = 64
 #: Records read since the last save after which state is saved without waiting for the clock.
 _SAVE_AFTER_RECORDS = 5_000
 
@@ -61,11 +64,23 @@ class Decider:
                 await self._save(run.tp)
 
     async def _fold(self, tp: TP, engine: PartitionEngine, records: Sequence[Any]) -> None:
-        for record in records:
-            await self._publish(self._take(engine, record))
+        taken = 0
+        while taken < len(records):
+            work = partial(_take, engine, records[taken : taken + _AT_ONCE])
+            try:
+                effects, count = await self.worker.decide(work)
+            except BaseException:
+                self._forget(tp)  # cancelled: the thread goes on changing the engine
+                raise
+            taken += count
+            await self._publish(effects)
             # Never back: state may reach further than what is committed, and is read over then.
-            self._position[tp] = max(record.offset, self._position.get(tp, -1))
-            await asyncio.sleep(0)
+            self._position[tp] = max(records[taken - 1].offset, self._position.get(tp, -1))
+
+    def _forget(self, tp: TP) -> None:
+        """Let go of an engine whose state is in doubt; the next one begins at what is saved."""
+        for known in (self.engines, self._position, self._saved, self._claims, self._superseded):
+            known.pop(tp, None)
 
     async def save_all(self) -> None:
         """Save every engine that moved, and let what it has read be committed."""
@@ -84,25 +99,13 @@ class Decider:
             for stage in save(self.engines[tp], position, self._claims[tp]):
                 await publish_parts(self.worker, tp.partition, stage)
         except BaseException:
-            # Cancelled half way: the engine takes for saved what is not. The next one begins at what is.
-            for known in (self.engines, self._position, self._saved, self._claims, self._superseded):
-                known.pop(tp, None)
+            self._forget(tp)  # cancelled half way: the engine takes for saved what is not
             raise
         self._saved[tp] = position
         if self._epoch == self.worker.app.runs.current.epoch:
             self.worker.app.runs.ledger[tp] = position + 1
         gone = self._superseded.pop(tp, [])
         await publish_parts(self.worker, tp.partition, [(key, None) for key in gone])
-
-    def _take(self, engine: PartitionEngine, record: Any) -> Effects:
-        try:
-            summary = decode(record.value or b"", ("chunk_summary",))[1]
-        except WireError as error:
-            log.error(
-                "summaries offset %d is not a summary (%s): somebody else writes there", record.offset, error
-            )
-            return Effects()
-        return engine.on_record(summary, record.offset, record.timestamp * 1000)
 
     def _follow_assignment(self) -> None:
         current = self.worker.app.runs.current
@@ -195,6 +198,22 @@ class Decider:
             self.metrics.add(m.ROLLBACKS, 1, state=step.state)
         if effects.late_rows:
             self.metrics.add(m.EVENTS_LATE, effects.late_rows, topic="predictions")
+
+
+def _take(engine: PartitionEngine, records: Sequence[Any]) -> tuple[Effects, int]:
+    """Take records until something is to be published; returns it, and how many were taken."""
+    for count, record in enumerate(records, 1):
+        try:
+            summary = decode(record.value or b"", ("chunk_summary",))[1]
+        except WireError as error:
+            log.error(
+                "summaries offset %d is not a summary (%s): somebody else writes there", record.offset, error
+            )
+            continue
+        effects = engine.on_record(summary, record.offset, record.timestamp * 1000)
+        if effects.reports or effects.alarms or effects.rollbacks:
+            return effects, count
+    return Effects(), len(records)
 
 
 def last_end_us(report: dict[str, Any]) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from seawall.settings import Settings
 from seawall.wire import encode
+from streams.core.control import apply_control
 from streams.core.holds import HoldBook
 from streams.core.layouts import Control
 from streams.core.registry import RegistryView
@@ -24,6 +27,7 @@ log = logging.getLogger(__name__)
 Message = tuple[str, str, dict[str, Any], str, int | None]
 #: Exit code for an error that nobody foresaw: the supervisor starts the worker again.
 EXIT_UNEXPECTED = 70
+Result = TypeVar("Result")
 
 
 def now_us() -> int:
@@ -50,6 +54,9 @@ class Worker:
     """Why partitions of this worker are stopped, by short topic name."""
     partitions: dict[str, int] = field(default_factory=dict)
     """Partition count by short topic name."""
+    _deciding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decide"))
+    _undecided: int = 0
+    _control_waiting: list[tuple[str, bytes, bytes | None]] = field(default_factory=list)
 
     def topic(self, name: str) -> str:
         """Full name of a topic."""
@@ -62,6 +69,41 @@ class Worker:
     def model_partition(self, model: str) -> int:
         """Summaries partition of a model. Stable across processes."""
         return zlib.crc32(model.encode()) % max(self.partitions.get("summaries", 1), 1)
+
+    def on_control(self, topic: str, key: bytes, value: bytes | None) -> None:
+        """Fold a control record, now or as soon as nothing is being decided."""
+        if self._undecided:
+            self._control_waiting.append((topic, key, value))
+            return
+        problem = apply_control(self, topic, key, value)
+        if problem:
+            log.error("ignored: %s", problem)
+
+    async def decide(self, work: Callable[[], Result]) -> Result:
+        """Run pure work in a thread of its own, while the control state stands still.
+
+        Judging a batch of windows takes a good part of a second. Meanwhile the event loop reads, publishes and keeps
+        its place in the group: numpy lets go of the interpreter. One call at a time; whoever is cancelled while it
+        waits has to forget what `work` was changing, for the thread goes on.
+        """
+        self._undecided += 1
+        future = self._deciding.submit(work)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            if future.done():
+                self._end_deciding()
+            else:
+                loop = asyncio.get_running_loop()
+                future.add_done_callback(lambda _: _tell(loop, self._end_deciding))
+
+    def _end_deciding(self) -> None:
+        self._undecided -= 1
+        if self._undecided:
+            return
+        waiting, self._control_waiting = self._control_waiting, []
+        for record in waiting:
+            self.on_control(*record)
 
     async def send(self, messages: Iterable[Message]) -> None:
         """Publish messages and wait for every acknowledgement."""
@@ -102,3 +144,9 @@ class Worker:
             if self.app.should_stop:
                 return
             self.die(where, error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+    """Call something in the loop's thread; a loop that is closed meanwhile has no use for it."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(what)

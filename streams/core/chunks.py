@@ -266,20 +266,22 @@ _unpacked: dict[str, Layout] = {}
 
 def packed_layout(layout: Layout) -> bytes:
     """Compress a layout's JSON, remembering the result."""
-    if layout.layout_id not in _packed:
+    found = _packed.get(layout.layout_id)  # several threads ask
+    if found is None:
         if len(_packed) > 10_000:
             _packed.clear()
-        _packed[layout.layout_id] = zlib.compress(layout.to_json().encode(), 6)
-    return _packed[layout.layout_id]
+        found = _packed[layout.layout_id] = zlib.compress(layout.to_json().encode(), 6)
+    return found
 
 
 def unpacked_layout(layout_id: str, packed: bytes) -> Layout:
     """Read what `packed_layout` wrote, remembering the result."""
-    if layout_id not in _unpacked:
+    found = _unpacked.get(layout_id)
+    if found is None:
         if len(_unpacked) > 10_000:
             _unpacked.clear()
-        _unpacked[layout_id] = Layout.from_json(zlib.decompress(packed).decode())
-    return _unpacked[layout_id]
+        found = _unpacked[layout_id] = Layout.from_json(zlib.decompress(packed).decode())
+    return found
 
 
 def read_block(record: dict[str, Any]) -> Block:
