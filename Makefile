@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-contenders bench-sdk lint format types lock dashboards clean check
+.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-contenders bench-detection bench-detection-short bench-sdk lint format types lock dashboards clean check
 
 demo: $(STAMP)  ## replay a year of real traffic through the whole loop, with a bad release in it
 	$(BIN)/python -m examples.flights
@@ -41,6 +41,12 @@ bench: $(STAMP)  ## the demo's year through the embedded loop, as fast as it goe
 
 bench-contenders: $(STAMP)  ## Seawall, Faust, Bytewax and Quix Streams do the same work from the same topic
 	$(BIN)/python -m benchmarks.contenders
+
+bench-detection: $(STAMP)  ## known faults in real data, Seawall beside others, each in an environment of its own; hours, resumable
+	$(BIN)/python -m benchmarks.detection.known_faults
+
+bench-detection-short: $(STAMP)  ## the same in minutes, once the environments are there: one table, two orders
+	$(BIN)/python -m benchmarks.detection.known_faults --short
 
 bench-sdk: $(STAMP)
 	$(BIN)/python -m benchmarks.sdk

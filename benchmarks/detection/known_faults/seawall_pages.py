@@ -1,0 +1,72 @@
+"""What Seawall would have paged: the code path of ``seawall backtest``, at one default setting.
+
+The rows go through frames, chunks, summaries, windows, verdicts and alarms, as they would in a worker.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.detection.known_faults.cases import Case
+from benchmarks.detection.known_faults.streams import Stream
+from seawall.baseline import Baseline
+from seawall.frames import Categorical, Columns
+from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
+from streams.core.backtest import Backtest, Setting
+from streams.core.build_baseline import build_baseline
+
+#: Midnight of a Monday, and the same hour of the week for what follows the reference.
+T0_US = 20_454 * DAY_US
+#: The defaults, on hourly panes.
+SPEC = MonitorSpec("m", pane_us=HOUR_US, horizons_us=(HOUR_US, 6 * HOUR_US, DAY_US))
+
+
+def columns_of(case: Case, rows: Stream, first_hour: int) -> Columns:
+    """Turn a stream into events, spread evenly over each hour."""
+    n = np.bincount(rows.hour, minlength=rows.hours)
+    place = np.arange(len(rows.hour)) - np.repeat(np.cumsum(n) - n, n)
+    within = (place + 0.5) / np.maximum(n[rows.hour], 1)
+    ts = T0_US + (first_hour + rows.hour) * HOUR_US + (within * HOUR_US).astype(np.int64)
+    return Columns(
+        "predictions",
+        "m",
+        "v1",
+        ts,
+        numeric=dict(rows.numeric),
+        categorical={n: Categorical(c, [*case.words[n], "a new word"]) for n, c in rows.categorical.items()},
+    )
+
+
+def pages(case: Case, rows: Stream, baseline: Baseline) -> list[dict[str, Any]]:
+    """Return the pages of a stream that follows the reference: the hour that had to end, and the culprits."""
+    test = Backtest([Setting("default", SPEC)], [baseline])
+    test.feed(columns_of(case, rows, case.reference.hours))
+    (outcome,) = test.finish()
+    start_us = T0_US + case.reference.hours * HOUR_US
+    return [
+        {
+            "hour": (page.paged_us - start_us) // HOUR_US - 1,
+            "closed": page.resolved_us and (page.resolved_us - start_us) // HOUR_US - 1,
+            "culprits": [c.name for c in page.culprits],
+            "statistic": page.culprits[0].statistic if page.culprits else "",
+            "kind": page.kind,
+        }
+        for page in outcome.pages
+    ]
+
+
+def play(case: Case, path: Path) -> None:
+    """Write the pages of the quiet stream and of every fault."""
+    baseline = build_baseline(columns_of(case, case.reference, 0), model="m", version="v1", now_us=0)
+    found = {
+        "quiet": pages(case, case.live, baseline),
+        "faults": [pages(case, case.faulty(i), baseline) for i in range(len(case.hits))],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(found))
+    part.replace(path)
