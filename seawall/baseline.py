@@ -40,6 +40,53 @@ class BaselineColumn:
 
 
 @dataclass(frozen=True)
+class BaselineJoint:
+    """What the reference looks like across columns; `detectors.joint` says what codes and sums are.
+
+    `columns` names the column of each code (``role/name``); `bends` says which codes are of how far a value is from
+    its median; `codes` are int8, one for every slot of the column, code after code; `frequencies` int16 [waves, codes];
+    `sums` the packed sums of every pane of the reference.
+    """
+
+    columns: tuple[str, ...]
+    bends: tuple[bool, ...]
+    codes: bytes
+    frequencies: npt.NDArray[np.int16]
+    dof: float
+    sums: bytes
+
+    def unpacked(self, panes: int) -> npt.NDArray[np.int64]:
+        """Return the sums of each pane: int64 [panes, sums]."""
+        return np.frombuffer(zlib.decompress(self.sums), dtype="<i8").reshape(panes, -1)
+
+    def to_record(self) -> dict[str, Any]:
+        """Lay out as part of the ``baseline`` contract."""
+        return {
+            "columns": list(self.columns),
+            "bends": bytes(self.bends),
+            "codes": self.codes,
+            "frequencies": self.frequencies.astype("<i2").tobytes(),
+            "dof": self.dof,
+            "sums": self.sums,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any] | None) -> BaselineJoint | None:
+        """Read what `to_record` laid out."""
+        if record is None:
+            return None
+        columns = tuple(record["columns"])
+        return cls(
+            columns,
+            tuple(bool(b) for b in record["bends"]),
+            record["codes"],
+            np.frombuffer(record["frequencies"], dtype="<i2").reshape(-1, max(len(columns), 1)),
+            record["dof"],
+            record["sums"],
+        )
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The reference of one model version. Columns are in layout order (role, then name).
 
@@ -62,6 +109,8 @@ class Baseline:
     baseline_id: str = ""
     segments: Mapping[str, bytes] = field(default_factory=dict)
     """Packed pane counts of the rows in which one feature has one value, by ``column=value``."""
+    joint: BaselineJoint | None = None
+    """What the reference looks like across columns; none where fewer than two can be watched together."""
 
     def segment_counts(self, segment: str) -> npt.NDArray[np.uint32] | None:
         """Pane counts of one segment ("" is all rows): uint32 [panes, slots]; None where it is not known."""
@@ -91,6 +140,7 @@ class Baseline:
             "performance": dict(self.performance),
             "lineage": dict(self.lineage),
             "task": self.task,
+            "joint": self.joint.to_record() if self.joint else None,
         }
 
     @classmethod
@@ -111,6 +161,7 @@ class Baseline:
             performance=record["performance"],
             lineage=record["lineage"],
             baseline_id=record["baseline_id"],
+            joint=BaselineJoint.from_record(record["joint"]),
         )
 
     def to_bytes(self) -> bytes:
@@ -126,6 +177,11 @@ class Baseline:
 def pack_counts(counts: npt.NDArray[np.uint32]) -> bytes:
     """Compress pane counts; most are zero."""
     return zlib.compress(counts.astype("<u4").tobytes(), 6)
+
+
+def pack_sums(sums: npt.NDArray[np.int64]) -> bytes:
+    """Compress the sums of panes, [panes, sums]."""
+    return zlib.compress(sums.astype("<i8").tobytes(), 6)
 
 
 def unpack_counts(packed: bytes, panes: int) -> npt.NDArray[np.uint32]:

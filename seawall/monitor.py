@@ -77,6 +77,8 @@ class MonitorSpec:
     """IANA zone in which the baseline's hours are compared with a window's."""
     skew: bool = True
     """Compare feature events with the features that predictions carried."""
+    multivariate: bool = True
+    """Watch columns together too: changes that no single one shows."""
     rollback: RollbackPolicy = field(default_factory=RollbackPolicy)
     notify: tuple[str, ...] = ()
     """Receivers: ``log``, ``webhook``, ``slack:#channel``, ``pagerduty:service``."""

@@ -140,7 +140,8 @@ def rank_codes(counts: npt.NDArray[np.integer]) -> Codes:
     middle = (np.cumsum(counts) - counts / 2) / total
     with np.errstate(divide="ignore"):
         scores = np.clip(ndtri(middle), -FURTHEST, FURTHEST)
-    return np.rint(GRID * scores).astype(np.int8)
+    codes: Codes = np.rint(GRID * scores).astype(np.int8)
+    return codes
 
 
 def bent_codes(counts: npt.NDArray[np.integer]) -> Codes:

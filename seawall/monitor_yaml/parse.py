@@ -86,6 +86,7 @@ def _monitor(node: Node, report: Report, baseline: Baseline | None) -> MonitorSp
     fields.take("effect", lambda v: values.share(v, zero=False))
     fields.take("timezone", values.timezone)
     fields.take("skew", values.flag)
+    fields.take("multivariate", values.flag)
     alarm = _Fields(_section(top, "alarm", rules.ALARM_KEYS))
     alarm.take("open_after", lambda v: values.whole(v, 1, 1000))
     alarm.take("resolve_after", lambda v: values.whole(v, 1, 1000))

@@ -19,6 +19,7 @@ KEYS = (
     "timezone",
     "alarm",
     "skew",
+    "multivariate",
     "rollback",
     "notify",
 )

@@ -90,6 +90,8 @@ class Sink:
             yield "windows", arrow_columns(windows, report["windows"])
         if columns:
             yield "window_columns", arrow_columns(columns, len(columns["end"]))
+        if relations := reports.joint_rows(report):
+            yield "window_relations", arrow_columns(relations, report["windows"])
         if report["late"]:
             yield "late_events", arrow_rows(reports.late_rows(report))
         if report["layout_id"] and report["layout_id"] not in self._known_layouts:

@@ -22,8 +22,13 @@ _SAID = {
     "missing_share": "is missing more often than in its baseline",
     "unseen_share": "has values that its baseline never saw",
     "out_of_range_share": "leaves the range of its baseline",
+    "correlation": "go together differently than in their baseline",
+    "reconstruction": "go together differently than in their baseline",
+    "mmd": "go together differently than in their baseline",
     "skew_js": "differs between predictions and feature events",
 }
+#: Roles of what several columns show: pairs, and all of them together.
+ACROSS = ("relation", "joint")
 _SAID_WITHOUT_COLUMNS = {
     "volume": "traffic is far from its usual volume",
     "freshness": "no fresh predictions arrive",
@@ -152,7 +157,13 @@ def drift_sentence(
         return f"{subject(verdict.model, verdict.version, verdict.segment)}: {said} {since}"
     worst, *others = culprits
     said = _SAID.get(worst.statistic, "is far from its baseline")
-    numbers = f"({worst.statistic} {worst.value:.2f}, limit {worst.limit:.2f}, chance {worst.chance:.2f})"
+    if worst.role in ACROSS:
+        said_first = worst.detail.split(";", 1)[0]  # what the limits lack is told further down
+        numbers = (
+            f"({said_first}; moved by {worst.value:.2f}, limit {worst.limit:.2f}, chance {worst.chance:.2f})"
+        )
+    else:
+        numbers = f"({worst.statistic} {worst.value:.2f}, limit {worst.limit:.2f}, chance {worst.chance:.2f})"
     also = f"; also {list_text([c.name for c in others])}" if others else ""
     where = f"; in {list_text(segments)}" if segments else ""
     name = subject(verdict.model, verdict.version, verdict.segment)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from detectors.joint.embedding import chance_dof
+from detectors.joint.plan import MAX_CODES, Plan, make_plan
+from detectors.joint.sums import joint_sums, merge_sums
 from detectors.layout import FIRST_CATEGORY, Column, Layout, Role, slots_of_codes, slots_of_numeric
 from detectors.reference import (
     QUANTILE_LEVELS,
@@ -17,7 +20,7 @@ from detectors.reference import (
     choose_edges,
     numeric_statistics,
 )
-from seawall.baseline import Baseline, BaselineColumn, pack_counts
+from seawall.baseline import Baseline, BaselineColumn, BaselineJoint, pack_counts, pack_sums
 from seawall.errors import ContractError
 from seawall.frames import Categorical, Columns, Floats, Ints
 from streams.core.reference_performance import reference_performance
@@ -31,6 +34,11 @@ MAX_PANES = 4000
 MAX_COUNTS = 1 << 24
 #: A feature with more values than this has no segments in the baseline.
 MAX_SEGMENT_VALUES = 20
+#: Sums across columns of all panes: 2**21 of eight bytes are 16 MiB in memory, and a few on the bus.
+MAX_SUMS = 1 << 21
+_ROWS_AT_ONCE = 1 << 16
+#: Rows from which the degrees of freedom of an embedding's distance are taken.
+_DOF_ROWS = 20_000
 #: What the predicted label and the truth are called in every layout.
 LABEL = "label"
 
@@ -120,6 +128,7 @@ def build_baseline(
         task=task,
         performance={**measured, **(performance or {})},
         lineage=dict(lineage or {}),
+        joint=_joint(layout, slots, pane_of_row, len(starts), weights),
     ).with_id()
 
 
@@ -259,3 +268,45 @@ def _segments(
             part = _count(layout, [s[rows] for s in slots], pane_of_row[rows], panes)
             found[f"{name}={category}"] = pack_counts(part)
     return found
+
+
+def _joint(
+    layout: Layout,
+    slots: list[Ints],
+    pane_of_row: npt.NDArray[np.intp],
+    panes: int,
+    importance: Mapping[str, float],
+) -> BaselineJoint | None:
+    """Sum what no column shows by itself, of as many columns as memory allows."""
+    most = MAX_CODES
+    plan = make_plan(layout, slots, importance, most)
+    while plan is not None and plan.width * panes > MAX_SUMS:
+        most //= 2
+        plan = make_plan(layout, slots, importance, most)
+    if plan is None:
+        return None
+    watched = sorted({layout.index[key] for key in plan.keys})
+    part = Layout(tuple(layout.columns[i] for i in watched))
+    bound = plan.bound_to(part)
+    assert bound is not None  # noqa: S101 - the plan was made of these columns
+
+    def absolute(rows: slice | npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+        columns = [slots[i][rows] + first for i, first in zip(watched, part.first_slots, strict=True)]
+        return np.stack(columns, axis=1).astype(np.int32)
+
+    rows = len(pane_of_row)
+    found = merge_sums(
+        [
+            joint_sums(absolute(at), pane_of_row[at].astype(np.int64), bound)
+            for first in range(0, rows, _ROWS_AT_ONCE)
+            for at in [slice(first, first + _ROWS_AT_ONCE)]
+        ]
+    )
+    sample = np.unique(np.linspace(0, rows - 1, min(rows, _DOF_ROWS)).astype(np.intp))
+    waves = np.ascontiguousarray(plan.frequencies.T, dtype=np.float32)
+    return _packed(plan, chance_dof(bound.codes_of(absolute(sample)), waves), found.sums)
+
+
+def _packed(plan: Plan, dof: float, sums: npt.NDArray[np.int64]) -> BaselineJoint:
+    codes = b"".join(c.tobytes() for c in plan.codes)
+    return BaselineJoint(plan.keys, plan.bends, codes, plan.frequencies, dof, pack_sums(sums))

@@ -8,6 +8,7 @@ helped to make than the next one will be.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,21 +107,52 @@ def calibrate(
     run
         Windows in a row that it takes to page.
     """
-    starts, counts, pane_rows = seasons.dense_panes()
-    quantities = len(WATCHED) * len(layout.columns)
+    family = _families(layout)
+    _, counts, _ = seasons.dense_panes()
+
+    def compared(fold_of_pane: npt.NDArray[np.intp]) -> Quantities:
+        return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width))
+
+    return calibrate_windows(seasons, family, Terms(width, min_rows, pages_per_pane, run), compared)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a calibration is for: see `calibrate`."""
+
+    width: int
+    min_rows: int
+    pages_per_pane: float
+    run: int = 1
+
+
+def calibrate_windows(
+    seasons: Seasons, family: Ints, terms: Terms, compared: Callable[[npt.NDArray[np.intp]], Quantities]
+) -> Calibration:
+    """Learn from windows of the baseline, whatever they are measured by.
+
+    Parameters
+    ----------
+    family
+        Of each quantity, [Q]: those of one family lend each other their spread. From 2 on they may be nearly always
+        zero, and have the spread of a coin at least.
+    compared
+        Compares every window with the panes of all stretches but its own, [W, Q]; told the stretch of each pane.
+    """
+    starts, _, pane_rows = seasons.dense_panes()
+    width, quantities = terms.width, len(family)
     independent = min(1.0, 2.0 / width)
     per_day = max(DAY_US // seasons.pane_us, 1) if seasons.pane_us else 1
     fold_of_pane = folds_of(len(starts), width, per_day) if len(starts) else np.zeros(0, dtype=np.intp)
     if not fold_of_pane.any():
-        return _uncalibrated(quantities, pages_per_pane / independent)
+        return _uncalibrated(quantities, terms.pages_per_pane / independent)
     fold = fold_of_pane[width - 1 :]
-    windows, window_rows = sliding_sum(counts, width), sliding_sum(pane_rows[:, None], width)[:, 0]
+    window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
     # A window with holes is shorter than it looks.
     enough = sliding_sum((pane_rows > 0).astype(np.int64)[:, None], width)[:, 0] >= width / 2
-    enough &= window_rows >= min_rows
-    found = _cross_fitted(seasons, layout, rows, fold_of_pane, width, windows, window_rows)
+    enough &= window_rows >= terms.min_rows
+    found = compared(fold_of_pane)
     found.discrepancy[~enough] = np.nan
-    family = _families(layout)
     scores = np.full_like(found.discrepancy, np.nan)
     effective = enough.sum() / width
     for k in range(int(fold.max()) + 1):
@@ -135,10 +167,10 @@ def calibrate(
     limit = score_limit(
         np.where(np.isfinite(greatest), greatest, np.nan),
         block=max(per_day, 2 * width),
-        pages_per_pane=pages_per_pane,
+        pages_per_pane=terms.pages_per_pane,
         quantities=quantities,
         independent=independent,
-        run=run,
+        run=terms.run,
     )
     return Calibration(_fit(found.discrepancy, found.chance, fold, effective, family), limit, scores)
 
@@ -179,13 +211,13 @@ def _cross_fitted(
     fold_of_pane: npt.NDArray[np.intp],
     width: int,
     windows: Ints,
-    window_rows: Ints,
 ) -> Quantities:
     """Compare every window with the panes of all stretches but the one in which it ends."""
     fold = fold_of_pane[width - 1 :]
     shape = (len(windows), len(WATCHED) * len(layout.columns))
     out = Quantities(np.full(shape, np.nan), np.full(shape, np.nan))
     starts, _, pane_rows = seasons.dense_panes()
+    window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
     for k in range(int(fold.max()) + 1):
         here = np.flatnonzero(fold == k)
         if not len(here):

@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from detectors.joint.plan import Bound
+from detectors.joint.sums import PaneSums, joint_sums, merge_sums
 from detectors.layout import Layout
 from detectors.summary import REGISTERS, Block, Rows, merge, summarise
 from seawall.frames import Columns, Source
 from seawall.wire import Resolver
 from streams.core.columnar import DecodedRun, decode_run
 from streams.core.decode import DeadLetter, Record
+from streams.core.joint import plan_of
 from streams.core.layouts import LayoutBook
 from streams.core.packing import packed_counts, unpacked_counts
 from streams.core.rows import to_rows
@@ -54,6 +57,9 @@ class _Group:
     listed: dict[str, dict[str, int]] = field(default_factory=dict)
     """Segments that have a place of their own, by dimension."""
     block: Block | None = None
+    bound: Bound | None = None
+    """What is summed across columns, if anything."""
+    sums: PaneSums | None = None
 
     def folded(self) -> Block | None:
         """Count what has come since the last call; returns the whole."""
@@ -61,8 +67,11 @@ class _Group:
             by_dimensions: dict[int, list[Rows]] = {}
             for part in self.rows:
                 by_dimensions.setdefault(len(part.segments), []).append(part)
-            fresh = [summarise(Rows.concat(parts)) for parts in by_dimensions.values()]
-            self.block = merge([*([self.block] if self.block else []), *fresh])
+            joined = [Rows.concat(parts) for parts in by_dimensions.values()]
+            self.block = merge([*([self.block] if self.block else []), *(summarise(r) for r in joined)])
+            if self.bound is not None:
+                fresh = [joint_sums(r.slots, r.panes, self.bound) for r in joined]
+                self.sums = merge_sums([*([self.sums] if self.sums else []), *fresh])
             self.rows.clear()
         return self.block
 
@@ -173,9 +182,12 @@ class PartitionChunker:
             spec = self.book.control.monitor(columns.model)
             key = (columns.model, columns.version, layout.layout_id)
             group = self._groups.get(key)
+            baseline = self.book.control.baselines.get((columns.model, columns.version))
             if group is None:
                 group = self._groups[key] = _Group(layout, baseline_id, spec.pane_us)
-            baseline = self.book.control.baselines.get((columns.model, columns.version))
+                # Only predictions carry everything that a model sees and says of one row.
+                if spec.multivariate and self.source == "predictions" and (plan := plan_of(baseline)):
+                    group.bound = plan.bound_to(layout)
             group.rows.append(to_rows(columns, layout, spec, baseline, group.listed))
         self._pending.clear()
 
@@ -208,7 +220,7 @@ class PartitionChunker:
                 block = group.folded() if of == model else None
                 if block is not None:
                     pane_us = group.pane_us
-                    blocks.append(block_record(version, self.source, group.baseline_id, block))
+                    blocks.append(block_record(version, self.source, group.baseline_id, block, group.sums))
             max_ts = self._model_max_ts.get(model, -1)
             out.append(
                 self._summary(model, pane_us, blocks, sealed=sealed, caught_up=caught_up, max_ts=max_ts)
@@ -240,8 +252,10 @@ class PartitionChunker:
         }
 
 
-def block_record(version: str, source: Source, baseline_id: str, block: Block) -> dict[str, Any]:
-    """Lay a block out as the ``CellBlock`` of the summary contract."""
+def block_record(
+    version: str, source: Source, baseline_id: str, block: Block, sums: PaneSums | None = None
+) -> dict[str, Any]:
+    """Lay a block out as the ``CellBlock`` of the summary contract, with what was summed across columns."""
     counts, counts_dtype = packed_counts(block.counts)
     return {
         "version": version,
@@ -257,6 +271,8 @@ def block_record(version: str, source: Source, baseline_id: str, block: Block) -
         "counts_dtype": counts_dtype,
         "moments": zlib.compress(block.moments.astype("<f8").tobytes(), 1),
         "distinct": zlib.compress(block.distinct.tobytes(), 1),
+        "joint_panes": b"" if sums is None else sums.panes.astype("<i8").tobytes(),
+        "joint": b"" if sums is None else zlib.compress(sums.sums.astype("<i8").tobytes(), 1),
     }
 
 
@@ -302,3 +318,12 @@ def read_block(record: dict[str, Any]) -> Block:
         moments.reshape(cells, len(layout.numeric), 4),
         distinct.reshape(cells, len(layout.categorical), REGISTERS),
     )
+
+
+def read_sums(record: dict[str, Any]) -> PaneSums | None:
+    """Read what was summed across columns, if anything was."""
+    if not record["joint_panes"]:
+        return None
+    panes = np.frombuffer(record["joint_panes"], dtype="<i8")
+    sums = np.frombuffer(zlib.decompress(record["joint"]), dtype="<i8")
+    return PaneSums(panes, sums.reshape(len(panes), -1))

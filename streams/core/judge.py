@@ -21,7 +21,9 @@ from detectors.distinct import estimate
 from detectors.layout import Layout
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
-from streams.core.calibration import SHORT_WANDER, WATCHED, Calibration, calibrate, quantities_of
+from streams.core.calibration import SHORT_WANDER, WATCHED, Calibration, Terms, calibrate, quantities_of
+from streams.core.joint import JOINT_SHARE, JointReference, joint_reference
+from streams.core.joint_verdicts import JointFinding, judge_jointly
 from streams.core.layouts import Control, baseline_layout
 from streams.core.seasons import DAY_US, Seasons
 from streams.core.series import WindowBatch
@@ -35,6 +37,8 @@ CHANCE_MARGIN = 1.6
 SHARE_EFFECT = 0.05
 #: From this part of the limit on, a column is a warning.
 WARNING_AT = 0.8
+#: Columns are judged together where at least this share of a window's rows was summed across them.
+MULTIVARIATE_COVERAGE = 0.9
 #: Skew is judged where predictions cover at least this share of the feature events.
 SKEW_COVERAGE = 0.95
 _SHARES = ("missing_share", "unseen_share", "out_of_range_share")
@@ -50,6 +54,8 @@ class Reference:
     """Which columns the baseline describes."""
     calibrations: dict[tuple[int, int, int, float], Calibration]
     """By width in panes, least rows, windows in a row, and share of the budget."""
+    joint: JointReference | None = None
+    """What the baseline says across columns; never of a segment."""
 
 
 @dataclass(slots=True)
@@ -72,6 +78,8 @@ class Judgement:
     """One for each window that speaks to an alarm."""
     warning: str = ""
     """What the limits could not be based on."""
+    joint: JointFinding | None = None
+    """What is said of several columns at once."""
 
 
 def compare(
@@ -118,6 +126,8 @@ class Judge:
             seasons = Seasons(batch.layout, counts, baseline.pane_starts, baseline.pane_us, spec.timezone)
             rows = int(seasons.dense_panes()[2].sum()) if segment else baseline.rows
             found = self._references[key] = Reference(rows, seasons, known, {})
+            if source == "predictions" and not segment:
+                found.joint = joint_reference(baseline, seasons)
         return found
 
     def judge(
@@ -166,6 +176,11 @@ class Judge:
         )
         if reference is not None:
             judgement.warning = self.calibration(spec, batch, reference).limit.warning
+            judgement.joint = self._joint(spec, batch, reference, column_verdicts, enough)
+        if judgement.joint is not None:
+            judgement.verdicts = np.maximum(
+                verdicts, np.where(verdicts <= Verdict.DRIFT, judgement.joint.verdicts, 0)
+            ).astype(np.int8)
         if batch.key[1] == "predictions":
             judgement.windows = self._drift_windows(spec, judgement, share_limits)
         elif predictions is not None:
@@ -212,26 +227,68 @@ class Judge:
 
     def calibration(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference) -> Calibration:
         """Return what the baseline teaches about windows like these."""
-        pane_us = reference.seasons.pane_us or DAY_US
-        # A window shorter than a pane of the baseline is like one pane, only that there are more of them.
-        width = max(round(batch.width * spec.pane_us / pane_us), 1)
-        shorter = max(pane_us / (batch.width * spec.pane_us), 1.0)
-        rate = self._budget_share(spec, batch) * spec.false_pages / spec.false_pages_period_us
-        key = (width, spec.min_rows, spec.open_after, rate / shorter)
+        across = JOINT_SHARE if reference.joint and spec.multivariate else 0.0
+        terms, shorter = self._terms(spec, batch, reference, 1.0 - across)
+        key = (terms.width, terms.min_rows, spec.open_after, terms.pages_per_pane)
         if key not in reference.calibrations:
             found = calibrate(
                 reference.seasons,
                 batch.layout,
                 reference.rows,
-                width,
-                min_rows=spec.min_rows,
-                pages_per_pane=rate * pane_us / shorter,
-                run=spec.open_after if shorter == 1 else 1,
+                terms.width,
+                min_rows=terms.min_rows,
+                pages_per_pane=terms.pages_per_pane,
+                run=terms.run,
             )
             if shorter > 1:
                 found = replace(found, scale=found.scale.widened(SHORT_WANDER))
             reference.calibrations[key] = found
         return reference.calibrations[key]
+
+    def _terms(
+        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference, share: float
+    ) -> tuple[Terms, float]:
+        """Say what a calibration for a share of the budget is for, and how many windows there are to a pane."""
+        pane_us = reference.seasons.pane_us or DAY_US
+        # A window shorter than a pane of the baseline is like one pane, only that there are more of them.
+        width = max(round(batch.width * spec.pane_us / pane_us), 1)
+        shorter = max(pane_us / (batch.width * spec.pane_us), 1.0)
+        rate = share * self._budget_share(spec, batch) * spec.false_pages / spec.false_pages_period_us
+        run = spec.open_after if shorter == 1 else 1
+        return Terms(width, spec.min_rows, rate * pane_us / shorter, run), shorter
+
+    def _joint(
+        self,
+        spec: MonitorSpec,
+        batch: WindowBatch,
+        reference: Reference,
+        column_verdicts: npt.NDArray[np.int8],
+        enough: npt.NDArray[np.bool_],
+    ) -> JointFinding | None:
+        """Judge what no single column shows; None where nothing was summed, or nobody asks."""
+        joint = reference.joint
+        if (
+            joint is None
+            or batch.joint is None
+            or batch.joint.shape[1] != joint.plan.width
+            or not spec.multivariate
+        ):
+            return None
+        terms, shorter = self._terms(spec, batch, reference, JOINT_SHARE)
+        calibration = joint.calibration(terms)
+        if shorter > 1:
+            calibration = replace(calibration, scale=calibration.scale.widened(SHORT_WANDER))
+        first = (batch.first_end - batch.width) * spec.pane_us
+        starts = first + np.arange(len(batch.pane_rows), dtype=np.int64) * spec.pane_us
+        watched = self._watched(spec, batch.layout)[0]
+        return judge_jointly(
+            batch.joint,
+            joint.expected(starts, batch.pane_rows, batch.width),
+            joint,
+            calibration,
+            enough & (batch.joint[:, 0] >= np.maximum(spec.min_rows, MULTIVARIATE_COVERAGE * batch.rows)),
+            {c.key: column_verdicts[:, i] for i, c in enumerate(batch.layout.columns) if watched[i]},
+        )
 
     def _budget_share(self, spec: MonitorSpec, batch: WindowBatch) -> float:
         """Share the budget: horizons equally; half of it for the segments, where there are any."""
@@ -269,6 +326,8 @@ class Judge:
             culprits = [
                 _column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(telling[w])
             ]
+            if judgement.joint is not None:
+                culprits += judgement.joint.culprits(w)
             out.append(
                 _window_verdict(
                     spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from detectors.slide import sliding_sum
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
-from streams.core.chunks import read_block
+from streams.core.chunks import read_block, read_sums
 from streams.core.series import (
     Cells,
     Series,
@@ -102,7 +103,7 @@ class ModelMerge:
         out: dict[SeriesKey, Cells] = {}
         for record in blocks:
             block = read_block(record)
-            for segment, cells in split_by_segment(block, pane_us).items():
+            for segment, cells in split_by_segment(block, pane_us, read_sums(record)).items():
                 key = (record["version"], source, record["layout_id"], segment)
                 out[key] = cells
                 if key not in self.series:
@@ -222,6 +223,7 @@ class ModelMerge:
                 np.array(revisions, dtype=np.int32),
                 dense.rows,
                 self.first_pane[key[0], key[1]],
+                None if dense.joint is None else sliding_sum(dense.joint, width),
             )
 
     def window_counts(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from seawall.errors import ContractError
 from streams.core.chunks import packed_layout, unpacked_layout
+from streams.core.joint_verdicts import JointFinding
 from streams.core.judge import Judgement
 from streams.core.merge import LateEvents
 from streams.core.packing import packed_counts, unpacked_counts
@@ -24,6 +25,9 @@ _COMPARED = (
 #: Statistics that are kept in double precision; the others are single.
 DOUBLES = frozenset((*_DESCRIBED, *_LEVELS))
 STATISTICS = (*_COUNTED, *_DESCRIBED, *_LEVELS, "distinct", *_COMPARED, "evidence", "effect_limit", "skew_js")
+JOINT_STATISTICS = (
+    "mmd", "mmd_chance", "mmd_limit", "reconstruction", "reconstruction_usual", "reconstruction_limit",
+)  # fmt: skip
 
 Columns = dict[str, Any]
 
@@ -56,6 +60,33 @@ def report_record(model: str, pane_us: int, ver: int, judgement: Judgement) -> d
         "column_verdicts": judgement.column_verdicts.astype(np.int8).tobytes(),
         "layout": packed_layout(batch.layout),
         "late": [],
+        "joint": None if judgement.joint is None else _joint_record(judgement.joint),
+    }
+
+
+def _joint_record(found: JointFinding) -> dict[str, Any]:
+    """Lay out what is said of several columns at once; of pairs, only those furthest from usual."""
+    plan, measured = found.plan, found.measured
+    names = [f"~{key}" if bent else key for key, bent in zip(plan.keys, plan.bends, strict=True)]
+    furthest = found.furthest()
+
+    def told(values: npt.NDArray[np.float64]) -> bytes:
+        return np.take_along_axis(values, furthest, axis=1).astype("<f4").tobytes()
+
+    return {
+        "first": [names[i] for i in plan.pairs[0]],
+        "second": [names[j] for j in plan.pairs[1]],
+        "pairs": furthest.astype("<u2").tobytes(),
+        "correlation": told(measured.correlation),
+        "usual": told(measured.usual),
+        "evidence": told(found.evidence),
+        "mmd": measured.mmd.astype("<f4").tobytes(),
+        "mmd_chance": found.mmd_chance.astype("<f4").tobytes(),
+        "mmd_limit": found.mmd_limit.astype("<f4").tobytes(),
+        "reconstruction": measured.reconstruction.astype("<f4").tobytes(),
+        "reconstruction_usual": measured.reconstruction_usual.astype("<f4").tobytes(),
+        "reconstruction_limit": found.reconstruction_limit.astype("<f4").tobytes(),
+        "verdicts": found.verdicts.tobytes(),
     }
 
 
@@ -98,6 +129,7 @@ def late_record(model: str, ver: int, late: list[LateEvents]) -> dict[str, Any]:
         "columns": [],
         "counts": zlib.compress(b"", 1),
         "stats": {},
+        "joint": None,
         "late": [
             {
                 "source": e.source,
@@ -150,6 +182,27 @@ def column_rows(report: dict[str, Any]) -> Columns:
     }
     for name in STATISTICS:
         rows[name] = np.frombuffer(report["stats"][name], dtype="<f8" if name in DOUBLES else "<f4")
+    return rows
+
+
+def joint_rows(report: dict[str, Any]) -> Columns:
+    """Rows of table ``window_relations``, one a window; empty where nothing was said across columns."""
+    n, joint = report["windows"], report["joint"]
+    if joint is None or not n:
+        return {}
+    pairs = np.frombuffer(joint["pairs"], dtype="<u2").reshape(n, -1)
+    rows: Columns = {
+        **_head(report),
+        "end": _array(report, "ends", "<i8", n),
+        "verdict": _array(joint, "verdicts", "i1", n),
+        "first": [[joint["first"][k] for k in of] for of in pairs],
+        "second": [[joint["second"][k] for k in of] for of in pairs],
+        "revision": _array(report, "revisions", "<i4", n),
+    }
+    for name in ("correlation", "usual", "evidence"):
+        rows[name] = np.frombuffer(joint[name], dtype="<f4").reshape(n, -1)
+    for name in JOINT_STATISTICS:
+        rows[name] = np.frombuffer(joint[name], dtype="<f4")
     return rows
 
 

@@ -83,14 +83,24 @@ class Seasons:
         """Mix slots as the rows of each window were: float64 [windows or 1, slots of the layout]."""
         if self.slots == 1:
             return self.shares
+        out: Floats = self.mixture(pane_starts_us, pane_rows, width) @ self.shares
+        return out
+
+    def mixture(self, pane_starts_us: Ints, pane_rows: Ints, width: int) -> Floats:
+        """Share of each slot in the rows of each window: float64 [windows or 1, slots of the seasons]."""
+        if self.slots == 1:
+            return np.ones((1, 1))
         weights = np.zeros((len(pane_rows), self.slots), dtype=np.int64)
         weights[np.arange(len(pane_rows)), self.slot_of(pane_starts_us)] = pane_rows
         total = np.cumsum(np.vstack([np.zeros((1, self.slots), dtype=np.int64), weights]), axis=0)
         mixed = (total[width:] - total[:-width]).astype(np.float64)
         rows = mixed.sum(axis=1, keepdims=True)
-        mixed = np.where(rows > 0, mixed / np.maximum(rows, 1), 1.0 / self.slots)
-        out: Floats = mixed @ self.shares
+        out: Floats = np.where(rows > 0, mixed / np.maximum(rows, 1), 1.0 / self.slots)
         return out
+
+    def sums_by_slot(self, pane_starts_us: Ints, counts: Ints) -> Floats:
+        """Add up any counts of panes, [panes, n], slot by slot: float64 [slots of the seasons, n]."""
+        return _sums_by_slot(self.slot_of(pane_starts_us), counts, self.slots)
 
     def dense_panes(self) -> tuple[Ints, Ints, Ints]:
         """Consecutive panes from first to last: starts [panes], counts [panes, slots], rows [panes]."""

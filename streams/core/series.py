@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detectors.joint.sums import PaneSums
 from detectors.layout import Layout
 from detectors.moments import sliding_moments
 from detectors.slide import sliding_max, sliding_sum
@@ -30,6 +31,8 @@ class Cells:
     counts: npt.NDArray[np.integer]
     moments: Floats
     distinct: npt.NDArray[np.uint8]
+    joint: Ints | None = None
+    """Sums across columns, [panes, sums]; only of all traffic, where the baseline says what to sum."""
 
     def take(self, keep: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Cells:
         """Return the chosen cells."""
@@ -40,11 +43,12 @@ class Cells:
             self.counts[keep],
             self.moments[keep],
             self.distinct[keep],
+            None if self.joint is None else self.joint[keep],
         )
 
 
-def split_by_segment(block: Block, pane_us: int) -> dict[str, Cells]:
-    """Split a block into the cells of each segment."""
+def split_by_segment(block: Block, pane_us: int, sums: PaneSums | None = None) -> dict[str, Cells]:
+    """Split a block into the cells of each segment; `sums` are of all traffic."""
     segments = np.array(block.segments, dtype=object)
     out = {}
     for name in dict.fromkeys(block.segments):
@@ -57,7 +61,16 @@ def split_by_segment(block: Block, pane_us: int) -> dict[str, Cells]:
             block.moments[keep],
             block.distinct[keep],
         )
+    if sums is not None and "" in out:
+        out[""].joint = _of_panes(sums, out[""].panes, pane_us)
     return out
+
+
+def _of_panes(sums: PaneSums, panes: Ints, pane_us: int) -> Ints:
+    at = np.minimum(np.searchsorted(sums.panes // pane_us, panes), len(sums.panes) - 1)
+    found = sums.sums[at]
+    found[sums.panes[at] // pane_us != panes] = 0
+    return found
 
 
 @dataclass(slots=True)
@@ -65,7 +78,7 @@ class Dense:
     """Consecutive panes, empty ones included.
 
     `rows` and `weights` are [panes], `counts` [panes, slots], `moments` [panes, numeric, 4] (NaN where empty),
-    `distinct` [panes, categorical, 256].
+    `distinct` [panes, categorical, 256], `joint` [panes, sums] where something is summed across columns.
     """
 
     rows: Ints
@@ -73,6 +86,7 @@ class Dense:
     counts: Ints
     moments: Floats
     distinct: npt.NDArray[np.uint8]
+    joint: Ints | None = None
 
 
 #: Panes that are saved together.
@@ -90,6 +104,8 @@ class Series:
         """Buckets that changed since they were last saved."""
         self.pages: dict[int, int] = {}
         """Which of its two pages (0 or 1) holds the saved copy of each bucket."""
+        self.joint: Ints | None = None
+        """Sums across columns, once a chunk has brought some."""
         self._free: list[int] = []
         self._allocate(8)
 
@@ -113,6 +129,8 @@ class Series:
         self.rows, self.weights = extended(self.rows), extended(self.weights)
         self.counts, self.distinct = extended(self.counts), extended(self.distinct)
         self.moments = extended(self.moments, np.nan)
+        if self.joint is not None:
+            self.joint = extended(self.joint)
 
     def add(self, cells: Cells) -> None:
         """Add cells; their panes are distinct."""
@@ -130,6 +148,10 @@ class Series:
         self.weights[at] += cells.weights
         self.counts[at] += cells.counts
         self.distinct[at] = np.maximum(self.distinct[at], cells.distinct)
+        if cells.joint is not None:
+            if self.joint is None:
+                self.joint = np.zeros((len(self.rows), cells.joint.shape[1]), dtype=np.int64)
+            self.joint[at] += cells.joint
 
     def drop_before(self, pane: int) -> None:
         """Forget panes below `pane`."""
@@ -140,6 +162,8 @@ class Series:
             self.counts[at] = 0
             self.moments[at] = np.nan
             self.distinct[at] = 0
+            if self.joint is not None:
+                self.joint[at] = 0
             self._free.append(at)
             self.dirty.add(old // BUCKET)
 
@@ -154,6 +178,7 @@ class Series:
             self.counts[at],
             self.moments[at],
             self.distinct[at],
+            None if self.joint is None else self.joint[at],
         )
 
     def dense(self, first: int, panes: int, open_parts: Iterable[Cells]) -> Dense:
@@ -166,6 +191,8 @@ class Series:
             np.full((panes, len(shape.numeric), 4), np.nan),
             np.zeros((panes, len(shape.categorical), REGISTERS), dtype=np.uint8),
         )
+        if self.joint is not None:
+            out.joint = np.zeros((panes, self.joint.shape[1]), dtype=np.int64)
         if len(self.index) < panes:
             held = [(p - first, at) for p, at in self.index.items() if first <= p < first + panes]
         else:
@@ -178,6 +205,8 @@ class Series:
                 self.moments[rows],
                 self.distinct[rows],
             )
+            if out.joint is not None and self.joint is not None:
+                out.joint[to] = self.joint[rows]
         for part in open_parts:
             keep = (part.panes >= first) & (part.panes < first + panes)
             if keep.any():
@@ -193,6 +222,10 @@ def _add_open(out: Dense, part: Cells, first: int, layout: Layout) -> None:
     out.weights[to] += part.weights
     out.counts[to] += part.counts
     out.distinct[to] = np.maximum(out.distinct[to], part.distinct)
+    if part.joint is not None:
+        if out.joint is None:
+            out.joint = np.zeros((len(out.rows), part.joint.shape[1]), dtype=np.int64)
+        out.joint[to] += part.joint
 
 
 def pair_moments(n_a: Ints, a: Floats, n_b: Ints, b: Floats) -> Floats:
@@ -227,6 +260,8 @@ class WindowBatch:
     pane_rows: Ints
     first_pane: int = 0
     """First pane in which this version was seen: windows that begin earlier are only partly covered."""
+    joint: Ints | None = None
+    """Sums across columns of each window, [windows, sums], where there are any."""
 
     @property
     def windows(self) -> int:

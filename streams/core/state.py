@@ -126,6 +126,7 @@ def _block(key: SeriesKey, series: Series, cells: Cells) -> dict[str, Any]:
         "counts": zlib.compress(cells.counts.astype("<u4").tobytes(), 1),
         "moments": zlib.compress(cells.moments.astype("<f8").tobytes(), 1),
         "distinct": zlib.compress(cells.distinct.tobytes(), 1),
+        "joint": b"" if cells.joint is None else zlib.compress(cells.joint.astype("<i8").tobytes(), 1),
     }
 
 
@@ -274,6 +275,9 @@ def _cells(series: Series, block: dict[str, Any]) -> Cells:
         np.frombuffer(zlib.decompress(block["distinct"]), dtype=np.uint8).reshape(
             n, len(layout.categorical), REGISTERS
         ),
+        np.frombuffer(zlib.decompress(block["joint"]), dtype="<i8").reshape(n, -1)
+        if block["joint"]
+        else None,
     )
 
 

@@ -24,7 +24,8 @@ class ColumnVerdict:
     role: str
     verdict: Verdict
     statistic: str
-    """What was exceeded: ``js``, ``missing_share``, ``unseen_share``, ``out_of_range_share``, ``skew_js``."""
+    """What was exceeded: ``js``, ``missing_share``, ``unseen_share``, ``out_of_range_share``, ``skew_js``; of
+    several columns ``correlation`` (its change), ``reconstruction`` (the same) or ``mmd``."""
     value: float
     limit: float
     chance: float

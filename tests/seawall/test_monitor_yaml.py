@@ -37,6 +37,7 @@ columns:
   tailnum: {ignore: yes}
 alarm: {open_after: 3, resolve_after: 5}
 skew: false
+multivariate: off
 rollback: {mode: approve, target: 7, cooldown: 1h, release_window: 2d, approval_timeout: 3h, recovery: 4h}
 notify: [slack:#ml-oncall, pagerduty:ml, webhook, log]
 """
@@ -87,6 +88,7 @@ def test_a_complete_file_sets_every_field() -> None:
         columns={"temp": ColumnRule(effect=0.2), "tailnum": ColumnRule(ignore=True)},
         timezone="America/New_York",
         skew=False,
+        multivariate=False,
         rollback=RollbackPolicy("approve", "7", HOUR_US, 2 * DAY_US, 3 * HOUR_US, 4 * HOUR_US),
         notify=("slack:#ml-oncall", "pagerduty:ml", "webhook", "log"),
     )

@@ -1,0 +1,215 @@
+"""What is said of several columns at once: which pairs relate differently, and whether all of them together do.
+
+What a single column shows is told of that column: a pair one of whose columns drifts says nothing, and all columns
+together say nothing where a column or a pair drifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.joint.plan import Plan
+from detectors.joint.relations import fisher
+from streams.core.calibration import Calibration
+from streams.core.joint import (
+    CORRELATION_EFFECT,
+    MMD_EFFECT,
+    RECONSTRUCTION_EFFECT,
+    JointReference,
+    Measured,
+    measure,
+)
+from streams.core.verdicts import ColumnVerdict, Verdict
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Verdicts = npt.NDArray[np.int8]
+
+#: From this part of a limit on, a warning.
+WARNING_AT = 0.8
+#: Pairs that a window names at most, and that are stored of it.
+MAX_TOLD = 10
+ALL_COLUMNS = "all columns"
+
+
+@dataclass(slots=True)
+class JointFinding:
+    """What is said of windows. Arrays are [windows, pairs] or [windows]."""
+
+    plan: Plan
+    measured: Measured
+    correlation_limit: Floats
+    """Of the change of a correlation."""
+    evidence: Floats
+    """Change of each correlation over its limit: 1 and above is drift. 0 where there is none."""
+    correlation_chance: Floats
+    """What chance alone exceeds in 5 % of windows."""
+    reconstruction_limit: Floats
+    """Of the change of the error."""
+    reconstruction_chance: Floats
+    mmd_limit: Floats
+    mmd_chance: Floats
+    pair_verdicts: Verdicts
+    whole_verdicts: Verdicts
+    """Of all columns together, [windows, 2]: reconstruction, mean embedding."""
+    warning: str
+
+    @property
+    def verdicts(self) -> Verdicts:
+        """The worst of each window."""
+        worst = np.maximum(self.pair_verdicts.max(axis=1, initial=0), self.whole_verdicts.max(axis=1))
+        out: Verdicts = worst.astype(np.int8)
+        return out
+
+    def furthest(self, most: int = MAX_TOLD) -> npt.NDArray[np.intp]:
+        """Return the pairs furthest from usual, furthest first, [windows, most or all]."""
+        out: npt.NDArray[np.intp] = np.argsort(-self.evidence, axis=1, kind="stable")[:, :most]
+        return out
+
+    def culprits(self, w: int) -> list[ColumnVerdict]:
+        """Say what is not stable in a window, worst first."""
+        evidence = self.evidence[w]
+        told = [int(k) for k in np.flatnonzero(self.pair_verdicts[w])]
+        told.sort(key=lambda k: (-self.pair_verdicts[w, k], -evidence[k], k))
+        out = [self._pair(w, k) for k in told[:MAX_TOLD]]
+        measured = self.measured
+        if self.whole_verdicts[w, 0]:
+            error, usual = float(measured.reconstruction[w]), float(measured.reconstruction_usual[w])
+            said = f"{error:.1%} of the variance is outside of the main directions, usually {usual:.1%}"
+            out.append(
+                self._whole(
+                    w,
+                    0,
+                    "reconstruction",
+                    abs(error - usual),
+                    self.reconstruction_limit,
+                    self.reconstruction_chance,
+                    said,
+                )
+            )
+        if self.whole_verdicts[w, 1]:
+            said = "columns go together differently, though no column and no pair shows it"
+            out.append(
+                self._whole(w, 1, "mmd", float(measured.mmd[w]), self.mmd_limit, self.mmd_chance, said)
+            )
+        return out
+
+    def _pair(self, w: int, k: int) -> ColumnVerdict:
+        r, usual = float(self.measured.correlation[w, k]), float(self.measured.usual[w, k])
+        i, j = (int(of[k]) for of in self.plan.pairs)
+        a, b = (self.plan.keys[at].split("/", 1)[-1] for at in (i, j))
+        shapes = [
+            f"how far {n} is from its median" if self.plan.bends[at] else n for n, at in ((a, i), (b, j))
+        ]
+        of = f" of {shapes[0]} and {shapes[1]}" if self.plan.bends[i] or self.plan.bends[j] else ""
+        return ColumnVerdict(
+            f"{a} and {b}",
+            "relation",
+            Verdict(int(self.pair_verdicts[w, k])),
+            "correlation",
+            abs(r - usual),
+            float(self.correlation_limit[w, k]),
+            float(self.correlation_chance[w, k]),
+            self._with_warning(f"correlation{of} {r:.2f}, usually {usual:.2f}"),
+        )
+
+    def _whole(
+        self, w: int, which: int, statistic: str, value: float, limit: Floats, chance: Floats, said: str
+    ) -> ColumnVerdict:
+        verdict = Verdict(int(self.whole_verdicts[w, which]))
+        return ColumnVerdict(
+            ALL_COLUMNS,
+            "joint",
+            verdict,
+            statistic,
+            value,
+            float(limit[w]),
+            float(chance[w]),
+            self._with_warning(said),
+        )
+
+    def _with_warning(self, said: str) -> str:
+        return "; ".join(part for part in (said, self.warning) if part)
+
+
+def judge_jointly(
+    sums: Ints,
+    expected: Floats,
+    reference: JointReference,
+    calibration: Calibration,
+    enough: npt.NDArray[np.bool_],
+    column_verdicts: Mapping[str, Verdicts],
+) -> JointFinding:
+    """Judge windows across columns.
+
+    Parameters
+    ----------
+    sums
+        Of each window, [W, sums].
+    expected
+        Per row, [W or 1, sums].
+    reference
+        The baseline.
+    calibration
+        What it teaches about windows like these.
+    enough
+        Which windows can be judged, [W].
+    column_verdicts
+        Of each column that is watched, by ``role/name``, [W]. A pair with a column that is not there is not judged.
+    """
+    plan = reference.plan
+    measured = measure(sums, expected, float(reference.rows), reference)
+    found = measured.quantities
+    allowed = np.sqrt(calibration.scale.limit(calibration.limit.score, found.chance))
+    chance = np.sqrt(found.chance)
+    usual, r = measured.usual, measured.correlation
+    correlation_limit = np.fmax(CORRELATION_EFFECT, _moved(usual, r, allowed[:, :-2]))
+    change = np.nan_to_num(np.abs(r - usual) / correlation_limit)
+    error_limit = np.fmax(RECONSTRUCTION_EFFECT, allowed[:, -2])
+    mmd_limit = np.fmax(MMD_EFFECT, allowed[:, -1])
+    error = np.abs(measured.reconstruction - measured.reconstruction_usual) / error_limit
+    drifted = np.stack(
+        [column_verdicts.get(key, np.zeros(len(sums), np.int8)) == Verdict.DRIFT for key in plan.keys], axis=1
+    )
+    watched = np.array([key in column_verdicts for key in plan.keys])
+    i, j = plan.pairs
+    told = enough[:, None] & (watched[i] & watched[j])[None, :] & ~(drifted[:, i] | drifted[:, j])
+    pair_verdicts = np.where(told, _verdicts(change), 0).astype(np.int8)
+    # What a column or a pair shows, all columns show too.
+    explained = (pair_verdicts == Verdict.DRIFT).any(axis=1)
+    for verdicts in column_verdicts.values():
+        explained = explained | (verdicts == Verdict.DRIFT)
+    whole = _verdicts(np.stack([error, measured.mmd / mmd_limit], axis=1))
+    whole_verdicts = np.where((enough & ~explained & watched.all())[:, None], whole, 0).astype(np.int8)
+    return JointFinding(
+        plan,
+        measured,
+        correlation_limit,
+        change,
+        _moved(usual, r, chance[:, :-2]),
+        error_limit,
+        chance[:, -2],
+        mmd_limit,
+        chance[:, -1],
+        pair_verdicts,
+        whole_verdicts,
+        calibration.limit.warning,
+    )
+
+
+def _moved(usual: Floats, seen: Floats, by: Floats) -> Floats:
+    """Say how far a correlation is from the usual one when Fisher's transform has moved by so much, on this side."""
+    side = np.where(seen >= usual, 1.0, -1.0)
+    out: Floats = np.abs(np.tanh(fisher(usual) + side * by) - usual)
+    return out
+
+
+def _verdicts(ratio: Floats) -> Verdicts:
+    with np.errstate(invalid="ignore"):
+        found = np.where(ratio >= 1, Verdict.DRIFT, np.where(ratio >= WARNING_AT, Verdict.WARNING, 0))
+    out: Verdicts = found.astype(np.int8)
+    return out
