@@ -59,6 +59,7 @@ class Decider:
             if run.epoch != self.worker.app.runs.current.epoch:
                 return  # reading state takes a while
             self._fold_rollback_steps(run.tp, engine)
+            await self._catch_up(run.tp, engine, run.records[0].offset)
             await self._fold(run.tp, engine, run.records)
             if self._unsaved(run.tp) >= _SAVE_AFTER_RECORDS:
                 await self._save(run.tp)
@@ -69,17 +70,25 @@ class Decider:
             work = partial(_take, engine, records[taken : taken + _AT_ONCE])
             try:
                 effects, count = await self.worker.decide(work)
+                taken += count
+                await self._publish(effects)
             except BaseException:
-                self._forget(tp)  # cancelled: the thread goes on changing the engine
+                # Cancelled: the thread goes on changing the engine, or the engine is past what was never told.
+                self._forget(tp)
                 raise
-            taken += count
-            await self._publish(effects)
             # Never back: state may reach further than what is committed, and is read over then.
             self._position[tp] = max(records[taken - 1].offset, self._position.get(tp, -1))
 
     def _forget(self, tp: TP) -> None:
         """Let go of an engine whose state is in doubt; the next one begins at what is saved."""
-        for known in (self.engines, self._position, self._saved, self._claims, self._superseded):
+        for known in (
+            self.engines,
+            self._position,
+            self._saved,
+            self._claims,
+            self._superseded,
+            self._steps_seen,
+        ):
             known.pop(tp, None)
 
     async def save_all(self) -> None:
@@ -119,6 +128,7 @@ class Decider:
             self._superseded.clear()
 
     async def _new_engine(self, tp: TP) -> PartitionEngine:
+        self._forget(tp)  # what is left of one that was not completed
         settings = self.worker.settings
         watermarks = Watermarks(
             {"predictions": "predictions", "features": "features", "labels": "labels"},
@@ -143,19 +153,20 @@ class Decider:
             self._position[tp] = self._saved[tp] = through
         self._claims[tp] = claim_of(assignment.generation, secrets.token_hex(4))
         self._superseded[tp] = superseded(parts, self._claims[tp])
-        await self._catch_up(tp, engine, through + 1, assignment.starts.get(tp) or 0)
         self.engines[tp] = engine
         return engine
 
-    async def _catch_up(self, tp: TP, engine: PartitionEngine, first: int, start: int) -> None:
-        """Read what lies between the state and the committed offset, should state ever be lost."""
-        if first >= start:
+    async def _catch_up(self, tp: TP, engine: PartitionEngine, upto: int) -> None:
+        """Read again what lies between what the engine has taken and the next record that is delivered.
+
+        State may end before the committed offset, should it be lost; an engine that was forgotten may have been
+        given records that are not delivered a second time.
+        """
+        first = self._position.get(tp, -1) + 1
+        if first >= upto:
             return
-        log.warning(
-            "summaries/%d: committed is %d, state ends before %d; reading again", tp.partition, start, first
-        )
-        self._fold_rollback_steps(tp, engine)
-        async for records in read_between(self.worker.settings, tp.topic, tp.partition, first, start):
+        log.warning("summaries/%d: nothing is known of offsets %d to %d", tp.partition, first, upto - 1)
+        async for records in read_between(self.worker.settings, tp.topic, tp.partition, first, upto):
             await self._fold(tp, engine, records)
 
     def _fold_rollback_steps(self, tp: TP, engine: PartitionEngine) -> None:

@@ -99,6 +99,22 @@ async def test_a_save_that_is_cut_short_is_forgotten_and_the_next_one_whole(
     assert rows(second) == 3 * CHUNKS
 
 
+async def test_what_a_forgotten_engine_had_taken_is_read_again_before_what_comes_next(
+    settings: Settings, producer: Producer
+) -> None:
+    taken = log_of(settings)
+    for record in taken:
+        await producer.producer.send_and_wait(settings.topic("summaries"), record.value, b"m", 0)
+    one, _ = decider(settings, producer, None)
+    await one.on_run(run_of(settings, taken[:3]))
+    producer.left = 1
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(one.save_all(), 1)
+    producer.left = 1_000_000
+    await one.on_run(run_of(settings, taken[3:]))
+    assert rows(one) == 3 * CHUNKS
+
+
 async def test_state_that_ends_before_the_committed_offset_is_made_up_for_from_the_log(
     settings: Settings, producer: Producer
 ) -> None:
