@@ -3,18 +3,21 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+#: Processes that share the tests, module by module; each has a broker and a store of its own.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-contenders bench-detection bench-detection-short bench-sdk lint format types lock dashboards clean check
+.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-contenders bench-detection bench-detection-short bench-sdk soak lint format types lock dashboards clean check
 
 demo: $(STAMP)  ## replay a year of real traffic through the whole loop, with a bad release in it
 	$(BIN)/python -m examples.flights
 
 test: $(STAMP)  ## every test that needs nothing but this machine
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-unit: $(STAMP)  ## the fast ones: no broker, no store
-	$(BIN)/python -m pytest -m "not broker and not store and not e2e and not kafka and not slow"
+	$(PYTEST) -m "not broker and not store and not e2e and not kafka and not slow"
 
 # The demo and the embedded stack bring their own broker, so they are left to `make test`.
 test-kafka: $(STAMP)  ## what talks to a broker, against Apache Kafka (needs Java 17 and Maven)
@@ -50,6 +53,9 @@ bench-detection-short: $(STAMP)  ## the same in minutes, once the environments a
 
 bench-sdk: $(STAMP)
 	$(BIN)/python -m benchmarks.sdk
+
+soak: $(STAMP)  ## ten minutes of load at 70 % of what one worker can do
+	$(BIN)/python -m benchmarks.soak
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
