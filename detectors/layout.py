@@ -24,6 +24,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from detectors.grid import FEWEST_FOR_GRID, grid_of
+
 Role = Literal["feature", "score", "prediction", "label"]
 Kind = Literal["numeric", "categorical"]
 ROLES: tuple[Role, ...] = ("feature", "score", "prediction", "label")
@@ -140,12 +142,16 @@ class Layout:
 
 def slots_of_numeric(column: Column, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Slot, relative to the column, of every value. NaN is missing; ±inf is invalid."""
-    edges = np.asarray(column.edges)
-    slots = np.searchsorted(edges, values, side="right") + UNDERFLOW
-    top = len(edges) - 1
-    slots[values == edges[-1]] = FIRST_BIN + max(top, 1) - 1
     finite = np.isfinite(values)
-    if not finite.all():
+    is_finite = finite.all()
+    grid = grid_of(column.edges) if len(values) >= FEWEST_FOR_GRID else None
+    if grid is not None:
+        slots = grid.edges_below(values if is_finite else np.where(finite, values, 0.0)) + UNDERFLOW
+    else:
+        edges = np.asarray(column.edges)
+        slots = np.searchsorted(edges, values, side="right") + UNDERFLOW
+        slots[values == edges[-1]] = FIRST_BIN + max(len(edges) - 1, 1) - 1
+    if not is_finite:
         slots[~finite] = np.where(np.isnan(values[~finite]), MISSING, INVALID)
     return slots.astype(np.int64, copy=False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,19 +62,19 @@ class Block:
 
 @dataclass(slots=True)
 class Rows:
-    """Events of one layout, row by row, ready to be counted.
+    """Events of one layout, column by column, ready to be counted.
 
     Attributes
     ----------
     panes : int64 [rows]
         Pane start of each event.
-    slots : int32 [rows, columns]
+    slots : int64 [columns, rows]
         Slot in the layout of each value (absolute).
-    values : float64 [rows, numeric columns]
+    values : float64 [numeric columns, rows]
         The finite values; NaN elsewhere.
-    registers : int16 [rows, categorical columns]
+    registers : int16 [categorical columns, rows]
         HyperLogLog register of each value, -1 where missing.
-    ranks : uint8 [rows, categorical columns]
+    ranks : uint8 [categorical columns, rows]
     weights : float64 [rows]
     segments : list of (names, int32 codes [rows])
         One entry per segment dimension; code -1 keeps a row out of the dimension.
@@ -81,7 +82,7 @@ class Rows:
 
     layout: Layout
     panes: Ints
-    slots: npt.NDArray[np.int32]
+    slots: Ints
     values: Floats
     registers: npt.NDArray[np.int16]
     ranks: npt.NDArray[np.uint8]
@@ -105,10 +106,10 @@ class Rows:
         return cls(
             parts[0].layout,
             np.concatenate([p.panes for p in parts]),
-            np.concatenate([p.slots for p in parts]),
-            np.concatenate([p.values for p in parts]),
-            np.concatenate([p.registers for p in parts]),
-            np.concatenate([p.ranks for p in parts]),
+            np.concatenate([p.slots for p in parts], axis=1),
+            np.concatenate([p.values for p in parts], axis=1),
+            np.concatenate([p.registers for p in parts], axis=1),
+            np.concatenate([p.ranks for p in parts], axis=1),
             np.concatenate([p.weights for p in parts]),
             dimensions,
         )
@@ -116,44 +117,59 @@ class Rows:
 
 def summarise(rows: Rows) -> Block:
     """Count `rows` into cells: one set for all traffic, one per segment dimension."""
-    blocks = [_cells(rows, [""], np.zeros(len(rows.panes), dtype=np.int32))]
-    blocks += [_cells(rows, names, codes) for names, codes in rows.segments]
+    panes, pane_of_row = _distinct(rows.panes)
+    blocks = [_cells(rows, [""], panes, pane_of_row, np.arange(len(rows.panes)))]
+    for names, codes in rows.segments:
+        keep = np.flatnonzero(codes >= 0)
+        blocks.append(
+            _cells(rows, names, panes, codes[keep].astype(np.int64) * len(panes) + pane_of_row[keep], keep)
+        )
     return _stack([b for b in blocks if b.cells])
 
 
-def _cells(rows: Rows, names: list[str], codes: npt.NDArray[np.int32]) -> Block:
-    keep = np.flatnonzero(codes >= 0)
-    panes, pane_of_row = np.unique(rows.panes[keep], return_inverse=True)
-    keys, group = np.unique(
-        codes[keep].astype(np.int64) * max(len(panes), 1) + pane_of_row, return_inverse=True
-    )
-    order = np.argsort(group, kind="stable")
-    group, keep = group[order], keep[order]
+def _distinct(values: Ints) -> tuple[Ints, Ints]:
+    """Distinct values in order, and which of them each one is; those that are in order already are not sorted."""
+    steps = np.diff(values)
+    if (steps < 0).any():
+        distinct, place = np.unique(values, return_inverse=True)
+        return distinct, place
+    first = np.concatenate(([0], np.flatnonzero(steps) + 1)) if len(values) else np.empty(0, dtype=np.int64)
+    return values[first], np.repeat(np.arange(len(first)), np.diff(np.append(first, len(values))))
+
+
+def _cells(rows: Rows, names: list[str], panes: Ints, place: Ints, keep: Ints) -> Block:
+    """Count the rows `keep` by their place: segment code and pane."""
+    in_order = (np.diff(place) >= 0).all()
+    if not in_order:
+        order = np.argsort(place, kind="stable")
+        place, keep = place[order], keep[order]
+    keys, group = _distinct(place)
     starts = np.searchsorted(group, np.arange(len(keys)))
+    # All rows in their own order are not copied.
+    taken: Any = slice(None) if in_order and len(keep) == len(rows.panes) else keep
     cells = len(keys)
-    counts = _dense_counts(rows.slots[keep], group, starts, cells, rows.layout.slots)
+    counts = _dense_counts(rows.slots[:, taken], group, starts, cells, rows.layout.slots)
     return Block(
         rows.layout,
-        [names[k // len(panes)] for k in keys],
+        [names[k // len(panes)] for k in keys.tolist()],
         panes[keys % max(len(panes), 1)],
         np.diff(np.append(starts, len(keep))),
-        np.add.reduceat(rows.weights[keep], starts) if cells else np.empty(0),
+        np.add.reduceat(rows.weights[taken], starts) if cells else np.empty(0),
         counts,
-        _moments(rows.values[keep], group, starts, finite_counts(counts, rows.layout)),
-        _registers(rows.registers[keep], rows.ranks[keep], group, cells),
+        _moments(rows.values[:, taken], group, starts, finite_counts(counts, rows.layout)),
+        _registers(rows.registers[:, taken], rows.ranks[:, taken], group, cells),
     )
 
 
-def _dense_counts(
-    slots: npt.NDArray[np.int32], group: Ints, starts: Ints, cells: int, width: int
-) -> npt.NDArray[np.int32]:
+def _dense_counts(slots: Ints, group: Ints, starts: Ints, cells: int, width: int) -> npt.NDArray[np.int32]:
     out = np.empty((cells, width), dtype=np.int32)
     ends = np.append(starts, len(group))
     step = max(_MAX_DENSE // max(width, 1), 1)
     for a in range(0, cells, step):
         b = min(a + step, cells)
-        part = slice(ends[a], ends[b])
-        flat = (group[part, None] - a) * width + slots[part]
+        flat = slots[:, ends[a] : ends[b]]
+        if b - a > 1:
+            flat = flat + (group[ends[a] : ends[b]] - a) * width
         out[a:b] = np.bincount(flat.ravel(), minlength=(b - a) * width).reshape(b - a, width)
     return out
 
@@ -169,35 +185,47 @@ def finite_counts(counts: npt.NDArray[np.integer], layout: Layout) -> Ints:
 
 
 def _moments(values: Floats, group: Ints, starts: Ints, finite: Ints) -> Floats:
+    """Moments of each cell, [cells, columns, 4], of values [columns, rows] that are sorted by cell."""
     cells, columns = finite.shape
     out = np.full((cells, columns, 4), np.nan)
     if not cells or not columns:
         return out
-    absent = np.isnan(values)
-    some = finite > 0
-    n = np.maximum(finite, 1)
+    some = finite.T > 0
+    n = np.maximum(finite.T, 1)
     # Sums are taken around a value of the cell itself, so that large means lose no digits.
-    centre = np.fmin.reduceat(values, starts, axis=0)
+    centre = np.fmin.reduceat(values, starts, axis=1)
+    highest = np.fmax.reduceat(values, starts, axis=1)
     centre[~some] = 0.0
-    shifted = np.where(absent, 0.0, values - centre[group])
-    shift_mean = np.add.reduceat(shifted, starts, axis=0) / n
-    deviation = np.where(absent, 0.0, shifted - shift_mean[group])
-    out[..., MEAN] = centre + shift_mean
-    out[..., M2] = np.add.reduceat(deviation * deviation, starts, axis=0)
-    out[..., MINIMUM] = centre
-    out[..., MAXIMUM] = np.fmax.reduceat(values, starts, axis=0)
-    out[~some] = np.nan
+    shifted = values - _of_rows(centre, group)
+    absent = None if (finite.sum(axis=0) == values.shape[1]).all() else np.isnan(values)
+    if absent is not None:
+        shifted[absent] = 0.0
+    shift_mean = np.add.reduceat(shifted, starts, axis=1) / n
+    shifted -= _of_rows(shift_mean, group)
+    if absent is not None:
+        shifted[absent] = 0.0
+    np.square(shifted, out=shifted)
+    found = np.stack(
+        [centre + shift_mean, np.add.reduceat(shifted, starts, axis=1), centre, highest], axis=-1
+    )
+    found[~some] = np.nan
+    out[:] = found.transpose(1, 0, 2)
     return out
+
+
+def _of_rows(of_cells: Floats, group: Ints) -> Floats:
+    """Spread [columns, cells] over the rows; one cell spreads by itself."""
+    return of_cells if of_cells.shape[1] == 1 else of_cells[:, group]
 
 
 def _registers(
     registers: npt.NDArray[np.int16], ranks: npt.NDArray[np.uint8], group: Ints, cells: int
 ) -> npt.NDArray[np.uint8]:
-    columns = registers.shape[1]
+    columns = len(registers)
     out = np.zeros((cells, columns, REGISTERS), dtype=np.uint8)
     for column in range(columns):
-        present = registers[:, column] >= 0
-        np.maximum.at(out[:, column], (group[present], registers[present, column]), ranks[present, column])
+        present = registers[column] >= 0
+        np.maximum.at(out[:, column], (group[present], registers[column, present]), ranks[column, present])
     return out
 
 

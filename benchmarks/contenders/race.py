@@ -6,7 +6,6 @@ import os
 import sys
 import time
 import urllib.request
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from seawall.errors import Unavailable
 from seawall.publish import publish_baseline, publish_monitor
 from seawall.settings import Settings
 from seawall.wire import decode
+from streams.core.reports import window_rows
 from streams.embedded.processes import Child, spawn
 from streams.embedded.stack import running_stack
 from streams.io.metrics import ROWS_CONSUMED
@@ -320,9 +320,9 @@ def _seawall_windows(value: bytes, features: int) -> list[tuple[int, Window]]:
     n = report["windows"]
     if not n or report["horizon_us"] != MINUTE_US or report["segment"] or not report["stats"]:
         return []
-    ends = np.frombuffer(report["ends"], "<i8")
-    rows = np.frombuffer(report["rows"], "<i8")
-    counts = np.frombuffer(zlib.decompress(report["counts"]), "<u4").reshape(n, features, -1).astype(np.int64)
+    found = window_rows(report)
+    ends, rows = found["end"], found["rows"]
+    counts = found["counts"].reshape(n, features, -1).astype(np.int64)
     mean, std, low, high = (
         np.frombuffer(report["stats"][name], "<f8").reshape(n, features)
         for name in ("mean", "std", "minimum", "maximum")

@@ -59,9 +59,10 @@ class Brake:
         said = self.worker.holds.get(self.source, tp.partition)
         start = max(following, said.accepted_before if said is not None else 0)
         whole = {letter.offset for letter in dead if not letter.is_partial}
-        passed = ratio.take(
-            [r.offset for r in run.records if r.offset >= start], sorted(o for o in whole if o >= start)
-        )
+        offsets = [r.offset for r in run.records]
+        if offsets[0] < start:
+            offsets = [offset for offset in offsets if offset >= start]
+        passed = ratio.take(offsets, sorted(o for o in whole if o >= start))
         if passed is None:
             return False
         await self._stop(run, passed, dead)

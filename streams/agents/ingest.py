@@ -79,7 +79,8 @@ class Ingest:
             self._unsettled[run.tp] += [
                 (letter.offset, dead_key(self.source, run.tp.partition, letter)) for letter in chunker.dead
             ]
-            await self._publish_dead(chunker, {r.offset: r.headers for r in run.records})
+            if chunker.dead:
+                await self._publish_dead(chunker, {r.offset: r.headers for r in run.records})
             if cuts:
                 await self._publish([s for cut in cuts for s in cut.summaries])
                 await self._settle(run.tp, cuts[-1].next_offset)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from faust.types import TP
 
 from seawall.wire import Resolver, SchemaId, header_schema_id, schema_of
 from streams.agents.worker import Worker, now_us
-from streams.core.decode import Record
+from streams.core.decode import Records
 from streams.io.kafka import Run
 from streams.io.schema_registry import SchemaRegistry
 
@@ -49,7 +48,7 @@ class Schemas:
         self.worker.app.runs.resume_partitions((before & set(partitions)) - held)
         self._show()
 
-    async def is_ready(self, run: Run, records: Sequence[Record]) -> bool:
+    async def is_ready(self, run: Run, records: Records) -> bool:
         """Look up what a run needs. False when it must wait: the partition is paused then.
 
         Blocks up to `PATIENCE_S` for new ids, and not at all while the registry is known to be down.
@@ -58,7 +57,10 @@ class Schemas:
             return False
         if self.registry is None:
             return True
-        needed = {found[0] for r in records if (found := schema_of(r.value, r.schema_id)) is not None}
+        ids = records.schema_ids
+        needed = {
+            found[0] for i, v in enumerate(records.values) if (found := schema_of(v, ids.get(i))) is not None
+        }
         if not needed:
             return True
         missing = await self.registry.prepare(needed, 0.0 if self.registry.trouble else PATIENCE_S)
@@ -100,14 +102,13 @@ def _named(ids: set[SchemaId]) -> str:
     return f"schema id {shown}" + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
-def records_of(run: Run) -> list[Record]:
+def records_of(run: Run) -> Records:
     """Return the records of a run, with the schema ids that their headers name."""
     records = run.plain()
-    for i, raw in enumerate(run.records):
-        if raw.headers:
-            found = schema_id_of(raw.headers)
-            if found is not None:
-                records[i] = replace(records[i], schema_id=found)
+    for i in [i for i, raw in enumerate(run.records) if raw.headers]:
+        found = schema_id_of(run.records[i].headers)
+        if found is not None:
+            records.schema_ids[i] = found
     return records
 
 

@@ -21,7 +21,7 @@ from detectors.summary import REGISTERS, Block, Rows, merge, summarise
 from seawall.frames import Columns, Source
 from seawall.wire import Resolver
 from streams.core.columnar import DecodedRun, decode_run
-from streams.core.decode import DeadLetter, Record
+from streams.core.decode import DeadLetter, Record, Records
 from streams.core.joint import plan_of
 from streams.core.layouts import LayoutBook
 from streams.core.packing import packed_counts, unpacked_counts
@@ -70,7 +70,7 @@ class _Group:
             joined = [Rows.concat(parts) for parts in by_dimensions.values()]
             self.block = merge([*([self.block] if self.block else []), *(summarise(r) for r in joined)])
             if self.bound is not None:
-                fresh = [joint_sums(r.slots, r.panes, self.bound) for r in joined]
+                fresh = [joint_sums(r.slots.T, r.panes, self.bound) for r in joined]
                 self.sums = merge_sums([*([self.sums] if self.sums else []), *fresh])
             self.rows.clear()
         return self.block
@@ -127,12 +127,12 @@ class PartitionChunker:
         Records before `next_offset` were taken already and are skipped. Dead letters collect in `dead`; they
         must be acknowledged before the cut that covers them is committed.
         """
-        records = self._untaken(records)
-        decoded = decode_run(self.source, records, self.resolver)
-        offsets = np.array([r.offset for r in records], dtype=np.int64)
+        taken = self._untaken(Records.of(records))
+        decoded = decode_run(self.source, taken, self.resolver)
+        offsets = taken.offsets
         rows_upto = np.concatenate(([0], np.cumsum(decoded.rows)))
         start = 0
-        while start < len(records):
+        while start < len(taken):
             # The first record after which the chunk is full, one way or the other. A gap in the offsets
             # (compaction, transaction markers) may span a cut of its own.
             full_rows = rows_upto[start] + self.rule.rows - self._chunk_rows
@@ -140,32 +140,31 @@ class PartitionChunker:
             full_offset = (self._first or 0) + self.rule.offsets - 1
             by_offsets = max(int(np.searchsorted(offsets, full_offset)), start) + 1
             end = min(by_rows, by_offsets)
-            is_full = end <= len(records)
-            end = min(end, len(records))
-            self._take(decoded, records, start, end)
+            is_full = end <= len(taken)
+            end = min(end, len(taken))
+            self._take(decoded, taken, start, end)
             start = end
             if is_full:
                 yield self._cut()
         self._count()
 
-    def _untaken(self, records: Sequence[Record]) -> list[Record]:
-        out: list[Record] = []
-        for record in records:
-            if self._first is None:
-                self.start_at(record.offset)
-            if record.offset >= (out[-1].offset + 1 if out else self.next_offset):
-                out.append(record)
-        return out
+    def _untaken(self, records: Records) -> Records:
+        if self._first is None and len(records):
+            self.start_at(int(records.offsets[0]))
+        # The greatest offset before each record: what is not beyond it was there already.
+        before = np.maximum.accumulate(np.concatenate(([self.next_offset - 1], records.offsets[:-1])))
+        fresh = records.offsets > before[: len(records)]
+        return records if fresh.all() else records.take(np.flatnonzero(fresh))
 
-    def _take(self, decoded: DecodedRun, records: Sequence[Record], start: int, end: int) -> None:
+    def _take(self, decoded: DecodedRun, records: Records, start: int, end: int) -> None:
         rows = int(decoded.rows[start:end].sum())
-        self.next_offset = records[end - 1].offset + 1
+        self.next_offset = int(records.offsets[end - 1]) + 1
         self._chunk_rows += rows
         self.records_seen += end - start
         self.events_seen += rows
         self.dead += [letter for i, letter in decoded.dead if start <= i < end]
         skew = self.rule.max_future_skew_us
-        ceilings = np.array([r.timestamp_us for r in records[start:end]], dtype=np.int64) + skew
+        ceilings = records.timestamps_us[start:end] + skew
         for of_rows, columns in decoded.part(start, end):
             self._pending.append(columns)
             self._saw(columns.model, int(np.minimum(columns.ts, ceilings[of_rows - start]).max()))

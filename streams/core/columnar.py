@@ -27,6 +27,7 @@ from streams.core.decode import (
     SINGLE_CONTRACT,
     DeadLetter,
     Record,
+    Records,
     columns_of,
     decode_record,
     shape,
@@ -66,11 +67,11 @@ class DecodedRun:
 
 def decode_run(source: Source, records: Sequence[Record], resolver: Resolver | None = None) -> DecodedRun:
     """Decode records. Never raises for bad input."""
-    return _Run(source, records, resolver).decoded()
+    return _Run(source, Records.of(records), resolver).decoded()
 
 
 class _Run:
-    def __init__(self, source: Source, records: Sequence[Record], resolver: Resolver | None) -> None:
+    def __init__(self, source: Source, records: Records, resolver: Resolver | None) -> None:
         self.source: Source = source
         self.records = records
         self.resolver = resolver
@@ -81,11 +82,8 @@ class _Run:
     def decoded(self) -> DecodedRun:
         slow = np.ones(len(self.records), dtype=bool)
         if len(self.records) >= FEWEST_ROWS:
-            self.buffer = Buffer([r.value for r in self.records])
-            self.latest = np.fromiter(
-                (r.timestamp_us for r in self.records), dtype=np.int64, count=len(self.records)
-            )
-            self.latest += FURTHEST_AHEAD_US
+            self.buffer = Buffer(self.records.values)
+            self.latest = self.records.timestamps_us + FURTHEST_AHEAD_US
             for rows, skip, of in _by_schema(self.source, self.records, self.buffer, self.resolver):
                 slow[rows] = False
                 left = self._rounds(of, rows, skip)
@@ -175,7 +173,7 @@ class _Run:
 
 
 def _by_schema(
-    source: Source, records: Sequence[Record], buffer: Buffer, resolver: Resolver | None
+    source: Source, records: Records, buffer: Buffer, resolver: Resolver | None
 ) -> Iterator[tuple[Ints, int, Plan]]:
     """Rows whose writer's schema can be planned for, with the length of what precedes the datum."""
     reader = contract(SINGLE_CONTRACT[source])
@@ -194,12 +192,12 @@ def _by_schema(
 
 
 def _registered(
-    records: Sequence[Record], buffer: Buffer, resolver: Resolver, reader: Contract
+    records: Records, buffer: Buffer, resolver: Resolver, reader: Contract
 ) -> Iterator[tuple[Ints, int, Plan]]:
     """Rows whose writer's schema a registry knows."""
     by_schema: dict[tuple[int | str, int], list[int]] = defaultdict(list)
     for i in np.flatnonzero(buffer.bytes[buffer.starts] != MARKER[0]).tolist():
-        found = schema_of(records[i].value, records[i].schema_id)
+        found = schema_of(records.values[i], records.schema_ids.get(i))
         if found is not None:
             by_schema[found].append(i)
     for (schema_id, skip), rows in by_schema.items():

@@ -10,9 +10,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from seawall.errors import WireError
 from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source, from_record
@@ -37,6 +38,61 @@ class Record:
     key: bytes | None = None
     schema_id: SchemaId | None = None
     """Writer's schema when a header names it and not the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records(Sequence[Record]):
+    """Records of a partition, field by field: most of them are never looked at one by one."""
+
+    offsets: npt.NDArray[np.int64]
+    timestamps_us: npt.NDArray[np.int64]
+    values: list[bytes]
+    keys: list[bytes | None]
+    schema_ids: dict[int, SchemaId] = field(default_factory=dict)
+    """By place, where a header names one."""
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Records:
+        """Lay records out field by field."""
+        if isinstance(records, Records):
+            return records
+        return cls(
+            np.array([r.offset for r in records], dtype=np.int64),
+            np.array([r.timestamp_us for r in records], dtype=np.int64),
+            [r.value for r in records],
+            [r.key for r in records],
+            {i: r.schema_id for i, r in enumerate(records) if r.schema_id is not None},
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> Records: ...
+    def __getitem__(self, place: int | slice) -> Record | Records:
+        if isinstance(place, slice):
+            return self.take(np.arange(len(self))[place])
+        return Record(
+            int(self.offsets[place]),
+            int(self.timestamps_us[place]),
+            self.values[place],
+            self.keys[place],
+            self.schema_ids.get(place),
+        )
+
+    def take(self, places: npt.NDArray[np.int64]) -> Records:
+        """Return the records at these places, in this order."""
+        at = places.tolist()
+        ids = {new: self.schema_ids[old] for new, old in enumerate(at) if old in self.schema_ids}
+        return Records(
+            self.offsets[places],
+            self.timestamps_us[places],
+            [self.values[i] for i in at],
+            [self.keys[i] for i in at],
+            ids,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,30 +34,32 @@ def to_rows(
     forgot to send is seen.
     """
     n = columns.rows
-    slots = np.empty((n, len(layout.columns)), dtype=np.int32)
-    values = np.full((n, len(layout.numeric)), np.nan)
-    registers = np.full((n, len(layout.categorical)), -1, dtype=np.int16)
-    ranks = np.zeros((n, len(layout.categorical)), dtype=np.uint8)
+    slots = np.empty((len(layout.columns), n), dtype=np.int64)
+    values = np.empty((len(layout.numeric), n))
+    registers = np.full((len(layout.categorical), n), -1, dtype=np.int16)
+    ranks = np.zeros((len(layout.categorical), n), dtype=np.uint8)
     number = word = 0
     for i, column in enumerate(layout.columns):
         first = layout.first_slots[i]
         if column.kind == "numeric":
             data = _numeric(columns, column.role, column.name)
             if data is None:
-                slots[:, i] = first
+                slots[i], values[number] = first, np.nan
             else:
-                slots[:, i] = slots_of_numeric(column, data) + first
-                values[:, number] = data
+                np.add(slots_of_numeric(column, data), first, out=slots[i])
+                values[number] = data
             number += 1
         else:
             words = _categorical(columns, column.role, column.name)
             if words is None:
-                slots[:, i] = first
+                slots[i] = first
             else:
-                slots[:, i] = slots_of_codes(column, words.codes, words.dictionary) + first
-                registers[:, word], ranks[:, word] = _hashes(words)
+                np.add(slots_of_codes(column, words.codes, words.dictionary), first, out=slots[i])
+                registers[word], ranks[word] = _hashes(words)
             word += 1
-    values[np.isinf(values)] = np.nan
+    infinite = np.isinf(values)
+    if infinite.any():
+        values[infinite] = np.nan
     return Rows(
         layout,
         columns.ts - columns.ts % spec.pane_us,

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import faust
+import numpy as np
 from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
@@ -34,7 +35,7 @@ from yarl import URL
 from seawall.errors import ConfigError
 from seawall.settings import Settings
 from seawall.transport import kafka_config
-from streams.core.decode import Record
+from streams.core.decode import Records
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,14 @@ class Run:
     rewinds: int = 0
     """How often the partition was sent back in this process before this was fetched."""
 
-    def plain(self) -> list[Record]:
+    def plain(self) -> Records:
         """Return the records without anything of the client library."""
-        return [Record(r.offset, (r.timestamp or 0) * 1000, r.value or b"", r.key) for r in self.records]
+        return Records(
+            np.array([r.offset for r in self.records], dtype=np.int64),
+            np.array([r.timestamp or 0 for r in self.records], dtype=np.int64) * 1000,
+            [r.value or b"" for r in self.records],
+            [r.key for r in self.records],
+        )
 
 
 @dataclass

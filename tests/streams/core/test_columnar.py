@@ -18,8 +18,10 @@ from seawall.contracts import contract
 from seawall.errors import UnknownSchema
 from seawall.frames import Categorical, Columns, Source
 from seawall.wire import HEADER_BYTES, encode
+from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.columnar import DecodedRun, decode_run
-from streams.core.decode import SINGLE_CONTRACT, DeadLetter, Record, decode_record, gather
+from streams.core.decode import SINGLE_CONTRACT, DeadLetter, Record, Records, decode_record, gather
+from streams.core.layouts import Control, LayoutBook
 from tests.streams.core.builders import NOW, T0, frame, records, single
 
 SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
@@ -283,3 +285,27 @@ def test_older_and_newer_writers_are_read_the_same_either_way(kind: str) -> None
         assert sum(c.rows for _, c in found.part(0, len(run))) == 60
     if kind not in ("no model", "integer time", "newer, with an array"):
         assert found.read_singly < 10
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.binary(max_size=3), st.sampled_from([None, 7, "guid"]))))
+def test_records_laid_out_field_by_field_are_the_same_records(
+    drawn: list[tuple[int, bytes, int | str | None]],
+) -> None:
+    run = [Record(offset, NOW + offset, value, value or None, sid) for offset, value, sid in drawn]
+    laid_out = Records.of(run)
+    assert list(laid_out) == run
+    assert list(laid_out[1:]) == run[1:]
+    assert list(laid_out.take(np.arange(len(run))[::-1])) == run[::-1]
+
+
+@given(st.lists(st.integers(0, 30), max_size=40), st.integers(0, 10))
+def test_a_record_that_comes_again_is_taken_once(offsets: list[int], start: int) -> None:
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(Control()), ChunkRule())
+    chunker.start_at(start)
+    list(chunker.feed([Record(offset, NOW, b"{") for offset in offsets]))
+    taken: list[int] = []
+    for offset in offsets:
+        if offset >= (taken[-1] + 1 if taken else start):
+            taken.append(offset)
+    assert [letter.offset for letter in chunker.dead] == taken
+    assert chunker.records_seen == len(taken)
