@@ -23,6 +23,7 @@ import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 
 from seawall.build import build_baseline
+from seawall.bus import each_message
 from seawall.errors import Unavailable
 from seawall.publish import publish_baseline, publish_monitor
 from seawall.settings import Settings
@@ -38,6 +39,12 @@ from tests.chaos.traffic import MINUTE, MONITORS, ORIGINS, PARTITIONS, SOURCES, 
 from tests.chaos.watch import Watch
 
 HEAL_DEADLINE_S = 120.0
+#: Apache Kafka compacts what is a few seconds old, so that saved state is read from compacted logs.
+EAGER_COMPACTION = {
+    "log.roll.ms": 2_000,
+    "log.cleaner.backoff.ms": 500,
+    "log.cleaner.min.cleanable.ratio": 0.01,
+}
 MAX_WORKERS = 3
 Say = Callable[[str], None]
 
@@ -57,6 +64,8 @@ class Outcome:
     replies_lost: int = 0
     ended_by_themselves: list[str] = field(default_factory=list)
     heal_s: float = 0.0
+    compacted: int = 0
+    """Records that compaction removed from the saved state."""
     problems: list[str] = field(default_factory=list)
     logs: Path | None = None
 
@@ -70,7 +79,8 @@ class Outcome:
         return (
             f"seed {self.seed} on {self.broker}: {verdict}; {self.rows} events, {self.faults} faults, {self.looks} looks "
             f"at committed offsets ({self.store_looks} into the store), {self.replies_lost} replies lost, "
-            f"{self.maybe} unknown outcomes resolved, healed in {self.heal_s:.0f} s{own}"
+            f"{self.maybe} unknown outcomes resolved, {self.compacted} records of state compacted, "
+            f"healed in {self.heal_s:.0f} s{own}"
         )
 
 
@@ -266,7 +276,7 @@ def brokers(kind: str, directory: Path) -> Iterator[Any | None]:
         return
     from tests.kafka.cluster import Kafka
 
-    kafka = Kafka(directory / "kafka")
+    kafka = Kafka(directory / "kafka", more=EAGER_COMPACTION)
     kafka.start()
     try:
         yield kafka
@@ -354,6 +364,9 @@ def _run(
     outcome.looks, outcome.store_looks, outcome.replies_lost = watch.looks, watch.store_looks, proxy.lost
     outcome.problems += watch.violations
     outcome.ended_by_themselves = chaos.ended
+    if kafka is not None:
+        ends = end_offsets(direct, [(direct.topic("state"), p) for p in range(PARTITIONS)])
+        outcome.compacted = sum(ends.values()) - sum(1 for _ in each_message(direct, "state"))
     if not watch.looks or not any(t == "summaries" for t, _ in watch.committed):
         outcome.problems.append(
             f"nothing was seen committed of summaries in {watch.looks} looks: the check is void"

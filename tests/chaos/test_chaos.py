@@ -22,3 +22,5 @@ def test_what_is_stored_equals_a_recount_whatever_was_killed(seed: int, tmp_path
     outcome = run(seed, seconds=25, broker=TEST_BROKER, home=tmp_path)
     assert outcome.problems == [], outcome.logs
     assert outcome.looks > 10
+    if TEST_BROKER == "kafka":
+        assert outcome.compacted > 0

@@ -101,6 +101,8 @@ class Kafka:
     listeners: Mapping[str, Listener] = field(default_factory=dict)
     users: Mapping[str, str] = field(default_factory=dict)
     """SCRAM passwords by user name."""
+    more: Mapping[str, object] = field(default_factory=dict)
+    """Properties of the broker besides what is needed."""
     ports: dict[str, int] = field(default_factory=dict)
     child: Child | None = None
 
@@ -182,7 +184,7 @@ class Kafka:
         }
         for name, listener in self.listeners.items():
             properties |= _listener_properties(f"listener.name.{name.lower()}.", listener, self.users)
-        return properties
+        return properties | dict(self.more)
 
 
 def _listener_properties(prefix: str, listener: Listener, users: Mapping[str, str]) -> dict[str, object]:
