@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
+from streams.core.incidents import Beside, Coincidence, Member
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 from streams.core.words import list_text, span_text, utc_text
 
@@ -55,6 +57,15 @@ class Culprit:
     limit: float
     chance: float
     detail: str = ""
+    importance: float | None = None
+    """The model's own importance of it, where the baseline carries one."""
+    onset_us: int | None = None
+    """When it most likely began to change."""
+    bins: tuple[str, ...] = ()
+    before: tuple[float, ...] = ()
+    """Share of rows in each bin, as the baseline has it at the hours of the window."""
+    after: tuple[float, ...] = ()
+    """The same in the window."""
 
     @property
     def key(self) -> str:
@@ -67,6 +78,16 @@ class Culprit:
         if self.limit > 0:
             return self.value / self.limit
         return float("inf") if self.value > 0 else 0.0
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the culprit as an alarm record has it."""
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in ("bins", "before", "after")}}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Culprit:
+        """Read a culprit of an alarm record, one of before they had importances and bars too."""
+        lists = {name: tuple(record.get(name, ())) for name in ("bins", "before", "after")}
+        return cls(**{**record, **lists})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,26 @@ class AlarmStep:
     attribution: str
     attribution_why: str
     notify: tuple[str, ...]
+    incident_id: str = ""
+    """Id of the alarm that speaks for this cause: its own, or the one that it was joined to."""
+    onset_us: int | None = None
+    """When the change most likely began."""
+    onset_why: str = ""
+    moved: str = ""
+    """inputs | score | both, or empty when that is no question"""
+    only_in: tuple[str, ...] = ()
+    """Segments in which it lives while others of the same column are stable."""
+    beside: Beside | None = None
+    coincides: tuple[Coincidence, ...] = ()
+    members: tuple[Member, ...] = ()
+    """Other alarms of the same cause."""
+    story: str = ""
+    """All of this in sentences."""
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether another alarm speaks for it."""
+        return self.incident_id not in {"", self.alarm_id}
 
     @property
     def culprits(self) -> tuple[Culprit, ...]:
@@ -104,29 +145,59 @@ class AlarmStep:
         """Return the record for the bus; `emitted_us` is the wall clock, which decides nothing."""
         return {
             **asdict(self),
-            "features": [asdict(c) for c in self.features],
+            "features": [c.to_record() for c in self.features],
             "notify": list(self.notify),
+            "only_in": list(self.only_in),
+            "incident_id": self.incident_id or self.alarm_id,
+            "beside": self.beside._asdict() if self.beside else None,
+            "coincides": [c._asdict() for c in self.coincides],
+            "members": [{**m._asdict(), "columns": list(m.columns)} for m in self.members],
             "emitted_us": emitted_us,
         }
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> AlarmStep:
         """Undo `to_record`."""
-        fields = {name: record[name] for name in cls.__slots__}
-        fields["features"] = tuple(Culprit(**c) for c in record["features"])
+        # A step that was saved before incidents explained themselves lacks what they say.
+        fields = {name: record[name] for name in cls.__slots__ if name in record}
+        fields["features"] = tuple(Culprit.from_record(c) for c in record["features"])
         fields["notify"] = tuple(record["notify"])
+        fields["only_in"] = tuple(record.get("only_in", ()))
+        beside = record.get("beside")
+        fields["beside"] = Beside(**beside) if beside else None
+        fields["coincides"] = tuple(Coincidence(**c) for c in record.get("coincides", ()))
+        fields["members"] = tuple(Member.from_record(m) for m in record.get("members", ()))
         return cls(**fields)
 
 
 def culprits_of(verdict: WindowVerdict) -> tuple[Culprit, ...]:
-    """Return the drifted columns, furthest beyond its limit first; ties by name, so that replays agree."""
+    """Return the drifted columns, furthest beyond its limit first; ties by name, so that replays agree.
+
+    Where the baseline carries importances, columns that are about as far beyond their limits (within one doubling)
+    are put in the order of how much the model makes of them.
+    """
     drifted = [_culprit(c) for c in verdict.columns if c.verdict is Verdict.DRIFT]
+    if any(c.importance is not None for c in drifted):
+        return tuple(
+            sorted(drifted, key=lambda c: (-_doublings(c.ratio), -(c.importance or 0.0), -c.ratio, c.key))
+        )
     return tuple(sorted(drifted, key=lambda c: (-c.ratio, c.key)))
+
+
+def _doublings(ratio: float) -> float:
+    return math.floor(math.log2(ratio)) if 0.0 < ratio < math.inf else ratio
 
 
 def _culprit(column: ColumnVerdict) -> Culprit:
     return Culprit(
-        column.name, column.role, column.statistic, column.value, column.limit, column.chance, column.detail
+        column.name,
+        column.role,
+        column.statistic,
+        column.value,
+        column.limit,
+        column.chance,
+        column.detail,
+        column.importance,
     )
 
 

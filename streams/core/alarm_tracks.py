@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streams.core.alarm_steps import AlarmStep, Culprit
@@ -25,6 +25,8 @@ class OpenAlarm:
     step: AlarmStep
     told: set[str]
     drifted: set[str]
+    is_settled: bool = False
+    """Back to its baseline, and open only for the members of its incident that are not."""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Track:
             "streams": {name: s.snapshot() for name, s in self.streams.items()},
             "alarm": _alarm_to_json(self.alarm) if self.alarm else None,
             "closed": list(self.closed) if self.closed else None,
-            "worst": asdict(self.worst) if self.worst else None,
+            "worst": self.worst.to_record() if self.worst else None,
         }
 
     @classmethod
@@ -61,13 +63,23 @@ class Track:
             {name: Streak.restore(s) for name, s in state["streams"].items()},
             _alarm_from_json(state["alarm"]) if state["alarm"] else None,
             (state["closed"][0], state["closed"][1]) if state["closed"] else None,
-            Culprit(**state["worst"]) if state["worst"] else None,
+            Culprit.from_record(state["worst"]) if state["worst"] else None,
         )
 
 
 def _alarm_to_json(alarm: OpenAlarm) -> dict[str, Any]:
-    return {"step": alarm.step.to_record(0), "told": sorted(alarm.told), "drifted": sorted(alarm.drifted)}
+    return {
+        "step": alarm.step.to_record(0),
+        "told": sorted(alarm.told),
+        "drifted": sorted(alarm.drifted),
+        "is_settled": alarm.is_settled,
+    }
 
 
 def _alarm_from_json(state: dict[str, Any]) -> OpenAlarm:
-    return OpenAlarm(AlarmStep.from_record(state["step"]), set(state["told"]), set(state["drifted"]))
+    return OpenAlarm(
+        AlarmStep.from_record(state["step"]),
+        set(state["told"]),
+        set(state["drifted"]),
+        state.get("is_settled", False),
+    )

@@ -19,6 +19,10 @@ One incident is one page. A segment alarm opens only while overall traffic has n
 and its latest window does not drift; when overall traffic opens one, it takes the segments' alarms over and
 names them in its evidence. So that "latest" means the same window, feed overall windows before those of
 segments (`in_order`).
+
+Alarms that have one cause though they differ in version, segment or kind (`streams.core.causes`) make one
+incident: the first of them speaks for the others. These open, change and resolve like any other, but notify
+nobody; the speaker is updated when one joins, gets more severe or names another column, and ends last.
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ from streams.core.alarm_steps import (
     worse,
 )
 from streams.core.alarm_tracks import OpenAlarm, Track, TrackKey
+from streams.core.causes import began_us, have_one_cause, may_speak_for, with_member
+from streams.core.story import story_of
 from streams.core.streaks import Streak
 from streams.core.verdicts import Verdict, WindowVerdict
 from streams.core.words import short_id
@@ -50,6 +56,8 @@ from streams.core.words import short_id
 MAX_RETIRED = 16
 #: Says who is at fault for an alarm as it would be told now. See `streams.core.attribution`.
 Attribute = Callable[[AlarmStep], Attribution]
+#: Adds to a step what is known of why it is there. See `streams.core.explain`.
+Explain = Callable[[AlarmStep, WindowVerdict], AlarmStep]
 
 
 class _Heard(NamedTuple):
@@ -59,6 +67,7 @@ class _Heard(NamedTuple):
     culprits: tuple[Culprit, ...]
     spec: MonitorSpec
     attribute: Attribute | None
+    explain: Explain | None
 
 
 def in_order(verdicts: Iterable[WindowVerdict]) -> list[WindowVerdict]:
@@ -80,11 +89,20 @@ class AlarmBook:
 
     @property
     def open_alarms(self) -> list[AlarmStep]:
-        """What was last told of each open alarm."""
-        return [t.alarm.step for t in self._tracks.values() if t.alarm]
+        """What was last told of each open alarm that is not settled."""
+        return [t.alarm.step for t in self._tracks.values() if t.alarm and not t.alarm.is_settled]
+
+    @property
+    def settled_alarms(self) -> list[AlarmStep]:
+        """What was last told of each alarm that is open only for other members of its incident."""
+        return [t.alarm.step for t in self._tracks.values() if t.alarm and t.alarm.is_settled]
 
     def step(
-        self, verdict: WindowVerdict, spec: MonitorSpec, attribute: Attribute | None = None
+        self,
+        verdict: WindowVerdict,
+        spec: MonitorSpec,
+        attribute: Attribute | None = None,
+        explain: Explain | None = None,
     ) -> list[AlarmStep]:
         """Take one window's verdict.
 
@@ -96,11 +114,14 @@ class AlarmBook:
             The monitor in force.
         attribute
             Asked who is at fault whenever a drifted window speaks to an alarm that is open or opens.
+        explain
+            Asked why whenever something is going to be told.
 
         Returns
         -------
         list[AlarmStep]
-            Usually empty; more than one when an overall alarm takes over those of segments.
+            Usually empty; more than one when an overall alarm takes over those of segments, or when an alarm is
+            one of several in an incident.
         """
         if verdict.model != self.model:
             msg = f"model: {verdict.model!r} was given to the alarms of {self.model!r}"
@@ -109,7 +130,7 @@ class AlarmBook:
             return []
         track = self._tracks.setdefault(TrackKey(verdict.version, verdict.segment, verdict.kind), Track())
         culprits = culprits_of(verdict)
-        heard = _Heard(verdict, culprits, spec, attribute)
+        heard = _Heard(verdict, culprits, spec, attribute, explain)
         stream = f"{verdict.source}/{verdict.horizon_us}"
         streak = track.streams.setdefault(stream, Streak())
         if not streak.take(verdict.verdict, verdict.end_us, tuple(c.key for c in culprits)):
@@ -118,6 +139,7 @@ class AlarmBook:
             track.worst = culprits[0] if culprits else None
             if track.alarm:
                 track.alarm.drifted.add(stream)
+                track.alarm.is_settled = False
                 return self._news(track.alarm, streak, heard)
             return self._open(track, streak, heard)
         if verdict.verdict is Verdict.STABLE and track.alarm:
@@ -132,12 +154,11 @@ class AlarmBook:
         Its long windows go on closing, over traffic of before; only windows that begin at `at_us` or later,
         when it serves again, are listened to.
         """
-        steps = [
-            _resolution(track.alarm.step, at_us, reason)
-            for key, track in self._tracks.items()
-            if key.version == version and track.alarm
-        ]
+        gone = [t for k, t in self._tracks.items() if k.version == version and t.alarm]
         self._tracks = {k: t for k, t in self._tracks.items() if k.version != version}
+        steps: list[AlarmStep] = []
+        for track in gone:
+            steps += self._close(track, at_us, reason)
         self._retired_us.pop(version, None)
         self._retired_us[version] = at_us
         while len(self._retired_us) > MAX_RETIRED:
@@ -150,7 +171,7 @@ class AlarmBook:
         streak: Streak,
         heard: _Heard,
     ) -> list[AlarmStep]:
-        verdict, culprits, spec, attribute = heard
+        verdict, culprits, spec, *_ = heard
         if streak.now.drift < spec.open_after or self._is_part_of_overall(verdict):
             return []
         opened_us = streak.now.since_us
@@ -177,11 +198,24 @@ class AlarmBook:
             attribution_why="",
             notify=spec.notify,
         )
-        step = self._attributed(self._with_evidence(step, verdict, culprits), attribute)
+        step = self._told(self._with_evidence(step, verdict, culprits), heard)
+        taken = [] if verdict.segment else self._taken_over(step)
+        speaker = self._speaker_for(step, taken)
+        step = replace(step, incident_id=speaker.step.incident_id if speaker else alarm_id)
+        if speaker:
+            step = replace(step, notify=())
         # A horizon that has begun to drift has drifted, even if another was first to open.
         drifted = {name for name, s in track.streams.items() if s.now.drift}
         track.alarm = OpenAlarm(step, {c.key for c in culprits}, drifted)
-        return [step, *([] if verdict.segment else self._take_over(step))]
+        steps = [step]
+        reason = f"all traffic is affected, see alarm {alarm_id}"
+        # Members first, so that nobody speaks for what ends with it.
+        for other in sorted(taken, key=lambda t: t.alarm is not None and not t.alarm.step.is_joined):
+            steps += self._close(other, step.updated_us, reason, heir=track.alarm)
+        if not speaker:
+            for other in self._outdone_by(track.alarm):
+                steps += self._close(other, step.updated_us, f"part of alarm {alarm_id}", heir=track.alarm)
+        return steps + self._speak(track.alarm)
 
     def _news(
         self,
@@ -189,26 +223,31 @@ class AlarmBook:
         streak: Streak,
         heard: _Heard,
     ) -> list[AlarmStep]:
-        verdict, culprits, spec, attribute = heard
+        verdict, culprits, spec, *_ = heard
         last = alarm.step
         keys = {c.key for c in culprits}
         confirmed = keys if spec.open_after <= 1 else keys & set(streak.before.culprits)
         severity = worse(last.severity, severity_of(verdict.kind, culprits))
         told = self._with_evidence(
-            replace(last, state="updated", severity=severity, notify=spec.notify), verdict, culprits
+            replace(last, state="updated", severity=severity, notify=() if last.is_joined else spec.notify),
+            verdict,
+            culprits,
         )
-        told = self._attributed(told, attribute)
+        told = self._attributed(told, heard.attribute)
         has_changed = (told.severity, told.attribution) != (last.severity, last.attribution)
         if not has_changed and confirmed <= alarm.told:
             return []
         alarm.told |= keys
-        alarm.step = replace(told, revision=last.revision + 1)
-        return [alarm.step]
+        alarm.step = replace(self._told(told, heard), revision=last.revision + 1)
+        return [alarm.step, *self._speak(alarm)]
 
     def _resolve_if_stable(
         self, track: Track, alarm: OpenAlarm, verdict: WindowVerdict, spec: MonitorSpec
     ) -> list[AlarmStep]:
         if any(track.streams[name].now.stable < spec.resolve_after for name in alarm.drifted):
+            return []
+        if self._members(alarm):
+            alarm.is_settled = True
             return []
         reason = f"back to its baseline for {spec.resolve_after} windows on every horizon that drifted"
         window = replace(
@@ -218,21 +257,114 @@ class AlarmBook:
             horizon_us=verdict.horizon_us,
             rows=verdict.rows,
         )
-        return [_close(track, window, verdict.end_us, reason)]
+        alarm.step = window
+        return self._close(track, verdict.end_us, reason)
 
-    def _take_over(self, overall: AlarmStep) -> list[AlarmStep]:
-        reason = f"all traffic is affected, see alarm {overall.alarm_id}"
+    def _taken_over(self, overall: AlarmStep) -> list[Track]:
+        """Return the segments whose alarms an alarm on all traffic replaces."""
         return [
-            _close(track, track.alarm.step, overall.updated_us, reason)
+            track
             for key, track in self._tracks.items()
             if track.alarm and key.segment and (key.version, key.kind) == (overall.version, overall.kind)
         ]
+
+    def _speakers(self) -> list[tuple[Track, OpenAlarm]]:
+        return [(t, t.alarm) for t in self._tracks.values() if t.alarm and not t.alarm.step.is_joined]
+
+    def _speaker_for(self, step: AlarmStep, taken: list[Track]) -> OpenAlarm | None:
+        """Return the open alarm that speaks for the cause of `step`, the one that began closest to it."""
+        fitting = [
+            alarm
+            for track, alarm in self._speakers()
+            if track not in taken and may_speak_for(alarm.step, step) and have_one_cause(alarm.step, step)
+        ]
+        began = began_us(step)
+        return min(
+            fitting,
+            key=lambda a: (abs(began_us(a.step) - began), a.step.opened_us, a.step.alarm_id),
+            default=None,
+        )
+
+    def _outdone_by(self, alarm: OpenAlarm) -> list[Track]:
+        """Return the speakers for the same cause that may not speak for `alarm`."""
+        return [
+            track
+            for track, other in self._speakers()
+            if other is not alarm
+            and not may_speak_for(other.step, alarm.step)
+            and have_one_cause(other.step, alarm.step)
+        ]
+
+    def _members(self, speaker: OpenAlarm) -> list[OpenAlarm]:
+        """Return the open alarms that an alarm speaks for."""
+        return [
+            t.alarm
+            for t in self._tracks.values()
+            if t.alarm and t.alarm is not speaker and t.alarm.step.incident_id == speaker.step.alarm_id
+        ]
+
+    def _speak(self, member: OpenAlarm) -> list[AlarmStep]:
+        """Let the speaker of an alarm that opened or changed say so."""
+        if not member.step.is_joined:
+            return []
+        speaker = next((a for _, a in self._speakers() if a.step.alarm_id == member.step.incident_id), None)
+        if speaker is None:
+            return []
+        told = with_member(speaker.step, member.step)
+        if told == speaker.step:
+            return []
+        only_in = self._only_in(told.version, told.segment, told.kind)
+        at_us = max(told.updated_us, member.step.updated_us)
+        told = replace(told, state="updated", updated_us=at_us, only_in=only_in)
+        speaker.step = replace(told, revision=told.revision + 1, story=story_of(told))
+        return [speaker.step]
+
+    def _close(self, track: Track, at_us: int, reason: str, heir: OpenAlarm | None = None) -> list[AlarmStep]:
+        """Resolve an alarm. Those that it spoke for get another speaker: the heir's, or the oldest of them."""
+        alarm = track.alarm
+        if alarm is None:  # it ended with the last of its members a moment ago
+            return []
+        members = self._members(alarm)
+        track.alarm = None
+        resolved = _resolution(alarm.step, at_us, reason)
+        track.closed = (resolved.alarm_id, resolved.revision)
+        steps = [resolved]
+        if alarm.step.is_joined:
+            return steps + self._let_go(resolved, at_us)
+        if not members:
+            return steps
+        if heir is None:
+            heir = min(members, key=lambda m: (m.step.opened_us, m.step.alarm_id))
+            members.remove(heir)
+            told = replace(
+                heir.step, state="updated", incident_id=heir.step.alarm_id, notify=alarm.step.notify
+            )
+            heir.step = replace(told, revision=told.revision + 1)
+            steps.append(heir.step)
+        for member in members:
+            member.step = replace(member.step, incident_id=heir.step.incident_id)
+            steps += self._speak(member)
+        return steps
+
+    def _let_go(self, member: AlarmStep, at_us: int) -> list[AlarmStep]:
+        """Note that a member is over; its speaker ends with the last of them, if it is over itself."""
+        for track, speaker in self._speakers():
+            if speaker.step.alarm_id != member.incident_id:
+                continue
+            told = with_member(speaker.step, member)
+            speaker.step = replace(told, story=story_of(told))
+            if speaker.is_settled and not self._members(speaker):
+                return self._close(track, at_us, "back to its baseline, and so is all that began with it")
+        return []
 
     def _is_part_of_overall(self, verdict: WindowVerdict) -> bool:
         if not verdict.segment:
             return False
         overall = self._tracks.get(TrackKey(verdict.version, "", verdict.kind))
-        return overall is not None and (overall.alarm is not None or overall.is_drifting(verdict.end_us))
+        if overall is None:
+            return False
+        is_open = overall.alarm is not None and not overall.alarm.is_settled
+        return is_open or overall.is_drifting(verdict.end_us)
 
     def _with_evidence(
         self, step: AlarmStep, verdict: WindowVerdict, culprits: tuple[Culprit, ...]
@@ -247,7 +379,22 @@ class AlarmBook:
             horizon_us=verdict.horizon_us,
             rows=verdict.rows,
             features=culprits[:MAX_CULPRITS] + segments[:MAX_SEGMENTS],
+            only_in=self._only_in(verdict.version, verdict.segment, verdict.kind),
         )
+
+    def _only_in(self, version: str, segment: str, kind: str) -> tuple[str, ...]:
+        """Return the segments in which it lives, when others of the same column are known to be stable."""
+        drifting, stable = set[str](), set[str]()
+        for key, track in self._tracks.items():
+            if not key.segment or (key.version, key.kind) != (version, kind):
+                continue
+            if any(s.now.drift for s in track.streams.values()):
+                drifting.add(key.segment)
+            elif any(s.now.stable for s in track.streams.values()):
+                stable.add(key.segment)
+        drifting |= {segment} if segment else set()
+        cut_by = {s.split("=", 1)[0] for s in stable}
+        return tuple(sorted(s for s in drifting if s.split("=", 1)[0] in cut_by))
 
     def _drifting_segments(self, verdict: WindowVerdict) -> tuple[Culprit, ...]:
         """Return the parts of traffic that drift, each with its worst column, worst first.
@@ -263,6 +410,13 @@ class AlarmBook:
             and any(s.now.drift for s in track.streams.values())
         ]
         return tuple(sorted(found, key=lambda c: (-c.ratio, c.name)))
+
+    def _told(self, step: AlarmStep, heard: _Heard) -> AlarmStep:
+        """Complete a step that is going to be told."""
+        step = self._attributed(step, heard.attribute)
+        if heard.explain:
+            step = heard.explain(step, heard.verdict)
+        return replace(step, story=story_of(step))
 
     @staticmethod
     def _attributed(step: AlarmStep, attribute: Attribute | None) -> AlarmStep:
@@ -289,13 +443,6 @@ class AlarmBook:
         for key, saved in state["tracks"]:
             book._tracks[TrackKey(*key)] = Track.restore(saved)
         return book
-
-
-def _close(track: Track, step: AlarmStep, at_us: int, reason: str) -> AlarmStep:
-    resolved = _resolution(step, at_us, reason)
-    track.closed = (resolved.alarm_id, resolved.revision)
-    track.alarm = None
-    return resolved
 
 
 def _resolution(step: AlarmStep, at_us: int, reason: str) -> AlarmStep:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -21,7 +21,9 @@ from seawall.monitor import MonitorSpec
 from streams.core.alarm_steps import AlarmStep, Attribution
 from streams.core.alarms import AlarmBook, in_order
 from streams.core.attribution import attribute
+from streams.core.changes import ChangeLog
 from streams.core.drift_history import DriftHistory
+from streams.core.explain import Scene, explain, with_importance
 from streams.core.judge import Judge, Judgement
 from streams.core.layouts import Control
 from streams.core.merge import ModelMerge
@@ -65,6 +67,7 @@ class ModelState:
     desk: RollbackDesk
     traffic: Traffic
     history: DriftHistory = field(default_factory=DriftHistory)
+    changes: ChangeLog = field(default_factory=ChangeLog)
     last_window_us: dict[str, int] = field(default_factory=dict)
     """Last judged window end by version."""
     through: int = -1
@@ -137,8 +140,10 @@ class PartitionEngine:
             effects.closed_windows += batch.windows
             effects.revised_windows += int(np.count_nonzero(batch.revisions))
             verdicts += judgement.windows
-            if batch.width == 1 and batch.key[1] == "predictions" and not batch.key[3]:
-                rows_by_pane.update(_fresh_panes(batch, spec.pane_us))
+            if batch.width == 1 and not batch.key[3]:
+                self._note_layout(state, batch, spec.pane_us)
+                if batch.key[1] == "predictions":
+                    rows_by_pane.update(_fresh_panes(batch, spec.pane_us))
         if "predictions" in state.merge.closed:
             closed_us = state.merge.closed["predictions"] * spec.pane_us
             verdicts += state.traffic.advance(spec, rows_by_pane, closed_us)
@@ -173,14 +178,21 @@ class PartitionEngine:
         self, state: ModelState, spec: MonitorSpec, verdicts: Iterable[WindowVerdict], effects: Effects
     ) -> None:
         for end_us, same_end in groupby(in_order(verdicts), key=lambda v: v.end_us):
-            for verdict in same_end:
+            for said in same_end:
+                verdict = with_importance(said, self.control.baselines.get((spec.model, said.version)))
                 state.history.observe(verdict)
+                state.changes.saw_verdict(verdict)
                 state.desk.watch(verdict)
                 if verdict.version and not verdict.segment:
                     state.last_window_us[verdict.version] = max(
                         state.last_window_us.get(verdict.version, 0), end_us
                     )
-                steps = state.book.step(verdict, spec, partial(self._attribution, state, spec))
+                steps = state.book.step(
+                    verdict,
+                    spec,
+                    partial(self._attribution, state, spec),
+                    partial(self._explained, state, spec),
+                )
                 effects.alarms += steps
                 for step in steps:
                     if step.state == "resolved":
@@ -188,6 +200,9 @@ class PartitionEngine:
             # An alarm held up by a cooldown, or by a registry event that had yet to come, is taken up again.
             for alarm in state.book.open_alarms:
                 effects.rollbacks += self._consider(state, spec, alarm, end_us)
+            # One that is open only for others of its incident asks for nothing any more.
+            for alarm in state.book.settled_alarms:
+                effects.rollbacks += self._consider(state, spec, replace(alarm, state="resolved"), end_us)
             effects.rollbacks += state.desk.tick(end_us, self.registry, spec)
             self._retire(state, spec, end_us, effects)
 
@@ -198,6 +213,25 @@ class PartitionEngine:
 
     def _attribution(self, state: ModelState, spec: MonitorSpec, step: AlarmStep) -> Attribution:
         return attribute(step, self.registry, spec, state.history.evidence(step.kind)).attribution
+
+    def _explained(
+        self, state: ModelState, spec: MonitorSpec, step: AlarmStep, verdict: WindowVerdict
+    ) -> AlarmStep:
+        evidence = state.history.evidence(step.kind)
+        scene = Scene(state.merge, self.judge, self.control, self.registry, state.changes, evidence)
+        return explain(step, verdict, spec, scene)
+
+    def _note_layout(self, state: ModelState, batch: WindowBatch, pane_us: int) -> None:
+        version, source, _, _ = batch.key
+        first = np.flatnonzero(batch.rows)
+        if len(first):
+            known = {
+                k[2]: s.layout
+                for k, s in state.merge.series.items()
+                if k[:2] == (version, source) and not k[3]
+            }
+            start_us = (batch.first_end - 1 + int(first[0])) * pane_us
+            state.changes.saw_layout(version, source, batch.layout, start_us, known)
 
     def _retire(self, state: ModelState, spec: MonitorSpec, at_us: int, effects: Effects) -> None:
         """Resolve the alarms of versions that serve nothing any more: nobody can act on them."""

@@ -8,13 +8,17 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from detectors.layout import FIRST_CATEGORY, OTHER, UNDERFLOW, Column
+from detectors.layout import FIRST_CATEGORY, MISSING, OTHER, UNDERFLOW, Column
 from seawall.baseline import BaselineColumn
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _STEPS = 24
 _NAMED = 8
+#: Bars of a number where there is little room: a page, a line of text.
+_FEW = 10
+#: From this share of rows on, what is missing has a bar.
+_WORTH_A_BAR = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,27 @@ class Histogram:
     current: tuple[float, ...]
 
 
-def histogram_of(column: Column, told: BaselineColumn, before: Ints, after: Ints) -> Histogram:
+def bars_of(column: Column, told: BaselineColumn, before: Floats | Ints, after: Ints) -> Histogram:
+    """Draw a column in few bars, as shares of all rows: what is missing has a bar too, where there is any.
+
+    The parameters are those of `histogram_of`; `before` may be shares. Shares are told to four digits.
+    """
+    drawn = histogram_of(column, told, before, after, steps=_FEW)
+    gone = [float(side[MISSING] / side.sum()) if side.sum() else 0.0 for side in (before, after)]
+    has_missing = max(gone) >= _WORTH_A_BAR
+    before_bars, after_bars = (
+        tuple(
+            round(s, 4)
+            for s in ((missing,) if has_missing else ()) + tuple(s * (1.0 - missing) for s in shares)
+        )
+        for shares, missing in zip((drawn.reference, drawn.current), gone, strict=True)
+    )
+    return Histogram((("missing",) if has_missing else ()) + drawn.labels, before_bars, after_bars)
+
+
+def histogram_of(
+    column: Column, told: BaselineColumn, before: Floats | Ints, after: Ints, steps: int = _STEPS
+) -> Histogram:
     """Draw what a column held before and after.
 
     Parameters
@@ -36,37 +60,39 @@ def histogram_of(column: Column, told: BaselineColumn, before: Ints, after: Ints
     told
         What the baseline says of it.
     before, after
-        Counts over the column's slots.
+        Counts (`before`: or shares) over the column's slots.
+    steps
+        Bars of a number, the open ones at either end left out.
     """
     if column.kind == "categorical":
         return _of_categories(column, before, after)
     edges = np.asarray(column.edges)
     low, high = (told.quantiles[0], told.quantiles[-1]) if told.quantiles else (edges[0], edges[-1])
-    is_coarse = len(edges) - 1 <= _STEPS // 2 or not low < high
-    steps = edges if is_coarse else np.linspace(low, high, _STEPS + 1)
+    is_coarse = len(edges) - 1 <= steps // 2 or not low < high
+    ends = edges if is_coarse else np.linspace(low, high, steps + 1)
     labels = (
-        f"below {steps[0]:.4g}",
-        *(f"{a:.4g} to {b:.4g}" for a, b in pairwise(steps.tolist())),
-        f"above {steps[-1]:.4g}",
+        f"below {ends[0]:.4g}",
+        *(f"{a:.4g} to {b:.4g}" for a, b in pairwise(ends.tolist())),
+        f"above {ends[-1]:.4g}",
     )
-    return Histogram(labels, _steps(before, edges, steps), _steps(after, edges, steps))
+    return Histogram(labels, _steps(before, edges, ends), _steps(after, edges, ends))
 
 
-def _steps(counts: Ints, edges: Floats, steps: Floats) -> tuple[float, ...]:
+def _steps(counts: Floats | Ints, edges: Floats, steps: Floats) -> tuple[float, ...]:
     """Spread fixed bins over equal steps; the first and the last are open."""
     inside = counts[UNDERFLOW:]
     total = inside.sum()
     if not total:
         return (0.0,) * (len(steps) + 1)
-    below = np.cumsum(inside)[: len(edges)].astype(np.float64)
+    below = np.cumsum(inside.astype(np.float64))[: len(edges)]
     at = np.interp(steps, edges, below)
     heights = np.diff(np.concatenate([[0.0], at, [float(total)]])) / total
     return tuple(heights.tolist())
 
 
-def _of_categories(column: Column, before: Ints, after: Ints) -> Histogram:
+def _of_categories(column: Column, before: Floats | Ints, after: Ints) -> Histogram:
     """Name the most frequent values of either side; the rest, and what was never seen, share the last bar."""
-    q, p = after[OTHER:] / max(after[OTHER:].sum(), 1), before[OTHER:] / max(before[OTHER:].sum(), 1)
+    q, p = (side[OTHER:] / (float(side[OTHER:].sum()) or 1.0) for side in (after, before))
     first = FIRST_CATEGORY - OTHER
     order = np.argsort(-np.maximum(p, q)[first:], kind="stable")[:_NAMED]
     labels = tuple(column.categories[j] for j in order)

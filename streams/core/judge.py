@@ -26,7 +26,7 @@ from streams.core.joint import JOINT_SHARE, JointReference, joint_reference
 from streams.core.joint_verdicts import JointFinding, judge_jointly
 from streams.core.layouts import Control, baseline_layout
 from streams.core.seasons import DAY_US, Seasons
-from streams.core.series import WindowBatch
+from streams.core.series import SeriesKey, WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
 Floats = npt.NDArray[np.float64]
@@ -104,11 +104,17 @@ class Judge:
 
     def reference(self, spec: MonitorSpec, batch: WindowBatch) -> Reference | None:
         """Return the reference of a batch's windows, or None when its version has no baseline."""
-        version, source, layout_id, segment = batch.key
+        return self.reference_of(spec, batch.key, batch.baseline_id, batch.layout)
+
+    def reference_of(
+        self, spec: MonitorSpec, series: SeriesKey, baseline_id: str, layout: Layout
+    ) -> Reference | None:
+        """Return the reference of a series, or None when its version or its segment has none."""
+        version, source, layout_id, segment = series
         baseline = self.control.baselines.get((spec.model, version))
-        if baseline is None or baseline.baseline_id != batch.baseline_id:
+        if baseline is None or baseline.baseline_id != baseline_id:
             return None
-        key = (batch.baseline_id, layout_id, source, segment, spec.timezone)
+        key = (baseline_id, layout_id, source, segment, spec.timezone)
         found = self._references.get(key)
         if found is None:
             # A segment differs from the whole for good reasons: it is judged against itself, or not at all.
@@ -116,14 +122,14 @@ class Judge:
             if panes is None:
                 return None
             whole = baseline_layout(baseline)
-            counts = np.zeros((len(panes), batch.layout.slots), dtype=np.int64)
-            known = np.zeros(len(batch.layout.columns), dtype=bool)
-            for i, column in enumerate(batch.layout.columns):
+            counts = np.zeros((len(panes), layout.slots), dtype=np.int64)
+            known = np.zeros(len(layout.columns), dtype=bool)
+            for i, column in enumerate(layout.columns):
                 j = whole.index.get(column.key)
                 if j is not None and whole.columns[j] == column:
-                    counts[:, batch.layout.slice_of(i)] = panes[:, whole.slice_of(j)]
-                    known[i] = counts[:, batch.layout.slice_of(i)].any()
-            seasons = Seasons(batch.layout, counts, baseline.pane_starts, baseline.pane_us, spec.timezone)
+                    counts[:, layout.slice_of(i)] = panes[:, whole.slice_of(j)]
+                    known[i] = counts[:, layout.slice_of(i)].any()
+            seasons = Seasons(layout, counts, baseline.pane_starts, baseline.pane_us, spec.timezone)
             rows = int(seasons.dense_panes()[2].sum()) if segment else baseline.rows
             found = self._references[key] = Reference(rows, seasons, known, {})
             if source == "predictions" and not segment:

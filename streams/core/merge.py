@@ -21,6 +21,7 @@ from seawall.monitor import MonitorSpec
 from streams.core.chunks import read_block, read_sums
 from streams.core.series import (
     Cells,
+    Dense,
     Series,
     SeriesKey,
     WindowBatch,
@@ -74,6 +75,8 @@ class ModelMerge:
         self.late: list[LateEvents] = []
         self.late_rows = 0
         self.dirty: dict[SeriesKey, set[int]] = defaultdict(set)
+        self._forgotten: dict[Source, int] = {}
+        """Pane number before which nothing is kept."""
 
     def on_summary(self, summary: dict[str, Any], source: Source, spec: MonitorSpec, now_us: int) -> None:
         """Take one chunk summary of this model."""
@@ -149,6 +152,9 @@ class ModelMerge:
 
     def advance(self, spec: MonitorSpec, now_us: int) -> Iterator[WindowBatch]:
         """Close what the watermark has passed and revise what changed; yields the windows."""
+        for source in _SOURCES:
+            # Not when a window closes: what is decided about it may look at the panes under it.
+            self._forget(source, spec)
         for source in _SOURCES:
             upto = self._closable(source, spec, now_us)
             if upto is None:
@@ -237,8 +243,13 @@ class ModelMerge:
         dense = series.dense(first_end - width, windows + width - 1, parts)
         return windows_of(dense, series.layout, width)[2], series
 
+    def dense(self, key: SeriesKey, first: int, panes: int) -> Dense:
+        """Lay out consecutive panes of a series as they are now; those that were forgotten are empty."""
+        parts = [p.cells[key] for p in self.open.values() if key in p.cells]
+        return self.series[key].dense(first, panes, parts)
+
     def _finalise(self, source: Source, spec: MonitorSpec, upto: int) -> None:
-        """Fold open parts of panes whose grace is over, and forget panes that no window can hold."""
+        """Fold open parts of panes whose grace is over."""
         final = upto - -(-spec.grace_us // spec.pane_us)
         self.final[source] = max(self.final[source], final)
         for part in self.open.values():
@@ -251,11 +262,17 @@ class ModelMerge:
                 for pane, rows in zip(cells.panes[done].tolist(), cells.rows[done].tolist(), strict=True):
                     part.frozen[key, pane] = part.frozen.get((key, pane), 0) + rows
                 part.cells[key] = cells.take(~done)
-        needed = final
+
+    def _forget(self, source: Source, spec: MonitorSpec) -> None:
+        """Forget panes that no window can hold any more."""
+        needed = self.final[source]
         if source == "predictions" and any(k[1] == "features" for k in self.series):
             # Feature windows are compared with what predictions carried, and may still be revised.
-            needed = min(final, self.final["features"])
+            needed = min(needed, self.final["features"])
         horizon = needed - max(widths(spec))
+        if horizon <= self._forgotten.get(source, 0):
+            return
+        self._forgotten[source] = horizon
         for key in self._keys(source):
             self.series[key].drop_before(horizon)
         self.revisions = {k: v for k, v in self.revisions.items() if k[0][1] != source or k[2] > horizon}

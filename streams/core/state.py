@@ -31,6 +31,7 @@ from detectors.summary import REGISTERS
 from seawall.frames import Source
 from seawall.wire import decode, encode
 from streams.core.alarms import AlarmBook
+from streams.core.changes import ChangeLog
 from streams.core.chunks import packed_layout, unpacked_layout
 from streams.core.drift_history import DriftHistory
 from streams.core.engine import ModelState, PartitionEngine
@@ -153,6 +154,7 @@ def _save_model(model: str, state: ModelState) -> bytes:
         "book": state.book.snapshot(),
         "desk": state.desk.snapshot(),
         "history": state.history.snapshot(),
+        "changes": state.changes.snapshot(),
         "traffic": state.traffic.snapshot(),
         "last_window_us": state.last_window_us,
     }
@@ -249,6 +251,7 @@ def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> None:
     state.book = AlarmBook.restore(body["book"])
     state.desk = RollbackDesk.restore(body["desk"])
     state.history = DriftHistory.restore(body["history"])
+    state.changes = ChangeLog.restore(body.get("changes", {}))
     state.traffic = Traffic.restore(record["model"], body["traffic"])
     state.last_window_us = body["last_window_us"]
 

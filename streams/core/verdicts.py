@@ -31,6 +31,8 @@ class ColumnVerdict:
     chance: float
     """What chance alone would give at this sample size."""
     detail: str = ""
+    importance: float | None = None
+    """The model's own importance of it, where the baseline carries one."""
 
     @property
     def key(self) -> str:

@@ -201,7 +201,7 @@ def test_a_horizon_that_never_drifted_has_no_say_in_the_resolution() -> None:
     assert [s.state for s in steps] == ["open", "resolved"]
 
 
-def test_versions_and_kinds_have_alarms_of_their_own() -> None:
+def test_versions_and_kinds_have_alarms_of_their_own_and_one_of_them_speaks_for_all() -> None:
     steps = run(
         *(
             window(i, DRIFT, version=v, kind=k)
@@ -210,7 +210,15 @@ def test_versions_and_kinds_have_alarms_of_their_own() -> None:
             for k in ("drift", "skew")
         )
     )
-    assert len({s.alarm_id for s in steps}) == len(steps) == 4
+    assert len({s.alarm_id for s in steps}) == len([s for s in steps if s.state == "open"]) == 4
+    first = steps[0]
+    assert {s.incident_id for s in steps} == {first.alarm_id}
+    assert {s.alarm_id for s in steps if s.notify} == {first.alarm_id}
+    assert {(m.version, m.kind) for m in steps[-1].members} == {
+        ("v1", "skew"),
+        ("v2", "drift"),
+        ("v2", "skew"),
+    }
 
 
 def test_an_alarm_keeps_its_id_over_its_life_and_over_a_replay() -> None:

@@ -1,0 +1,71 @@
+"""Which alarms of one model have one cause, and so make one incident that pages once.
+
+Two alarms have one cause when they began together, or when they name a column in common while both are open; alarms of
+different versions only when both hold and neither is put down to its version, for a release may break a column that the
+world is moving anyway. *Together* is as fine as the shorter of their windows can tell, and no finer than an hour.
+
+An alarm from outside the budget of false pages (`classic`) never speaks for one from within.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from seawall.monitor import HOUR_US
+from streams.core.alarm_steps import AlarmStep, worse
+from streams.core.incidents import Member
+
+#: Kind of the alarms of classic detectors, which keep no budget.
+UNBUDGETED = "classic"
+#: Alarms of one incident that are named; the table of alarms has them all.
+MAX_MEMBERS = 20
+_COLUMNS = 5
+
+
+def began_us(step: AlarmStep) -> int:
+    """Return when an alarm's change began, as well as it is known."""
+    return step.opened_us if step.onset_us is None else step.onset_us
+
+
+def have_one_cause(one: AlarmStep, other: AlarmStep) -> bool:
+    """Tell whether two open alarms of one model belong to one incident."""
+    close_us = max(HOUR_US, min(one.horizon_us, other.horizon_us))
+    together = abs(began_us(one) - began_us(other)) <= close_us
+    shared = bool({c.key for c in one.culprits} & {c.key for c in other.culprits})
+    if one.version and other.version and one.version != other.version:
+        return together and shared and "version" not in {one.attribution, other.attribution}
+    return together or shared
+
+
+def may_speak_for(leader: AlarmStep, other: AlarmStep) -> bool:
+    """Tell whether an alarm of the kind of `leader` may keep one of the kind of `other` from paging."""
+    return leader.kind != UNBUDGETED or other.kind == UNBUDGETED
+
+
+def member_of(step: AlarmStep) -> Member:
+    """Return what an incident says of an alarm that it speaks for."""
+    return Member(
+        step.alarm_id,
+        step.version,
+        step.segment,
+        step.kind,
+        step.severity,
+        tuple(c.name for c in step.culprits[:_COLUMNS]),
+        step.state != "resolved",
+    )
+
+
+def with_member(leader: AlarmStep, step: AlarmStep) -> AlarmStep:
+    """Return the leader's step that speaks for `step` too, as that stands now; itself when nothing changes."""
+    member = member_of(step)
+    others = [m for m in leader.members if m.alarm_id != member.alarm_id]
+    if len(others) >= MAX_MEMBERS:
+        # Those that are over make room first, the oldest of them.
+        others.remove(next((m for m in others if not m.is_open), others[0]))
+    members = tuple(sorted([*others, member], key=lambda m: (not m.is_open, m.alarm_id)))
+    told = replace(leader, members=members)
+    if member.is_open:
+        told = replace(told, severity=worse(leader.severity, step.severity))
+        if leader.attribution == "unknown" and step.attribution != "unknown":
+            told = replace(told, attribution=step.attribution, attribution_why=step.attribution_why)
+    return told

@@ -1,0 +1,253 @@
+"""Why an alarm is open: since when, with what, whether inputs or the score moved, who else sees it, and how it looks.
+
+Everything comes from what the decisions keep anyway: the panes of the longest window, the registry, and what the
+windows of other versions said. So an explanation is a function of the log like the alarm that it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.layout import MISSING, Column, Layout
+from detectors.onset import estimate_onset
+from seawall.baseline import Baseline
+from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
+from streams.core.alarm_steps import AlarmStep, Culprit
+from streams.core.changes import ChangeLog
+from streams.core.drift_history import VersionDrift, VersionEvidence
+from streams.core.histograms import bars_of
+from streams.core.incidents import Beside, Coincidence
+from streams.core.judge import Judge, Reference
+from streams.core.layouts import Control
+from streams.core.merge import ModelMerge, widths
+from streams.core.registry import RegistryView
+from streams.core.series import Dense
+from streams.core.verdicts import Verdict, WindowVerdict
+from streams.core.words import list_text, utc_text
+
+Floats = npt.NDArray[np.float64]
+#: Culprits that are drawn and dated, worst first.
+MAX_EXPLAINED = 5
+MAX_COINCIDENCES = 5
+#: A column is gone when at least this share of its rows lacks it, and it was there in half of them before.
+_GONE, _WAS_THERE = 0.95, 0.5
+#: Kinds that are about columns of one source of traffic.
+_OF_COLUMNS = ("drift", "classic")
+_OUTPUTS = ("score", "prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an explanation is drawn from: everything that is known of one model."""
+
+    merge: ModelMerge
+    judge: Judge
+    control: Control
+    registry: RegistryView
+    changes: ChangeLog
+    evidence: VersionEvidence
+    """Of the alarm's kind."""
+
+
+class _Panes(NamedTuple):
+    """The panes behind an alarm, in one layout."""
+
+    layout: Layout
+    dense: Dense
+    first: int
+    """Number of the first pane."""
+    is_cut: bool
+    """Whether there may have been traffic before it."""
+    reference: Reference
+    told: Mapping[str, tuple[Baseline, int]]
+    """Column key to the baseline that describes it, and where."""
+
+
+def explain(step: AlarmStep, verdict: WindowVerdict, spec: MonitorSpec, scene: Scene) -> AlarmStep:
+    """Add to a step what is known of why it is there."""
+    if verdict.kind not in _OF_COLUMNS:
+        onset_us, why = _onset_of_traffic(step, verdict)
+        step = replace(step, onset_us=step.onset_us or onset_us, onset_why=step.onset_why or why)
+        return replace(step, coincides=_coincidences(step, spec, scene, []), beside=_beside(step, scene))
+    panes = list(_panes_of(verdict, spec, scene))
+    features, schema = _explained(step.features, verdict, spec, panes)
+    step = replace(step, features=features, moved=_moved(verdict, panes))
+    step = _dated(step, spec, panes)
+    return replace(step, coincides=_coincidences(step, spec, scene, schema), beside=_beside(step, scene))
+
+
+def with_importance(verdict: WindowVerdict, baseline: Baseline | None) -> WindowVerdict:
+    """Say of each column how much the model makes of it, where the baseline knows."""
+    if baseline is None or not verdict.columns:
+        return verdict
+    known = {f"{c.role}/{c.name}": c.importance for c in baseline.columns if c.importance is not None}
+    if not known:
+        return verdict
+    return replace(verdict, columns=tuple(replace(c, importance=known.get(c.key)) for c in verdict.columns))
+
+
+def _onset_of_traffic(step: AlarmStep, verdict: WindowVerdict) -> tuple[int | None, str]:
+    if verdict.kind == "volume":
+        return step.opened_us - step.horizon_us, "the first hour of it"
+    if verdict.kind == "freshness":
+        silent_s = next((c.value for c in verdict.columns if c.statistic == "silent_seconds"), 0.0)
+        return verdict.end_us - int(silent_s * 1e6), "the last prediction before"
+    return None, ""
+
+
+def _panes_of(verdict: WindowVerdict, spec: MonitorSpec, scene: Scene) -> Iterator[_Panes]:
+    """Lay out the panes up to the end of a window, as far back as the longest one reaches, layout by layout."""
+    width = max(widths(spec))
+    end = verdict.end_us // spec.pane_us
+    baseline = scene.control.baselines.get((verdict.model, verdict.version))
+    told = {f"{c.role}/{c.name}": (baseline, i) for i, c in enumerate(baseline.columns)} if baseline else {}
+    for key, series in sorted(scene.merge.series.items()):
+        if (key[0], key[1], key[3]) != (verdict.version, verdict.source, verdict.segment):
+            continue
+        reference = scene.judge.reference_of(spec, key, series.baseline_id, series.layout)
+        if reference is None:
+            continue
+        first = max(end - width, scene.merge.first_pane.get((key[0], key[1]), end - width))
+        if first >= end:
+            continue
+        dense = scene.merge.dense(key, first, end - first)
+        if dense.rows.any():
+            yield _Panes(series.layout, dense, first, first == end - width, reference, told)
+
+
+def _explained(
+    features: tuple[Culprit, ...], verdict: WindowVerdict, spec: MonitorSpec, panes: list[_Panes]
+) -> tuple[tuple[Culprit, ...], list[Coincidence]]:
+    """Date and draw the worst columns; what only a change of schema explains is named as one."""
+    out: list[Culprit] = []
+    schema: list[Coincidence] = []
+    start = verdict.start_us // spec.pane_us
+    for n, culprit in enumerate(features):
+        found = next((p for p in panes if culprit.key in p.layout.index), None)
+        if n >= MAX_EXPLAINED or found is None or culprit.role == "segment":
+            out.append(culprit)
+            continue
+        i = found.layout.index[culprit.key]
+        column, at = found.layout.columns[i], found.layout.slice_of(i)
+        counts = found.dense.counts[:, at]
+        starts = (found.first + np.arange(len(counts), dtype=np.int64)) * spec.pane_us
+        seasons = found.reference.seasons
+        expected = seasons.shares[seasons.slot_of(starts)][:, at]
+        window = slice(max(start - found.first, 0), None)
+        onset = estimate_onset(counts, expected, found.reference.rows, start=window.start)
+        rows = counts[window].sum(axis=1, keepdims=True)
+        usual = (rows * expected[window]).sum(axis=0) / max(int(rows.sum()), 1)
+        told = found.told.get(culprit.key)
+        onset_us = (found.first + onset) * spec.pane_us
+        dated = replace(culprit, onset_us=onset_us)
+        if told is not None:
+            bars = bars_of(column, told[0].columns[told[1]], usual, counts[window].sum(axis=0))
+            dated = replace(dated, bins=bars.labels, before=bars.reference, after=bars.current)
+        out.append(dated)
+        if _is_gone(column, expected[onset:], counts[onset:]):
+            schema.append(Coincidence("schema", onset_us, f"{culprit.name} all but ceasing to arrive"))
+    return tuple(out), schema
+
+
+def _is_gone(column: Column, expected: Floats, counts: npt.NDArray[np.int64]) -> bool:
+    total = counts.sum()
+    return bool(
+        total
+        and counts[:, MISSING].sum() / total >= _GONE
+        and expected[:, MISSING].mean() <= 1 - _WAS_THERE
+        and column.slots > 1
+    )
+
+
+def _dated(step: AlarmStep, spec: MonitorSpec, panes: list[_Panes]) -> AlarmStep:
+    """Date the incident by its worst column. What was once estimated is kept: later windows know no better."""
+    worst = next((c for c in step.culprits if c.onset_us is not None), None)
+    if step.onset_us is not None or worst is None:
+        return step
+    found = next(p for p in panes if worst.key in p.layout.index)
+    at_edge = worst.onset_us == found.first * spec.pane_us
+    why = f"estimated from the panes of {worst.name}"
+    if at_edge:
+        why = (
+            "or before: no older panes are kept"
+            if found.is_cut
+            else f"with the first traffic of {step.version}"
+        )
+    return replace(step, onset_us=worst.onset_us, onset_why=why)
+
+
+def _moved(verdict: WindowVerdict, panes: list[_Panes]) -> str:
+    """Tell inputs from outputs, where both are watched."""
+    watched = {p.layout.columns[i].role for p in panes for i in np.flatnonzero(p.reference.known).tolist()}
+    if "feature" not in watched or not watched & set(_OUTPUTS):
+        return ""
+    drifted = {c.role for c in verdict.columns if c.verdict is Verdict.DRIFT}
+    inputs, outputs = "feature" in drifted, bool(drifted & set(_OUTPUTS))
+    if inputs and outputs:
+        return "both"
+    return "inputs" if inputs else "score" if outputs else ""
+
+
+def _coincidences(
+    step: AlarmStep, spec: MonitorSpec, scene: Scene, schema: list[Coincidence]
+) -> tuple[Coincidence, ...]:
+    """Return what else happened when it began, nearest first."""
+    if step.onset_us is None:
+        return ()
+    onset_us = step.onset_us
+    near_us = max(HOUR_US, 2 * spec.pane_us)
+    found = [c for c in scene.changes.between(onset_us - near_us, onset_us + near_us) if c.kind != step.kind]
+    found += schema
+    for event in scene.registry.events(step.model):
+        at_us = int(event["ts"])
+        if event["action"] != "promoted" or abs(at_us - onset_us) > near_us:
+            continue
+        kind, said = (
+            ("rollback", "the rollback to") if event.get("rollback_id") else ("release", "the release of")
+        )
+        found.append(Coincidence(kind, at_us, f"{said} {event['version']} at {utc_text(at_us)}"))
+    distinct = dict.fromkeys(sorted(found, key=lambda c: (abs(c.at_us - onset_us), c)))
+    return tuple(distinct)[:MAX_COINCIDENCES]
+
+
+def _beside(step: AlarmStep, scene: Scene) -> Beside | None:
+    """Tell whether another version sees it: the one in production, or of that one the one before."""
+    current = scene.registry.current(step.model)
+    name = scene.registry.previous(step.model) if step.version == current else current
+    if not name or not step.version or step.segment or not step.culprits:
+        return None
+    other = scene.evidence.of(name)
+    since_us = step.onset_us if step.onset_us is not None else step.opened_us - step.horizon_us
+    return Beside(name, *_seen_by(name, other, step, since_us))
+
+
+def _seen_by(name: str, other: VersionDrift, step: AlarmStep, since_us: int) -> tuple[str, str]:
+    """Return whether a version sees it (yes, partly, no, unknown), and the sentence that says so."""
+    shared = [c.name for c in step.culprits if _drifts(other, c.key, since_us)]
+    alone = [c.name for c in step.culprits if c.name not in shared]
+    if shared and not alone:
+        return "yes", f"{name} sees it too, on {list_text(shared)}"
+    if shared:
+        return "partly", f"{name} sees {list_text(shared)} move too, but not {list_text(alone)}"
+    # A window in the place of the first one that drifted here has seen as much of it.
+    if other.stable_from_us is not None and other.stable_from_us >= step.opened_us - step.horizon_us:
+        return "no", f"{name} is stable on the traffic of the same time"
+    before_us = since_us - DAY_US
+    if not other.was_judged_since(before_us):
+        return "unknown", f"{name} was not watched at the time"
+    seen = (
+        "drifted on the same"
+        if any(_drifts(other, c.key, before_us) for c in step.culprits)
+        else "saw none of it"
+    )
+    return "unknown", f"{name} has had no traffic since, and {seen} the day before"
+
+
+def _drifts(other: VersionDrift, key: str, since_us: int) -> bool:
+    span = other.columns.get(key)
+    return span is not None and span.last_us >= since_us

@@ -1,0 +1,244 @@
+"""Incidents explain themselves: on a stream with known faults, each explanation is held against what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seawall.baseline import Baseline
+from seawall.frames import Categorical, Columns, to_record
+from seawall.monitor import MonitorSpec
+from seawall.wire import encode
+from streams.core.alarm_steps import AlarmStep
+from streams.core.backtest import in_time_order, rows_of
+from streams.core.build_baseline import build_baseline
+from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.decode import Record
+from streams.core.engine import PartitionEngine
+from streams.core.layouts import Control, LayoutBook
+from streams.core.registry import RegistryView, make_event
+from streams.core.watermark import Watermarks
+from tests.streams.core.builders import MINUTE, T0
+
+PANE = 10 * MINUTE
+SPEC = MonitorSpec(
+    "m", pane_us=PANE, horizons_us=(60 * MINUTE, 360 * MINUTE), lateness_us=MINUTE, grace_us=30 * MINUTE,
+    segments=("origin",), min_rows=30, open_after=2, resolve_after=2,
+)  # fmt: skip
+ROWS = 6000
+#: Row, and so half minute, at which faults begin.
+AT = 3000
+
+
+def history(start: int, rows: int, seed: int, version: str = "v1") -> Columns:
+    rng = np.random.default_rng(seed)
+    return Columns(
+        "predictions",
+        "m",
+        version,
+        T0 + (start + np.arange(rows, dtype=np.int64)) * MINUTE // 2,
+        numeric={"x": rng.normal(size=rows), "y": rng.normal(size=rows)},
+        categorical={"origin": Categorical(rng.integers(0, 2, rows).astype(np.int32), ["JFK", "LGA"])},
+        scores={"score": rng.random(rows)},
+    )
+
+
+def baseline(version: str = "v1", **importance: float) -> Baseline:
+    return build_baseline(
+        history(-40_000, 40_000, 1), model="m", version=version, importance=importance or None, now_us=0
+    )
+
+
+def told(
+    columns: Columns | Iterable[Columns],
+    *,
+    baselines: list[Baseline] | None = None,
+    registry: RegistryView | None = None,
+    rows: int = 200,
+    spec: MonitorSpec = SPEC,
+) -> list[AlarmStep]:
+    """What an engine says about a history, read in runs of some rows."""
+    control = Control()
+    control.set_monitor(spec)
+    for each in baselines or [baseline()]:
+        control.set_baseline(each)
+    watermarks = Watermarks({"predictions": "predictions"}, 30_000_000, replay=True)
+    engine = PartitionEngine(control, registry or RegistryView(), watermarks)
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), ChunkRule(rows=500))
+    chunker.start_at(0)
+    steps: list[AlarmStep] = []
+    offset = 0
+
+    def publish(summaries: list[dict[str, Any]], now_us: int) -> None:
+        nonlocal offset
+        for summary in summaries:
+            steps.extend(engine.on_record(summary, offset, now_us).alarms)
+            offset += 1
+
+    publish([chunker.progress(caught_up=False)], T0)
+    parts = [columns] if isinstance(columns, Columns) else list(columns)
+    now_us = T0
+    for part in sorted((p for c in parts for p in in_time_order(c, rows)), key=lambda p: int(p.ts[0])):
+        now_us = max(now_us, int(part.ts.max()))
+        record = Record(chunker.next_offset, now_us, encode("prediction_frame", to_record(part)))
+        for cut in chunker.feed([record]):
+            publish(cut.summaries, now_us)
+        publish(chunker.provisional(caught_up=False), now_us)
+        publish([chunker.progress(caught_up=False)], now_us)
+    publish([chunker.progress(caught_up=True)], now_us + 31_000_000)
+    return steps
+
+
+def first(steps: list[AlarmStep], kind: str = "drift") -> AlarmStep:
+    """Return how the first alarm about all traffic opened."""
+    return next(s for s in steps if s.kind == kind and s.state == "open" and not s.segment)
+
+
+def at_us(row: int) -> int:
+    return T0 + row * MINUTE // 2
+
+
+def shifted(column: str = "x", by: float = 2.0, only: int | None = None) -> Columns:
+    columns = history(0, ROWS, 2)
+    hit = np.arange(ROWS) >= AT
+    if only is not None:
+        hit &= columns.categorical["origin"].codes == only
+    columns.numeric[column][hit] += by
+    return columns
+
+
+def test_the_onset_is_dated_to_the_pane_in_which_the_fault_began() -> None:
+    step = first(told(shifted()))
+    assert step.onset_us is not None
+    assert abs(step.onset_us - at_us(AT)) <= PANE
+    assert step.onset_us < step.opened_us
+    assert step.onset_why == "estimated from the panes of x"
+    assert step.culprits[0].onset_us == step.onset_us
+
+
+@pytest.mark.parametrize("rows", [77, 1000, 6000])
+def test_it_says_the_same_however_the_stream_was_batched(rows: int) -> None:
+    """A replay closes days at once; what an alarm says must not depend on that."""
+
+    def digits(steps: list[AlarmStep]) -> list[Any]:
+        return [
+            (
+                s.alarm_id,
+                s.revision,
+                s.state,
+                s.onset_us,
+                s.moved,
+                s.story,
+                s.coincides,
+                s.members,
+                *tuple((c.key, c.onset_us, c.bins, c.before, c.after) for c in s.culprits),
+            )
+            for s in steps
+        ]
+
+    assert digits(told(shifted(), rows=rows)) == digits(told(shifted()))
+
+
+def test_inputs_that_moved_are_told_from_a_score_that_did() -> None:
+    assert first(told(shifted())).moved == "inputs"
+    columns = history(0, ROWS, 2)
+    columns.scores["score"][AT:] *= 0.3
+    step = first(told(columns))
+    assert (step.moved, step.culprits[0].name) == ("score", "score")
+    columns.numeric["x"][AT:] += 2
+    assert "both" in {s.moved for s in told(columns)}
+
+
+def test_a_fault_of_one_segment_is_said_to_be_only_there() -> None:
+    steps = told(shifted(by=3.0, only=0))
+    assert any(s.only_in == ("origin=JFK",) for s in steps)
+    assert any("Only in origin=JFK: other values of it are stable." in s.story for s in steps)
+    assert len({s.alarm_id for s in steps if s.notify or not s.is_joined} - {s.alarm_id for s in steps if s.kind == "volume"}) == 1  # fmt: skip
+
+
+def test_a_fault_of_all_traffic_is_said_to_be_nowhere_in_particular() -> None:
+    assert all(s.only_in == () for s in told(shifted(by=3.0)) if not s.segment)
+
+
+def test_the_bars_before_are_the_baselines_and_those_after_are_the_windows() -> None:
+    step = first(told(shifted(by=4.0)))
+    worst = step.culprits[0]
+    assert len(worst.bins) == len(worst.before) == len(worst.after)
+    assert sum(worst.before) == pytest.approx(1.0, abs=2e-3)
+    assert sum(worst.after) == pytest.approx(1.0, abs=2e-3)
+    middle = len(worst.bins) // 2
+    assert sum(worst.before[middle:]) == pytest.approx(0.5, abs=0.15)
+    assert sum(worst.after[middle:]) > sum(worst.before[middle:])
+
+
+def test_what_is_missing_has_a_bar_of_its_own_and_is_a_change_of_schema() -> None:
+    columns = history(0, ROWS, 2)
+    columns.numeric["y"][AT:] = np.nan
+    steps = told(columns)
+    step = [s for s in steps if s.kind == "drift" and s.state != "resolved" and not s.segment][-1]
+    worst = next(c for c in step.culprits if c.name == "y")
+    assert worst.bins[0] == "missing"
+    assert worst.before[0] == 0
+    assert worst.after[0] > 0.1
+    assert "y all but ceasing to arrive" in [c.what for c in step.coincides if c.kind == "schema"]
+
+
+def test_a_release_at_the_time_is_named_and_one_long_before_is_not() -> None:
+    registry = RegistryView()
+    registry.observe(make_event("m", "v0", "promoted", at_us(0)))
+    registry.observe(make_event("m", "v1", "promoted", at_us(AT) + 3 * MINUTE))
+    step = first(told(shifted(), registry=registry))
+    assert [(c.kind, c.at_us) for c in step.coincides] == [("release", at_us(AT) + 3 * MINUTE)]
+    assert "together with the release of v1 at" in step.story
+
+
+def test_other_columns_at_the_time_are_named() -> None:
+    before, after = rows_of(shifted(), np.arange(AT)), rows_of(shifted(), np.arange(AT, ROWS))
+    after.numeric["novel"] = np.ones(after.rows)
+    step = first(told([before, after]))
+    assert ("schema", "other columns: v1 sends novel for the first time") in [
+        (c.kind, c.what) for c in step.coincides
+    ]
+
+
+def test_the_other_version_on_the_same_traffic_is_asked() -> None:
+    registry = RegistryView()
+    registry.observe(make_event("m", "v1", "promoted", at_us(0)))
+    registry.observe(make_event("m", "v2", "promoted", at_us(200)))
+    both = [baseline("v1"), baseline("v2")]
+    second = replace(history(0, ROWS, 5, "v2"))
+    second.numeric["x"][AT:] += 2
+    alone = [
+        s for s in told([history(0, ROWS, 6), second], baselines=both, registry=registry) if s.version == "v2"
+    ]
+    beside = first(alone).beside
+    assert beside is not None
+    assert (beside.version, beside.sees) == ("v1", "no")
+    shared = told([shifted(), second], baselines=both, registry=registry)
+    seen = [
+        s.beside for s in shared if s.version == "v2" and s.kind == "drift" and s.beside and not s.segment
+    ]
+    assert {b.sees for b in seen} & {"yes"}
+
+
+def test_importance_decides_between_columns_that_moved_about_as_far() -> None:
+    columns = shifted(by=2.0)
+    columns.numeric["y"][AT:] += 2.2
+    names = [c.name for c in first(told(columns)).culprits[:2]]
+    weighed = first(told(columns, baselines=[baseline(x=0.7, y=0.1)]))
+    assert [c.name for c in weighed.culprits[:2]] == ["x", "y"]
+    assert weighed.culprits[0].importance == 0.7
+    assert sorted(names) == ["x", "y"]
+    assert "of what moved the model makes most of x (0.7), y (0.1)" in weighed.story
+
+
+def test_a_silence_is_dated_to_the_last_prediction_before_it() -> None:
+    columns = history(0, ROWS, 2)
+    kept = rows_of(columns, np.flatnonzero((np.arange(ROWS) < AT) | (np.arange(ROWS) >= AT + 800)))
+    step = first(told(kept, spec=replace(SPEC, freshness_us=60 * MINUTE)), "freshness")
+    assert step.onset_us is not None
+    assert abs(step.onset_us - at_us(AT)) <= PANE
