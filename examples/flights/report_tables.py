@@ -9,6 +9,10 @@ from examples.flights.loop import Record
 from examples.flights.report_parts import Told, hours, section, span, table
 from examples.flights.results import alarm_entry
 from examples.flights.screen import clock
+from seawall.drift_html import bars
+
+#: Columns of an alarm that are drawn.
+_DRAWN = 2
 
 
 def head(told: Told) -> str:
@@ -58,17 +62,18 @@ def decisions(told: Told) -> str:
         ]
         for r in told.rollbacks
     ]
-    segments = sum(1 for a in told.results.alarms if a["segment"])
+    segments = sum(1 for a in told.results.alarms if a["segment"] and a["incident_id"] == a["alarm_id"])
     more = f" {segments} more alarms were about a single airport." if segments else ""
     return section(
         "Rollbacks and alarms",
-        f"Delays are hours of event time since the release.{more}",
+        "Delays are hours of event time since the release. Bars are shares of the worst columns: wide and grey as the "
+        f"baseline has them at those hours, narrow and blue as the window had them.{more}",
         table(
             ["rollback", "state", "requested", "applied", "recovered", "why"], rollbacks, frozenset({2, 3, 4})
         ),
         "<br>",
         table(
-            ["opened", "version", "kind", "fault", "lasted", "what was seen"],
+            ["opened", "version", "kind", "fault", "lasted", "what was seen, and why", "before and after"],
             [_alarm(a) for a in told.alarms],
             frozenset({4}),
         ),
@@ -80,13 +85,20 @@ def _alarm(alarm: Record) -> list[str]:
     fault = escape(entry["attribution"])
     lasted = "still open" if alarm["resolved_us"] is None else span(alarm["resolved_us"] - alarm["opened_us"])
     seen = ", ".join(entry["features"][:6]) or entry["summary"]
+    is_joined = entry["incident_id"] != entry["alarm_id"]
+    told = "Told by the alarm of the same cause." if is_joined else entry["story"] or entry["attribution_why"]
+    drawn = [f for f in alarm["features"] if f["bins"]][: 0 if is_joined else _DRAWN]
     return [
         clock(alarm["opened_us"], "%-d %b %H:%M"),
         escape(entry["version"]),
         escape(entry["kind"]),
         f"<span class='tag {fault}'>{fault}</span>",
         lasted,
-        f"{escape(seen)}<br><span class='soft'>{escape(entry['attribution_why'])}</span>",
+        f"{escape(seen)}<br><span class='soft'>{escape(told)}</span>",
+        "".join(
+            f"<span class='soft'>{escape(f['name'])}</span>{bars(f['name'], f['bins'], f['before'], f['after'])}"
+            for f in drawn
+        ),
     ]
 
 

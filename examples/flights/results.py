@@ -157,7 +157,13 @@ def alarm_entry(alarm: Record) -> Record:
         "opened": clock(alarm["opened_us"], "%Y-%m-%d %H:%M"),
         "resolved_us": alarm["resolved_us"],
         "hours_after_release": _hours(alarm["opened_us"], serving[0].at_us if serving else None),
+        "incident_id": alarm["incident_id"],
+        "onset_us": alarm["onset_us"],
+        "began": None if alarm["onset_us"] is None else clock(alarm["onset_us"], "%Y-%m-%d %H:%M"),
+        "moved": alarm["moved"],
+        "coincides": [c["what"] for c in alarm["coincides"]],
         "summary": alarm["summary"],
+        "story": alarm["story"],
         "features": [f["name"] for f in alarm["features"] if f["role"] != "segment"],
         "steps": alarm["steps"],
     }
@@ -212,6 +218,8 @@ def summary(results: Results) -> Table:
             entry["attribution"], "fault unknown"
         )
         features = ", ".join(entry["features"][:4]) or entry["kind"]
+        if entry["incident_id"] != entry["alarm_id"]:
+            continue  # another alarm speaks for it
         table.add_row(
             f"alarm {entry['opened'][5:]}",
             f"{entry['version']} {entry['segment']} {entry['kind']}: {features} ({whose}; {entry['state']})",

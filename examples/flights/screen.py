@@ -43,7 +43,8 @@ def sentence(topic: str, record: Mapping[str, Any]) -> str:
     """Put a record from the bus into one line."""
     if topic == "alarms":
         whose = f" [{record['attribution']}]" if record["attribution"] != "unknown" else ""
-        return f"alarm {record['state']}: {record['summary']}{whose}"
+        part = " (part of the same incident)" if record["incident_id"] not in {"", record["alarm_id"]} else ""
+        return f"alarm {record['state']}{part}: {record['summary']}{whose} {record['story']}".rstrip()
     if topic == "rollbacks":
         return f"rollback {record['state']}: {record['from_version']} → {record['to_version']}. {record['reason']}"
     if topic == "registry":

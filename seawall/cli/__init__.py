@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "up": "start a broker, a store, the tables, the topics and the workers on this machine",
     "down": "stop what `seawall up` started",
     "status": "show models, lag, last windows and open alarms",
+    "alarms": "list alarms, and tell the whole story of one",
     "worker": "run one worker",
     "migrate": "bring the store's tables and the broker's topics up to date",
     "baseline": "build and publish the reference that a version is compared with",

@@ -66,6 +66,13 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lineage", action="append", default=[], metavar="KEY=VALUE", help="such as code_revision=abc123"
     )
+    parser.add_argument(
+        "--importance",
+        action="append",
+        default=[],
+        metavar="FILE|NAME=VALUE",
+        help="what the model makes of its features: JSON or CSV of name and number, or one by hand; may be repeated",
+    )
     parser.add_argument("--parent", metavar="VERSION", help="version that this one replaces")
     parser.add_argument("--missing", action="append", metavar="TEXT", help="CSV text that means missing")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: MODEL-VERSION.baseline")
@@ -82,6 +89,7 @@ def build(arguments: argparse.Namespace, settings: Settings) -> int:
     """Build a baseline from a data file: fixed bins, counts by pane, statistics and performance."""
     from seawall.build import build_from, read_reference
     from seawall.cli.data_file import MISSING_WORDS, progress, read_data_file, sha256_of
+    from seawall.cli.importance import read_importance
 
     lineage = _pairs("--lineage", arguments.lineage)
     named_scores = _pairs("--score", arguments.score)
@@ -109,8 +117,17 @@ def build(arguments: argparse.Namespace, settings: Settings) -> int:
             features=arguments.features,
             categorical=arguments.categorical,
         )
+        importance = read_importance(
+            arguments.importance, [*reference.columns.numeric, *reference.columns.categorical]
+        )
         begin("counting")
-        baseline = build_from(reference, positive=arguments.positive, pane=arguments.pane, lineage=lineage)
+        baseline = build_from(
+            reference,
+            positive=arguments.positive,
+            pane=arguments.pane,
+            lineage=lineage,
+            importance=importance,
+        )
     _write(baseline, out)
     _print(baseline, as_json=arguments.json, file=str(out))
     for note in _notes(baseline, reference.left_out, arguments.pane):

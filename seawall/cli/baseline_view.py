@@ -34,13 +34,21 @@ def show_baseline(baseline: Baseline, console: Console) -> None:
     for name, value in sorted(baseline.lineage.items()):
         console.print(f"[dim]{escape(name)}[/] {escape(value)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("column", "role", "distribution", "missing", "values"):
-        table.add_column(title, justify="right" if title == "missing" else "left", no_wrap=title != "values")
+    is_weighed = any(c.importance is not None for c in baseline.columns)
+    weight = ("importance",) if is_weighed else ()
+    for title in ("column", "role", *weight, "distribution", "missing", "values"):
+        right = title in {"missing", "importance"}
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "values")
     for column, counts in zip(baseline.columns, _counts(baseline), strict=True):
         share = column.missing / max(baseline.rows, 1)
         table.add_row(
             escape(column.name),
             column.role,
+            *(
+                (f"{column.importance:.3g}" if column.importance is not None else "[dim]–[/]",)
+                if is_weighed
+                else ()
+            ),
             f"[cyan]{sparkline(shape_of(column, counts))}[/]",
             f"[yellow]{share:.1%}[/]" if share else "[dim]–[/]",
             escape(_values(column, counts)),

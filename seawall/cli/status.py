@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from streams.io.status import read_status
 
     settings = replace(settings, data_dir=arguments.data_dir or settings.data_dir)
-    status = read_status(_of_running_stack(settings))
+    status = read_status(of_running_stack(settings))
     if arguments.json:
         print(json.dumps(status.to_json()))
     elif not status.is_reachable:
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0 if status.broker == "ok" and status.store == "ok" else 1
 
 
-def _of_running_stack(settings: Settings) -> Settings:
+def of_running_stack(settings: Settings) -> Settings:
     """Follow a stack that runs on other ports, unless the settings name a broker or store themselves."""
     from streams.embedded.running import is_held, read_state
 
@@ -72,11 +72,15 @@ def _show(status: Any) -> None:
     console.print(models if status.models else "No windows yet: send predictions and declare a monitor.")
     if status.alarms:
         alarms = Table(
-            "since", "severity", "model", "version", "what", title="Open alarms", title_justify="left"
+            "began", "severity", "model", "version", "what", "id", title="Open alarms", title_justify="left"
         )
         for a in status.alarms:
-            alarms.add_row(a.opened, a.severity, _plain(a.model), _plain(a.version), _plain(a.summary))
+            what = f"{_plain(a.summary)}\n[dim]{_plain(a.story)}[/]" if a.story else _plain(a.summary)
+            alarms.add_row(
+                a.onset or a.opened, a.severity, _plain(a.model), _plain(a.version), what, _plain(a.alarm_id)
+            )
         console.print(alarms)
+        console.print("[dim]`seawall alarms show ID` says more about one[/]")
     if status.lag:
         behind = ", ".join(f"{topic} {count}" for topic, count in status.lag.items())
         console.print(f"records behind: {behind}")

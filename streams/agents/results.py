@@ -116,6 +116,11 @@ def _alarms(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
         "evidence": json.dumps(a["features"]),
         "attribution": a["attribution"],
         "attribution_why": a["attribution_why"],
+        "incident_id": a["incident_id"] or a["alarm_id"],
+        "onset": a["onset_us"],
+        "moved": a["moved"],
+        "story": a["story"],
+        "context": json.dumps({k: a[k] for k in ("onset_why", "only_in", "beside", "coincides", "members")}),
     }
     yield "alarms", _typed(row, {"features": pa.list_(pa.string())})
 

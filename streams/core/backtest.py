@@ -61,6 +61,11 @@ class Page:
     """As first told."""
     culprits: tuple[Culprit, ...]
     """As first told, worst first."""
+    onset_us: int | None = None
+    """When the change most likely began."""
+    moved: str = ""
+    story: str = ""
+    """As last told."""
     updates: int = 0
 
 
@@ -137,7 +142,10 @@ class Outcome:
             self._follow(step)
 
     def _follow(self, step: AlarmStep) -> None:
-        if step.state == "open":
+        if step.is_joined:
+            return  # another alarm speaks for it: nobody is paged
+        page = next((p for p in reversed(self.pages) if p.alarm_id == step.alarm_id), None)
+        if step.state == "open" or page is None:  # without its opening, it was joined to one that is over
             self.pages.append(
                 Page(
                     step.alarm_id,
@@ -150,15 +158,18 @@ class Outcome:
                     step.severity,
                     step.summary,
                     step.culprits,
+                    step.onset_us,
+                    step.moved,
+                    step.story,
                 )
             )
             return
-        page = next(p for p in reversed(self.pages) if p.alarm_id == step.alarm_id)
         page.severity = worse(page.severity, step.severity)
         if step.state == "resolved":
             page.resolved_us = step.resolved_us
         else:
             page.updates += 1
+            page.story = step.story
 
 
 class Backtest:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from seawall.sparks import spark_pair
+
 Step = Mapping[str, Any]
 
 PAGERDUTY_MAX_BYTES = 512_000
@@ -104,6 +106,15 @@ def _shrunk(event: dict[str, Any], details: dict[str, Any], limit_bytes: int) ->
     return event
 
 
+def _drop_bars(details: dict[str, Any]) -> None:
+    if "features" in details:
+        bars = ("bins", "before", "after")
+        details["features"] = [
+            {name: value for name, value in feature.items() if name not in bars}
+            for feature in details["features"]
+        ]
+
+
 def _drop_feature_details(details: dict[str, Any]) -> None:
     if "features" in details:
         details["features"] = [{**feature, "detail": ""} for feature in details["features"]]
@@ -124,11 +135,16 @@ def _clip_texts(details: dict[str, Any]) -> None:
 
 
 def _drop_lists(details: dict[str, Any]) -> None:
-    for name in ("features", "evidence"):
+    for name in ("features", "evidence", "members", "coincides", "only_in", "beside"):
         details.pop(name, None)
 
 
-_SHRINKS: tuple[Callable[[dict[str, Any]], None], ...] = (_drop_feature_details, _clip_texts, _drop_lists)
+_SHRINKS: tuple[Callable[[dict[str, Any]], None], ...] = (
+    _drop_bars,
+    _drop_feature_details,
+    _clip_texts,
+    _drop_lists,
+)
 
 
 def _details(alarm: Step) -> dict[str, Any]:
@@ -145,12 +161,29 @@ def _details(alarm: Step) -> dict[str, Any]:
             "horizon_us": alarm["horizon_us"],
         },
         "rows": alarm["rows"],
-        "features": [dict(feature) for feature in alarm["features"]],
+        "features": [_pictured(feature) for feature in alarm["features"]],
         "attribution": alarm["attribution"],
         "attribution_why": alarm["attribution_why"],
+        "story": alarm["story"],
+        "began": None if alarm["onset_us"] is None else iso(alarm["onset_us"]),
+        "moved": alarm["moved"],
+        "only_in": list(alarm["only_in"]),
+        "beside": alarm["beside"],
+        "coincides": [
+            {"kind": c["kind"], "at": iso(c["at_us"]), "what": c["what"]} for c in alarm["coincides"]
+        ],
+        "members": list(alarm["members"]),
     }
     finite: dict[str, Any] = _finite(details)
     return finite
+
+
+def _pictured(feature: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw a feature's bars as text: PagerDuty shows nothing else."""
+    bars = ("bins", "before", "after")
+    told = {name: value for name, value in feature.items() if name not in bars}
+    before, after = spark_pair(feature["before"], feature["after"])
+    return {**told, "distribution": f"{before} → {after}"} if before else told
 
 
 def _finite(value: Any) -> Any:

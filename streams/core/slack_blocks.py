@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seawall.sparks import spark_pair
 from streams.core.messages import SEVERITIES, SHOWN_FEATURES, Step, clip, iso, severity_of
 
 HEADER_CHARS = 150
@@ -34,6 +35,8 @@ def slack_message(alarm: Step, *, link: str = "") -> dict[str, Any]:
         _header(title),
         _section(escape(str(alarm["summary"]), 2000) + where),
     ]
+    if alarm["story"] and state != "resolved":
+        blocks.append(_section(escape(str(alarm["story"]), 1500)))
     if alarm["features"] and state != "resolved":
         shown = alarm["features"][:SHOWN_FEATURES]
         lines = [_feature_line(feature) for feature in shown]
@@ -116,7 +119,9 @@ def _feature_line(feature: Mapping[str, Any]) -> str:
     value, limit, chance = (f"{feature[name]:.3g}" for name in ("value", "limit", "chance"))
     numbers = f"{value} (limit {limit}, chance {chance})"
     tail = f" – {escape(str(feature['detail']), 80)}" if feature["detail"] else ""
-    return f"• `{_code(feature['name'], 80)}` {escape(str(feature['statistic']), 40)} {numbers}{tail}"
+    before, after = spark_pair(feature["before"], feature["after"])
+    drawn = f" `{before} → {after}`" if before else ""
+    return f"• `{_code(feature['name'], 80)}` {escape(str(feature['statistic']), 40)} {numbers}{tail}{drawn}"
 
 
 def _code(text: object, limit: int = 200) -> str:

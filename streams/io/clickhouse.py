@@ -102,6 +102,7 @@ _TIMES = frozenset(
         "opened",
         "updated",
         "resolved",
+        "onset",
         "emitted",
         "window_start",
         "window_end",

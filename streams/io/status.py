@@ -27,15 +27,19 @@ FROM (
     SELECT model, '' AS seen, NULL AS end, argMax(version, ts) AS current, 0 AS open
     FROM registry_events FINAL WHERE action IN ('promoted', 'rolled_back') GROUP BY model
     UNION ALL
-    SELECT model, '' AS seen, NULL AS end, '' AS current, countIf(last != 'resolved') AS open
-    FROM (SELECT model, argMax(state, revision) AS last FROM alarms FINAL GROUP BY model, alarm_id)
+    SELECT model, '' AS seen, NULL AS end, '' AS current,
+        countIf(last != 'resolved' AND speaker IN ('', alarm_id)) AS open
+    FROM (
+        SELECT model, alarm_id, argMax(state, revision) AS last, argMax(incident_id, revision) AS speaker
+        FROM alarms FINAL GROUP BY model, alarm_id
+    )
     GROUP BY model
 ) GROUP BY model ORDER BY model
 """
 _ALARMS = """
-SELECT alarm_id, model, version, kind, severity, opened, summary
+SELECT alarm_id, model, version, kind, severity, opened, onset, summary, story, moved
 FROM (SELECT * FROM alarms FINAL ORDER BY alarm_id, revision DESC LIMIT 1 BY alarm_id)
-WHERE state != 'resolved' ORDER BY opened DESC, alarm_id LIMIT 100
+WHERE state != 'resolved' AND incident_id IN ('', alarm_id) ORDER BY opened DESC, alarm_id LIMIT 100
 """
 
 
@@ -52,7 +56,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Alarm:
-    """One open alarm."""
+    """One open incident: of alarms with one cause, the one that speaks for them."""
 
     alarm_id: str
     model: str
@@ -60,7 +64,12 @@ class Alarm:
     kind: str
     severity: str
     opened: str
+    """Since when it has been seen."""
+    onset: str
+    """When it most likely began; empty when that is not known."""
     summary: str
+    story: str
+    moved: str
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,10 @@ def _read_store(settings: Settings) -> tuple[list[Model], list[Alarm]]:
             )
             for m in client.query(_MODELS).named_results()
         ]
-        alarms = [Alarm(**{**a, "opened": _iso(a["opened"])}) for a in client.query(_ALARMS).named_results()]
+        alarms = [
+            Alarm(**{**a, "opened": _iso(a["opened"]), "onset": _iso(a["onset"])})
+            for a in client.query(_ALARMS).named_results()
+        ]
     except ClickHouseError as error:
         words = " ".join(str(error).split())[:300]
         if "Max retries exceeded" in words:

@@ -16,6 +16,11 @@ def feature(**changes: Any) -> dict[str, Any]:
         "limit": 0.1,
         "chance": 0.004,
         "detail": "mean 12.1 to 48.0",
+        "importance": 0.4,
+        "onset_us": T0_US - 120_000_000,
+        "bins": ["below 0", "0 to 30", "30 to 60", "above 60"],
+        "before": [0.1, 0.6, 0.2, 0.1],
+        "after": [0.0, 0.2, 0.3, 0.5],
     }
     return {**sample, **changes}
 
@@ -43,6 +48,31 @@ def alarm(**changes: Any) -> dict[str, Any]:
         "attribution": "version",
         "attribution_why": "version 2 does not see it on the same traffic",
         "notify": ["log"],
+        "incident_id": "late-arrival/3/all/drift/1700000000",
+        "onset_us": T0_US - 120_000_000,
+        "onset_why": "estimated from the panes of dep_delay",
+        "moved": "inputs",
+        "only_in": ["origin=JFK"],
+        "beside": {"version": "2", "sees": "no", "why": "2 is stable on the traffic of the same time"},
+        "coincides": [
+            {
+                "kind": "release",
+                "at_us": T0_US - 180_000_000,
+                "what": "the release of 3 at 2023-11-14 22:10 UTC",
+            }
+        ],
+        "members": [
+            {
+                "alarm_id": "late-arrival/3/all/volume/1700000000",
+                "version": "",
+                "segment": "",
+                "kind": "volume",
+                "severity": "warning",
+                "columns": ["volume"],
+                "is_open": True,
+            }
+        ],
+        "story": "It began about 2023-11-14 22:11 UTC, together with the release of 3 at 2023-11-14 22:10 UTC.",
     }
     return {**sample, **changes}
 

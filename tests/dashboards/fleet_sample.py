@@ -216,6 +216,10 @@ def _load_alarms(client: Any) -> None:
             "evidence": "{}",
             "attribution": "version",
             "attribution_why": "v1 does not see it",
+            "incident_id": alarm_id,
+            "onset": START + 90 * MINUTE,
+            "moved": "inputs",
+            "story": "It began with the release.",
         } | fields
 
     steps = [step("a-open", 0, "open", 95), step("a-open", 1, "updated", 100, severity="critical")]
@@ -224,6 +228,8 @@ def _load_alarms(client: Any) -> None:
         step("a-done", 0, "open", 10, **old),
         step("a-done", 1, "resolved", 30, **old, resolved=START + 30 * MINUTE),
     ]
+    joined = step("a-joined", 0, "open", 101, segment="origin=JFK", incident_id="a-open")
+    done.append(joined)
     _insert(client, "alarms", [*steps, *done])
     # told again after a crash, in blocks cut differently: the store does not recognise them as repeated
     for one in (*steps, *done):

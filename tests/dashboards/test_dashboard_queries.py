@@ -25,8 +25,8 @@ COLUMNS = {
     "late_events:number "
     "dead_letters:number",
     "fleet/open_alarms": "severity:text model:text version:text segment:text kind:text summary:text "
-    "attribution:text "
-    "opened:time updated:time",
+    "story:text moved:text attribution:text "
+    "onset:time opened:time updated:time",
     "fleet/releases": "time:time text:text tags:text",
     "fleet/rollback_steps": "time:time text:text tags:text",
     "fleet/rollbacks": "state:text model:text from_version:text to_version:text mode:text reason:text "
@@ -40,8 +40,8 @@ COLUMNS = {
     "model/against": "version:text",
     "model/alarm_spans": "time:time timeEnd:time text:text tags:text",
     "model/alarms": "state:text severity:text kind:text version:text segment:text summary:text "
-    "attribution:text "
-    "attribution_why:text opened:time resolved:time",
+    "story:text moved:text attribution:text "
+    "attribution_why:text onset:time opened:time resolved:time part_of:text alarm_id:text",
     "model/columns": "key:text",
     "model/compare": "column:text role:text distance:number missing_this:number "
     "missing_other:number "
@@ -172,10 +172,14 @@ def test_model_filter_keeps_the_chosen_model_and_no_other(loaded: Any) -> None:
 def test_alarms_show_their_last_step_only(loaded: Any) -> None:
     (alarm,) = run(loaded, "fleet/open_alarms")
     assert (alarm["severity"], alarm["summary"]) == ("critical", "dep_delay moved (updated)")
-    assert [(r["version"], r["state"]) for r in run(loaded, "model/alarms")] == [
-        ("v2", "updated"),
-        ("v1", "resolved"),
+    assert (alarm["onset"], alarm["moved"]) == (START + 90 * MINUTE, "inputs")
+    assert [(r["version"], r["state"], r["part_of"]) for r in run(loaded, "model/alarms")] == [
+        ("v2", "updated", ""),
+        ("v2", "open", "a-open"),
+        ("v1", "resolved", ""),
     ]
+    # What another alarm speaks for is no incident of its own.
+    assert run(loaded, "fleet/now")[0]["open_alarms"] == 1
 
 
 def test_rollback_shows_its_last_step_and_those_in_flight_come_first(loaded: Any) -> None:

@@ -18,7 +18,7 @@ WITH
         GROUP BY model, version, source, horizon_us
     ),
     last_alarms AS (
-        SELECT alarm_id, argMax(state, revision) AS last_state
+        SELECT alarm_id, argMax(state, revision) AS last_state, argMax(incident_id, revision) AS incident
         FROM alarms FINAL
         WHERE updated <= $__toTime AND $__conditionalAll(model IN (${model:singlequote}), $model)
         GROUP BY alarm_id
@@ -32,7 +32,7 @@ WITH
 SELECT
     (SELECT uniqExact(model) FROM last_windows) AS models,
     (SELECT uniqExactIf(model, severity >= 3) FROM last_windows) AS unwell,
-    (SELECT countIf(last_state != 'resolved') FROM last_alarms) AS open_alarms,
+    (SELECT countIf(last_state != 'resolved' AND incident IN ('', alarm_id)) FROM last_alarms) AS open_alarms,
     (SELECT countIf(last_state IN ('requested', 'approved', 'applied')) FROM last_rollbacks) AS rollbacks_in_flight,
     (
         SELECT sum(rows)

@@ -1,6 +1,7 @@
--- The last step of every alarm that has not been resolved by the end of the range.
+-- The last step of every incident that has not been resolved by the end of the range: of alarms with one cause, the one
+-- that speaks for them.
 SELECT
-    severity, model, version, segment, kind, summary, attribution, opened, updated
+    severity, model, version, segment, kind, summary, story, moved, attribution, onset, opened, updated
 FROM (
     SELECT *
     FROM alarms FINAL
@@ -8,6 +9,6 @@ FROM (
     ORDER BY revision DESC
     LIMIT 1 BY model, alarm_id
 )
-WHERE state != 'resolved'
+WHERE state != 'resolved' AND incident_id IN ('', alarm_id)
 ORDER BY indexOf(['critical', 'error', 'warning', 'info'], toString(severity)), opened
 LIMIT 200

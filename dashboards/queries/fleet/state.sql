@@ -32,9 +32,10 @@ WITH
         GROUP BY model, version, source
     ),
     alarming AS (
-        SELECT model, version, countIf(last_state != 'resolved') AS open_alarms
+        SELECT model, version, countIf(last_state != 'resolved' AND incident IN ('', alarm_id)) AS open_alarms
         FROM (
-            SELECT model, version, alarm_id, argMax(state, revision) AS last_state
+            SELECT model, version, alarm_id, argMax(state, revision) AS last_state,
+                argMax(incident_id, revision) AS incident
             FROM alarms FINAL
             WHERE updated <= $__toTime
             GROUP BY model, version, alarm_id

@@ -22,7 +22,7 @@ WITH
         LIMIT 1
     ),
     last_alarms AS (
-        SELECT alarm_id, argMax(state, revision) AS last_state
+        SELECT alarm_id, argMax(state, revision) AS last_state, argMax(incident_id, revision) AS incident
         FROM alarms FINAL
         WHERE model = ${model:singlequote} AND version = ${version:singlequote} AND updated <= $__toTime
         GROUP BY alarm_id
@@ -32,7 +32,7 @@ SELECT
     worst.ratio AS worst_ratio,
     toString(worst.culprit) AS culprit,
     last.last_rows AS events,
-    (SELECT countIf(last_state != 'resolved') FROM last_alarms) AS open_alarms,
+    (SELECT countIf(last_state != 'resolved' AND incident IN ('', alarm_id)) FROM last_alarms) AS open_alarms,
     last.last_end AS window_end
 FROM last
 LEFT JOIN worst ON worst.last_end = last.last_end

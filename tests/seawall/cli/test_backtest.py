@@ -105,8 +105,10 @@ def test_the_screen_and_the_html_tell_the_same_story(files: Path, capsys: pytest
     parser = Strict()
     parser.feed(text)
     assert parser.open == []
-    assert parser.seen.count("svg") == 2
-    assert "temp" in text
+    # One timeline for each setting, and before and after of the column that paged in each.
+    assert parser.seen.count("svg") == 4
+    assert 'aria-label="temp before and after"' in text
+    assert "It began about" in text
 
 
 def test_a_version_is_judged_by_the_baseline_that_is_given(

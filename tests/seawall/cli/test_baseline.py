@@ -179,3 +179,36 @@ def test_a_published_baseline_is_listed(
 def test_a_sparkline_has_a_block_per_height() -> None:
     assert sparkline([0, 1, 2, 4]) == "▁▃▅█"
     assert sparkline([]) == sparkline([0, 0]) == ""
+
+
+def test_importances_come_from_a_file_or_by_hand(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("weights.json").write_text('{"temp": 0.7, "code": 0.1}')
+    Path("weights.csv").write_text("feature,importance\norigin,0.2\n")
+    options = ["--importance", "weights.json", "--importance", "weights.csv", "--importance", "code=0.05"]
+    assert main(["baseline", "build", str(data), *BUILD, *roles(), *options]) == 0
+    built = Baseline.from_bytes(Path("late-1.baseline").read_bytes())
+    known = {c.name: c.importance for c in built.columns if c.importance is not None}
+    assert known == {"temp": 0.7, "origin": 0.2, "code": 0.05}
+    assert "importance" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("tmp=0.5", "--importance: 'tmp': expected a feature; did you mean temp?"),
+        ("temp=much", "--importance: temp: 'much': expected a number of 0 or more"),
+        ("temp=-1", "--importance: temp: '-1': expected a number of 0 or more"),
+        ("nowhere.json", "--importance: 'nowhere.json': expected NAME=VALUE, or a JSON or CSV file"),
+        ("list.json", "found a list"),
+        ("broken.json", 'expected JSON such as {"age": 0.3}'),
+        ("wide.csv", "'a,1,2': expected a name and a number a line"),
+    ],
+)
+def test_importances_that_cannot_be_are_refused(
+    data: Path, capsys: pytest.CaptureFixture[str], given: str, said: str
+) -> None:
+    Path("list.json").write_text("[1]")
+    Path("broken.json").write_text("{")
+    Path("wide.csv").write_text("a,1,2\n")
+    assert main(["baseline", "build", str(data), *BUILD, *roles(), "--importance", given]) == 1
+    assert said in capsys.readouterr().err

@@ -104,7 +104,7 @@ def outcome(effects: list[Effects]) -> tuple[Any, ...]:
             put(late, key, report["ver"], event["rows"])
     alarms: dict[Any, Any] = {}
     for step in (s for e in effects for s in e.alarms):
-        told = (step.state, step.updated_us, step.summary)
+        told = (step.state, step.updated_us, step.summary, step.incident_id, step.onset_us, step.story)
         assert alarms.setdefault((step.alarm_id, step.revision), told) == told
     return windows, late, alarms
 

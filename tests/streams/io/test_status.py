@@ -62,8 +62,13 @@ def test_models_alarms_and_current_versions_come_from_the_store(settings: Settin
     )
     client.insert(
         "alarms",
-        [["a1", "m", "open", 0], ["a2", "m", "open", 0], ["a2", "m", "resolved", 1]],
-        column_names=["alarm_id", "model", "state", "revision"],
+        [
+            ["a1", "m", "open", 0, "a1"],
+            ["a2", "m", "open", 0, ""],
+            ["a2", "m", "resolved", 1, ""],
+            ["a3", "m", "open", 0, "a1"],
+        ],
+        column_names=["alarm_id", "model", "state", "revision", "incident_id"],
     )
     client.close()
     status = read_status(settings)

@@ -1,0 +1,82 @@
+"""`seawall alarms`, on a real store that holds what the sink wrote."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from seawall.cli import main
+from seawall.settings import Settings
+from seawall.wire import encode
+from streams.agents.results import _MAKERS
+from streams.io.clickhouse import Store
+from tests.contract.samples import alarm, feature
+
+
+def put(settings: Settings, *steps: dict[str, object]) -> None:
+    store = Store(settings)
+    for n, step in enumerate(steps):
+        record = SimpleNamespace(value=encode("alarm", step), key=b"", offset=n)
+        for table, rows in _MAKERS["alarms"](None, record):  # type: ignore[arg-type]
+            store.insert(table, rows, f"test|{step['alarm_id']}|{step['revision']}")
+
+
+@pytest.fixture
+def stored(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name in ("broker", "store_url", "store_database"):
+        monkeypatch.setenv(f"SEAWALL_{name.upper()}", getattr(settings, name))
+    put(
+        settings,
+        alarm(alarm_id="aa11", incident_id="aa11"),
+        alarm(alarm_id="aa11", incident_id="aa11", revision=1, state="updated", features=[feature(value=0.5)]),
+        alarm(alarm_id="aa22", incident_id="aa11", kind="skew", summary="predictions and feature events differ"),
+        alarm(alarm_id="bb33", incident_id="bb33", summary="over and done"),
+        alarm(alarm_id="bb33", incident_id="bb33", revision=1, state="resolved", resolved_us=alarm()["updated_us"]),
+    )  # fmt: skip
+    return settings
+
+
+def test_a_list_shows_what_is_open_each_incident_with_its_alarms_below(
+    stored: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["alarms", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("aa", "bb"))] == ["aa11"]
+    assert any(line.startswith("└ aa22") for line in lines)
+    assert main(["alarms", "list", "--all", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {a["alarm_id"]: a["state"] for a in found} == {
+        "aa11": "updated",
+        "aa22": "open",
+        "bb33": "resolved",
+    }
+    assert main(["alarms", "list", "--model", "nobody"]) == 0
+    assert "no alarm is open" in capsys.readouterr().out
+
+
+def test_showing_one_tells_its_story_and_draws_before_and_after(
+    stored: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["alarms", "show", "aa1"]) == 0
+    out = capsys.readouterr().out
+    assert alarm()["story"] in out
+    assert "▂█▃▂" in out
+    assert "release: the release of 3" in out
+    assert "speaks for late-arrival/3/all/volume/1700000000 open: volume" in out
+    assert out.count("dep_delay has moved") >= 3  # the head and the two steps
+    assert main(["alarms", "show", "aa11", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [s["revision"] for s in told["steps"]] == [0, 1]
+    assert told["steps"][1]["features"][0]["value"] == 0.5
+    assert told["steps"][0]["onset"] == "2023-11-14T22:11:20+00:00"
+    assert told["steps"][0]["context"]["beside"]["sees"] == "no"
+
+
+@pytest.mark.parametrize(("asked", "said"), [("zz", "none begins so"), ("aa", "these do: aa11, aa22")])
+def test_an_id_that_is_not_one_alarm_is_refused(
+    stored: Settings, capsys: pytest.CaptureFixture[str], asked: str, said: str
+) -> None:
+    assert main(["alarms", "show", asked]) == 1
+    assert said in capsys.readouterr().err
