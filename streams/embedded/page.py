@@ -118,8 +118,11 @@ def render(status: Status) -> str:
         ),
         _table(
             "Open alarms",
-            ("Since", "Severity", "Model", "Version", "What"),
-            [(a.opened, a.severity, a.model, a.version, a.summary) for a in status.alarms],
+            ("Began", "Severity", "Model", "Version", "What"),
+            [
+                (a.onset or a.opened, a.severity, a.model, a.version, f"{a.summary}. {a.story}".rstrip(". "))
+                for a in status.alarms
+            ],
             "None.",
         ),
         _table("Lag", ("Topic", "Records behind"), list(status.lag.items()), "Unknown."),

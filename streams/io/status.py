@@ -65,11 +65,11 @@ class Alarm:
     severity: str
     opened: str
     """Since when it has been seen."""
-    onset: str
-    """When it most likely began; empty when that is not known."""
     summary: str
-    story: str
-    moved: str
+    onset: str = ""
+    """When it most likely began; empty when that is not known."""
+    story: str = ""
+    moved: str = ""
 
 
 @dataclass(frozen=True)
