@@ -56,9 +56,9 @@ def test_a_drift_opens_an_alarm_and_its_end_resolves_it():
     minutes = [[m] * 8 for m in range(40)]
     log = summaries([(m[0] % 2, m, 6.0 if 10 <= m[0] < 20 else 0.0) for m in minutes])
     alarms = run(log)[2]
-    assert next(state for state, _, _ in alarms.values()) == "open"
-    assert [state for state, _, _ in alarms.values()][-1] == "resolved"
-    assert any("x" in summary for _, _, summary in alarms.values())
+    assert next(state for state, *_ in alarms.values()) == "open"
+    assert [state for state, *_ in alarms.values()][-1] == "resolved"
+    assert any("x" in summary for _, _, summary, *_ in alarms.values())
 
 
 def test_what_did_not_change_is_not_saved_again():
