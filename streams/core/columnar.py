@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from seawall.contracts import Contract, contract, contracts_by_fingerprint
 from seawall.errors import WireError
-from seawall.frames import Categorical, Columns, Source
+from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source
 from seawall.wire import HEADER_BYTES, MARKER, Resolver, schema_of
 from streams.core.cursor import Buffer, Cursor, Ints
 from streams.core.decode import (
@@ -81,7 +81,8 @@ class _Run:
 
     def decoded(self) -> DecodedRun:
         slow = np.ones(len(self.records), dtype=bool)
-        if len(self.records) >= FEWEST_ROWS:
+        frame = MARKER + contract(FRAME_CONTRACT[self.source]).fingerprint
+        if len(self.records) >= FEWEST_ROWS and not all(v.startswith(frame) for v in self.records.values):
             self.buffer = Buffer(self.records.values)
             self.latest = self.records.timestamps_us + FURTHEST_AHEAD_US
             for rows, skip, of in _by_schema(self.source, self.records, self.buffer, self.resolver):

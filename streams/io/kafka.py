@@ -23,12 +23,13 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mappin
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import aiokafka.conn
 import faust
 import numpy as np
 from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
-from faust.types import TP
+from faust.types import TP, ConsumerMessage
 from faust.types.auth import SASLMechanism
 from yarl import URL
 
@@ -38,6 +39,8 @@ from seawall.transport import kafka_config
 from streams.core.decode import Records
 
 log = logging.getLogger(__name__)
+#: Bytes of a fetch that may wait in a connection's reader. With aiokafka's 64 KiB it stops listening after every read.
+aiokafka.conn.READER_LIMIT = 8 << 20
 
 
 @dataclass(slots=True)
@@ -46,7 +49,7 @@ class Run:
 
     tp: TP
     records: list[Any]
-    """aiokafka's ``ConsumerRecord``: offset, timestamp (milliseconds), key, value, headers."""
+    """aiokafka's records: offset, timestamp (milliseconds), key, value, headers."""
     epoch: int
     highwater: int | None
     """End of what may be read of the partition, as far as known."""
@@ -92,6 +95,8 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Fetched:
+        for result in consumer._fetcher._records.values():
+            _leave_unwrapped(result)
         records = await super()._fetch_records(consumer, *args, **kwargs)
         # Nothing is awaited between the two: these are the positions after these very records.
         return Fetched(records, dict(_positions(consumer)))
@@ -101,6 +106,21 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         stable, last = consumer.last_stable_offset(tp), consumer.highwater(tp)
         return last if stable is None or stable < 0 else stable
+
+
+def _leave_unwrapped(result: Any) -> None:
+    """Let a fetch's records come as the parser makes them, when they come.
+
+    aiokafka wraps each in an object of eleven fields, which takes longer than to parse it; nothing here asks for more
+    than the record itself has. What arrives while a fetch is waited for is still wrapped, and serves as well.
+    """
+    unread = getattr(result, "_partition_records", None)
+    if unread is not None:
+        unread._consumer_record = _itself
+
+
+def _itself(_: Any, record: Any) -> Any:
+    return record
 
 
 def _positions(consumer: Any) -> Iterator[tuple[TP, int]]:
@@ -160,11 +180,24 @@ class RunConsumer(driver.Consumer):
             highwater = self.highwater(tp)
             if highwater is not None:
                 self.app.monitor.track_tp_end_offset(tp, highwater)
-            message = self._to_message(tp, run[-1])
-            message.value = Run(  # type: ignore[assignment]  # bytes, says Faust
-                tp, list(run), epoch, highwater, rewinds.get(tp, 0)
+            # Faust wants one record's place, to see how far the partition was read: the last one's.
+            last = run[-1]
+            yield (
+                tp,
+                ConsumerMessage(
+                    tp.topic,
+                    tp.partition,
+                    last.offset,
+                    (last.timestamp or 0) / 1000,
+                    last.timestamp_type,
+                    list(last.headers),
+                    last.key,
+                    Run(tp, list(run), epoch, highwater, rewinds.get(tp, 0)),  # type: ignore[arg-type]  # bytes
+                    last.checksum,
+                    tp=tp,
+                    generation_id=self.app.consumer_generation_id,
+                ),
             )
-            yield tp, message
 
     async def _seek_quietly(self) -> None:
         try:

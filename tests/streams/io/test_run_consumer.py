@@ -7,11 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from seawall.settings import Settings
-from streams.io.kafka import Fetched, RunApp, make_app
+from streams.io.kafka import Fetched, Run, RunApp, _leave_unwrapped, make_app
 
 
 async def test_the_end_of_a_partition_that_was_just_revoked_is_not_known() -> None:
@@ -93,3 +96,38 @@ async def test_a_fetch_from_before_a_rewind_says_nothing_about_gaps(monkeypatch:
     monkeypatch.setattr(app.runs, "_wait_next_records", overtaken)
     assert await one_fetch(app) == []
     assert app.runs.reached(TP0, 4) == 4
+
+
+def partition_records(tp: TP) -> PartitionRecords:
+    """What one fetch brought, as aiokafka makes it."""
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for offset in range(20):
+        headers = [("h", b"1")] if offset % 3 else []
+        batch.append(
+            offset, 1_700_000_000_000 + offset, b"k" if offset % 2 else None, b"v%d" % offset, headers
+        )
+    return PartitionRecords(
+        tp, MemoryRecords(bytes(batch.build())), [], 5, None, None, True, "read_committed"
+    )
+
+
+def test_a_record_that_is_left_unwrapped_says_what_a_wrapped_one_says() -> None:
+    tp = TP("t", 0)
+    wrapped, plain = partition_records(tp), partition_records(tp)
+    _leave_unwrapped(FetchResult(tp, assignment=None, partition_records=plain, backoff=0.0))
+    first, second = list(wrapped), list(plain)
+    assert type(first[0]) is not type(second[0])
+    assert len(second) == 15
+    for field in ("offset", "timestamp", "timestamp_type", "key", "value", "checksum"):
+        assert [getattr(r, field) for r in first] == [getattr(r, field) for r in second]
+    assert [list(r.headers) for r in first] == [list(r.headers) for r in second]
+    assert wrapped.next_fetch_offset == plain.next_fetch_offset == 20
+    runs = [Run(tp, records, 0, None).plain() for records in (first, second)]
+    assert list(runs[0]) == list(runs[1])
+
+
+def test_an_error_in_place_of_records_is_left_alone() -> None:
+    error = FetchError(error=ValueError("x"), backoff=0.0)
+    _leave_unwrapped(error)
+    with pytest.raises(ValueError, match="x"):
+        error.check_raise()
