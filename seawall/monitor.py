@@ -68,7 +68,7 @@ class MonitorSpec:
     effect: float = 0.1
     """Smallest Jensen-Shannon distance (base 2, 0..1) worth a page, unless a column says otherwise."""
     open_after: int = 2
-    """Consecutive drifted panes before an alarm opens …"""
+    """Consecutive drifted panes before an alarm opens, unless one alone is proof enough …"""
     resolve_after: int = 4
     """… and consecutive stable panes before it closes."""
     columns: Mapping[str, ColumnRule] = field(default_factory=dict)

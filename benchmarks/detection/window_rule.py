@@ -31,8 +31,9 @@ class WindowRule(Judge):
         batch: WindowBatch,
         reference: Reference | None,
         comparison: Comparison,
+        expected: Floats,
         reference_rows: float,
-    ) -> tuple[Floats, dict[str, Floats]]:
+    ) -> tuple[Floats, dict[str, Floats], None]:
         assert reference is not None
         wander = self._furthest(spec, batch, reference)
         js = np.fmax(np.fmax(spec.effect, WANDER_MARGIN * wander["js"]), CHANCE_MARGIN * comparison.js_chance)
@@ -42,7 +43,7 @@ class WindowRule(Judge):
             p = np.clip(getattr(comparison, f"{name[:-6]}_expected"), 0.5 / n, 1 - 0.5 / n)
             noise = np.sqrt(2 * p * (1 - p) * CHANCE_LOG / n) + CHANCE_LOG / (3 * n)
             shares[name] = np.maximum(np.fmax(SHARE_EFFECT, WANDER_MARGIN * wander[name]), noise)
-        return js, shares
+        return js, shares, None
 
     def _furthest(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference) -> dict[str, Floats]:
         known: dict[int, dict[str, Floats]] = self.__dict__.setdefault("known", {})

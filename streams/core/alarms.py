@@ -3,7 +3,7 @@
 An alarm belongs to a version, a segment and a kind. Windows of all horizons (and sources) of these speak to
 the same alarm, each through a streak of its own:
 
-- it opens after `open_after` drifted windows in a row on any horizon;
+- it opens after `open_after` drifted windows in a row on any horizon, or with one that is proof by itself (`sudden`);
 - it is updated when a column joins the culprits, when it gets more severe, or when the attribution changes.
   A column joins once it drifted in two windows in a row (or in one, when one opens an alarm); severity only
   rises during a life, so that a value dancing around a limit is told once;
@@ -172,7 +172,8 @@ class AlarmBook:
         heard: _Heard,
     ) -> list[AlarmStep]:
         verdict, culprits, spec, *_ = heard
-        if streak.now.drift < spec.open_after or self._is_part_of_overall(verdict):
+        is_proven = verdict.sudden or streak.now.drift >= spec.open_after
+        if not is_proven or self._is_part_of_overall(verdict):
             return []
         opened_us = streak.now.since_us
         alarm_id = short_id(self.model, verdict.version, verdict.segment, verdict.kind, opened_us)

@@ -1,7 +1,8 @@
 """What a baseline teaches about windows of one length: how far each quantity goes by itself, and the limits.
 
 A quantity is one number that is watched of one column: its distribution's distance from the expected one, its share
-of missing values, its share of novel ones (out of range, or never seen). Windows of the baseline are compared with a
+of missing values, its share of novel ones (out of range, or never seen), and of numbers where they lie and how spread
+out they are. Windows of the baseline are compared with a
 reference that they are no part of (cross-fitting by stretches of whole days): a window is always closer to what it
 helped to make than the next one will be.
 """
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from detectors.compare import Comparison, compare
 from detectors.evidence.limits import Limit, score_limit, union_limit
+from detectors.evidence.normal_scores import Moved
 from detectors.evidence.scale import Scale, fit_scale, folds_of, unknown_scale
 from detectors.evidence.shares import share_chance, share_discrepancy
 from detectors.layout import Layout
@@ -25,7 +27,7 @@ from streams.core.seasons import DAY_US, Seasons
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 #: What is watched of each column, in the order of the quantities.
-WATCHED = ("js", "missing_share", "novel_share")
+WATCHED = ("js", "missing_share", "novel_share", "location", "spread")
 #: Windows shorter than a pane of the baseline may wander more than it shows.
 SHORT_WANDER = 2.0
 #: Wander assumed where the baseline has no time: that of a distance of .05.
@@ -38,6 +40,9 @@ class Calibration:
 
     scale: Scale
     limit: Limit
+    """What windows in a row must exceed, as many as it takes to page."""
+    sudden: float
+    """What a single window must exceed to page at once."""
     scores: Floats
     """Scores of the baseline's own windows, [W, Q]."""
 
@@ -50,11 +55,15 @@ class Quantities:
     chance: Floats
 
 
-def quantities_of(comparison: Comparison, rows: npt.ArrayLike, reference_rows: float) -> Quantities:
+def quantities_of(
+    comparison: Comparison, moved: Moved, rows: npt.ArrayLike, reference_rows: float
+) -> Quantities:
     """Lay out what is watched of compared windows.
 
     Parameters
     ----------
+    moved
+        Location and spread of the same windows.
     rows
         Of each window, [W].
     """
@@ -63,9 +72,16 @@ def quantities_of(comparison: Comparison, rows: npt.ArrayLike, reference_rows: f
     missing = share_discrepancy(comparison.missing_share, comparison.missing_expected, reference_rows)
     novel = share_discrepancy(share, expected, reference_rows)
     return Quantities(
-        np.concatenate([np.square(comparison.js), missing, novel], axis=1),
+        np.concatenate([np.square(comparison.js), missing, novel, moved.location, moved.spread], axis=1),
         np.concatenate(
-            [np.square(comparison.js_chance), share_chance(n), share_chance(comparison.present)], axis=1
+            [
+                np.square(comparison.js_chance),
+                share_chance(n),
+                share_chance(comparison.present),
+                moved.location_chance,
+                moved.spread_chance,
+            ],
+            axis=1,
         ),
     )
 
@@ -140,18 +156,20 @@ def calibrate_windows(
         Compares every window with the panes of all stretches but its own, [W, Q]; told the stretch of each pane.
     """
     starts, _, pane_rows = seasons.dense_panes()
-    width, quantities = terms.width, len(family)
+    width = terms.width
     independent = min(1.0, 2.0 / width)
     per_day = max(DAY_US // seasons.pane_us, 1) if seasons.pane_us else 1
     fold_of_pane = folds_of(len(starts), width, per_day) if len(starts) else np.zeros(0, dtype=np.intp)
     if not fold_of_pane.any():
-        return _uncalibrated(quantities, terms.pages_per_pane / independent)
+        return _uncalibrated(len(family), terms.pages_per_pane / independent)
     fold = fold_of_pane[width - 1 :]
     window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
     # A window with holes is shorter than it looks.
     enough = sliding_sum((pane_rows > 0).astype(np.int64)[:, None], width)[:, 0] >= width / 2
     enough &= window_rows >= terms.min_rows
     found = compared(fold_of_pane)
+    # A category has neither location nor spread.
+    quantities = int(np.isfinite(found.chance).any(axis=0).sum())
     found.discrepancy[~enough] = np.nan
     scores = np.full_like(found.discrepancy, np.nan)
     effective = enough.sum() / width
@@ -164,22 +182,27 @@ def calibrate_windows(
             )
             scores[here] = part.score(found.discrepancy[here], found.chance[here])
     greatest = np.nanmax(np.where(np.isnan(scores), -np.inf, scores), axis=1, initial=-np.inf)
-    limit = score_limit(
-        np.where(np.isfinite(greatest), greatest, np.nan),
-        block=max(per_day, 2 * width),
-        pages_per_pane=terms.pages_per_pane,
-        quantities=quantities,
-        independent=independent,
-        run=terms.run,
+    limit, sudden = (
+        score_limit(
+            np.where(np.isfinite(greatest), greatest, np.nan),
+            block=max(per_day, 2 * width),
+            # There are two ways to page, and each has half of the budget.
+            pages_per_pane=terms.pages_per_pane / 2,
+            quantities=quantities,
+            independent=independent,
+            run=windows,
+        )
+        for windows in (terms.run, 1)
     )
-    return Calibration(_fit(found.discrepancy, found.chance, fold, effective, family), limit, scores)
+    scale = _fit(found.discrepancy, found.chance, fold, effective, family)
+    return Calibration(scale, limit, max(limit.score, sudden.score), scores)
 
 
 def _uncalibrated(quantities: int, probability: float) -> Calibration:
     limit = 1.5 * union_limit(probability, quantities)
     warning = "the baseline has no two stretches of days to learn from: limits are 1.5 times as wide"
     return Calibration(
-        unknown_scale(quantities, UNKNOWN_WANDER), Limit(limit, warning), np.empty((0, quantities))
+        unknown_scale(quantities, UNKNOWN_WANDER), Limit(limit, warning), limit, np.empty((0, quantities))
     )
 
 
@@ -199,9 +222,9 @@ def _fit(
 
 
 def _families(layout: Layout) -> Ints:
-    """Distances of numbers, distances of categories, missing shares, novel shares."""
+    """Distances of numbers, distances of categories, missing shares, novel shares, locations, spreads."""
     kinds = np.array([int(c.kind == "categorical") for c in layout.columns], dtype=np.int64)
-    return np.concatenate([kinds, np.full_like(kinds, 2), np.full_like(kinds, 3)])
+    return np.concatenate([kinds, *(np.full_like(kinds, family) for family in range(2, 6))])
 
 
 def _cross_fitted(
@@ -229,6 +252,7 @@ def _cross_fitted(
         m = max(float(rows) * (1 - np.mean(fold_of_pane == k)), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             compared = compare(windows[here], expected, m, layout, only_deciding=True)
-            found = quantities_of(compared, window_rows[here], m)
+            moved = seasons.normal_scores.moved(windows[here], expected, m)
+            found = quantities_of(compared, moved, window_rows[here], m)
         out.discrepancy[here], out.chance[here] = found.discrepancy, found.chance
     return out

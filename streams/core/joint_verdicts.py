@@ -57,6 +57,8 @@ class JointFinding:
     whole_verdicts: Verdicts
     """Of all columns together, [windows, 2]: reconstruction, mean embedding."""
     warning: str
+    sudden: npt.NDArray[np.bool_]
+    """Which windows prove a drift by themselves, [windows]."""
 
     @property
     def verdicts(self) -> Verdicts:
@@ -185,6 +187,8 @@ def judge_jointly(
         explained = explained | (verdicts == Verdict.DRIFT)
     whole = _verdicts(np.stack([error, measured.mmd / mmd_limit], axis=1))
     whole_verdicts = np.where((enough & ~explained & watched.all())[:, None], whole, 0).astype(np.int8)
+    proven = calibration.scale.score(found.discrepancy, found.chance) >= calibration.sudden
+    said = np.concatenate([pair_verdicts, whole_verdicts], axis=1) == Verdict.DRIFT
     return JointFinding(
         plan,
         measured,
@@ -198,6 +202,7 @@ def judge_jointly(
         pair_verdicts,
         whole_verdicts,
         calibration.limit.warning,
+        (proven & said).any(axis=1),
     )
 
 

@@ -21,7 +21,15 @@ from detectors.distinct import estimate
 from detectors.layout import Layout
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
-from streams.core.calibration import SHORT_WANDER, WATCHED, Calibration, Terms, calibrate, quantities_of
+from streams.core.calibration import (
+    SHORT_WANDER,
+    WATCHED,
+    Calibration,
+    Quantities,
+    Terms,
+    calibrate,
+    quantities_of,
+)
 from streams.core.joint import JOINT_SHARE, JointReference, joint_reference
 from streams.core.joint_verdicts import JointFinding, judge_jointly
 from streams.core.layouts import Control, baseline_layout
@@ -30,6 +38,7 @@ from streams.core.series import SeriesKey, WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 #: How much further than the 95 % line of chance two sources of the same windows must be apart. A distance is a root:
 #: on the scale of chi-squared this is 2.56 lines, which chance passes about once in a million windows of ten bins.
 CHANCE_MARGIN = 1.6
@@ -80,6 +89,8 @@ class Judgement:
     """What the limits could not be based on."""
     joint: JointFinding | None = None
     """What is said of several columns at once."""
+    sudden: Bools | None = None
+    """[windows]: which prove a drift by themselves."""
 
 
 def compare(
@@ -151,7 +162,9 @@ class Judge:
         reference = self.reference(spec, batch)
         expected, reference_rows = self._expected(spec, batch, reference)
         comparison = compare(batch.counts, expected, reference_rows, batch.layout)
-        js_limit, share_limits = self._limits(spec, batch, reference, comparison, reference_rows)
+        js_limit, share_limits, found = self._limits(
+            spec, batch, reference, comparison, expected, reference_rows
+        )
         ratio = comparison.js / js_limit
         for name in _SHARES:
             excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
@@ -182,7 +195,12 @@ class Judge:
         )
         if reference is not None:
             judgement.warning = self.calibration(spec, batch, reference).limit.warning
+            if found is not None:
+                drifted = column_verdicts == Verdict.DRIFT
+                judgement.sudden = self._sudden(spec, batch, reference, found, drifted)
             judgement.joint = self._joint(spec, batch, reference, column_verdicts, enough)
+            if judgement.joint is not None and judgement.sudden is not None:
+                judgement.sudden |= judgement.joint.sudden
         if judgement.joint is not None:
             judgement.verdicts = np.maximum(
                 verdicts, np.where(verdicts <= Verdict.DRIFT, judgement.joint.verdicts, 0)
@@ -208,28 +226,48 @@ class Judge:
         batch: WindowBatch,
         reference: Reference | None,
         comparison: Comparison,
+        expected: Floats,
         reference_rows: float,
-    ) -> tuple[Floats, dict[str, Floats]]:
-        """Return the limits on the distance and on the excess of each share: effect and evidence in one."""
+    ) -> tuple[Floats, dict[str, Floats], Quantities | None]:
+        """Return the limits on the distance and on the excess of each share, and what evidence is made of."""
         columns = batch.layout.columns
         rules = (spec.columns.get(c.name) for c in columns)
         effect = np.array([r.effect if r and r.effect is not None else spec.effect for r in rules])
-        found = quantities_of(comparison, np.maximum(batch.rows, 1), reference_rows)
         if reference is None:
-            evidence = np.zeros_like(found.discrepancy)
-        else:
-            calibration = self.calibration(spec, batch, reference)
-            evidence = calibration.scale.limit(calibration.limit.score, found.chance)
-        js, *shares = np.split(evidence, len(WATCHED), axis=1)
+            shares_of_effect = dict.fromkeys(_SHARES, np.full_like(comparison.js, SHARE_EFFECT))
+            return np.fmax(effect, comparison.js_chance), shares_of_effect, None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = reference.seasons.normal_scores.moved(batch.counts, expected, reference_rows)
+            found = quantities_of(comparison, moved, np.maximum(batch.rows, 1), reference_rows)
+        calibration = self.calibration(spec, batch, reference)
+        evidence = calibration.scale.limit(calibration.limit.score, found.chance)
+        js, *shares, location, spread = np.split(evidence, len(WATCHED), axis=1)
+        _, missing, novel, moved_by, spread_by = np.split(found.discrepancy, len(WATCHED), axis=1)
+        # A distance counts as proven by whichever sees it best: itself, where the values lie, or their spread.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for limit, value in ((location, moved_by), (spread, spread_by)):
+                js = np.fmin(js, np.square(comparison.js) * limit / value)
         js_limit = np.fmax(np.fmax(effect, comparison.js_chance), np.sqrt(js))
-        _, missing, novel = np.split(found.discrepancy, len(WATCHED), axis=1)
         limits = {}
         for name, gone, limit in zip(_SHARES, (missing, novel, novel), (*shares, shares[-1]), strict=True):
             excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
             # The limit on a share is where its excess would be if its discrepancy were just at the limit.
             at = excess / np.sqrt(np.maximum(gone, 1e-300) / np.maximum(limit, 1e-300))
             limits[name] = np.fmax(SHARE_EFFECT, np.where(excess > 0, at, 0.0))
-        return js_limit, limits
+        return js_limit, limits, found
+
+    def _sudden(
+        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference, found: Quantities, drifted: Bools
+    ) -> Bools:
+        """Say which windows prove a drift all by themselves: [windows]."""
+        at = np.flatnonzero(drifted.any(axis=1))
+        out = np.zeros(batch.windows, dtype=bool)
+        if len(at):
+            calibration = self.calibration(spec, batch, reference)
+            scores = calibration.scale.score(found.discrepancy[at], found.chance[at])
+            columns = scores.reshape(len(at), len(WATCHED), -1)
+            out[at] = ((columns >= calibration.sudden).any(axis=1) & drifted[at]).any(axis=1)
+        return out
 
     def calibration(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference) -> Calibration:
         """Return what the baseline teaches about windows like these."""
@@ -334,11 +372,11 @@ class Judge:
             ]
             if judgement.joint is not None:
                 culprits += judgement.joint.culprits(w)
-            out.append(
-                _window_verdict(
-                    spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits
-                )
+            said = _window_verdict(
+                spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits
             )
+            is_sudden = judgement.sudden is not None and bool(judgement.sudden[w])
+            out.append(replace(said, sudden=True) if is_sudden else said)
         return out
 
     def _skew(

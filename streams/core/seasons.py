@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
+from detectors.evidence.normal_scores import NormalScores
 from detectors.layout import Layout
 
 Ints = npt.NDArray[np.int64]
@@ -61,6 +62,11 @@ class Seasons:
             shares = _normalised(by_slot + _PRIOR_ROWS * shares, layout)
         self.shares: Floats = shares
         """float64 [slots, slots of the layout]: per column, sums to one (or to zero where unknown)."""
+
+    @cached_property
+    def normal_scores(self) -> NormalScores:
+        """The scale of ranks on which this data is normal."""
+        return NormalScores(self.layout, self._counts.sum(axis=0))
 
     def without(self, starts_us: Ints) -> Seasons:
         """Return what the rest of the data shows, with as many slots, when some panes are left out."""

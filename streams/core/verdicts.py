@@ -56,3 +56,5 @@ class WindowVerdict:
     kind: str = "drift"
     """Which alarm it speaks to: drift | skew | volume | freshness."""
     columns: tuple[ColumnVerdict, ...] = ()
+    sudden: bool = False
+    """Whether this window alone is proof enough: its alarm waits for no second one."""

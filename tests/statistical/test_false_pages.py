@@ -19,6 +19,7 @@ from streams.core.judge import Judge
 from streams.core.layouts import Control
 from streams.core.merge import ModelMerge
 from streams.core.series import Cells, Series
+from streams.core.verdicts import Verdict
 from streams.core.watermark import Watermarks
 
 DAYS = 60
@@ -67,6 +68,49 @@ def test_a_gross_fault_is_paged_within_three_panes(
         assert page is not None
         assert page.updated_us <= T0_US + (ONSET_HOUR + 3) * HOUR_US
         assert page.features[0].name == f"x{fault.feature:03}"
+
+
+def test_a_window_far_beyond_what_a_single_one_may_pages_without_waiting_for_a_second(
+    baselines: dict[str, Baseline], judges: dict[str, Judge]
+):
+    """All values missing where one in a hundred usually is: one hour of that is proof."""
+    traffic = KINDS[0]
+    fault = Fault("missing", 1.0, ONSET_HOUR, 2)
+    layout, counts = traffic.counts(baselines[traffic.name], 8, 3, (fault,))
+    played = play(baselines[traffic.name], layout, counts, SPEC, judges[traffic.name])
+    page = played.first_page_after(ONSET_HOUR)
+    assert page is not None
+    assert page.updated_us == T0_US + (ONSET_HOUR + 1) * HOUR_US
+    assert all(v.sudden for v in played.verdicts if v.end_us == page.updated_us and v.horizon_us == HOUR_US)
+
+
+def test_only_drift_is_sudden_and_a_single_window_needs_at_least_as_much_as_a_run(
+    baselines: dict[str, Baseline], judges: dict[str, Judge]
+):
+    for traffic in KINDS:
+        baseline = baselines[traffic.name]
+        layout, counts = traffic.counts(baseline, 2, 5)
+        judge = judges[traffic.name]
+        for width in (1, 6, 24):
+            batch = next(iter(batches(layout, counts, width, baseline.baseline_id)))
+            reference = judge.reference(SPEC, batch)
+            assert reference is not None
+            calibration = judge.calibration(SPEC, batch, reference)
+            assert calibration.sudden >= calibration.limit.score
+            assert not any(v.sudden and v.verdict != Verdict.DRIFT for v in judge.judge(SPEC, batch).windows)
+
+
+def test_a_change_of_spread_is_paged_under_a_wandering_level(
+    baselines: dict[str, Baseline], judges: dict[str, Judge]
+):
+    """The level wanders by itself and hides a distance; the spread does not."""
+    traffic = next(t for t in KINDS if t.level_std and not t.daily)
+    layout, counts = traffic.counts(baselines[traffic.name], 10, 4, (Fault("scale", 1.5, ONSET_HOUR, 0),))
+    page = play(baselines[traffic.name], layout, counts, SPEC, judges[traffic.name]).first_page_after(
+        ONSET_HOUR
+    )
+    assert page is not None
+    assert page.updated_us <= T0_US + (ONSET_HOUR + 24) * HOUR_US
 
 
 def test_a_small_lasting_shift_is_paged_although_quiet_traffic_is_not(

@@ -69,6 +69,14 @@ def states(*verdicts: Verdict) -> list[tuple[str, int]]:
     return [(s.state, (s.updated_us - T0_US) // MINUTE_US) for s in steps]
 
 
+def test_a_window_that_is_proof_by_itself_opens_at_once_and_a_warning_never_does():
+    sudden = replace(window(0, DRIFT), sudden=True)
+    (opened,) = run(sudden)
+    assert (opened.state, opened.opened_us, opened.updated_us) == ("open", sudden.end_us, sudden.end_us)
+    assert run(window(0, DRIFT)) == []
+    assert run(replace(window(0, WARNING), sudden=True)) == []
+
+
 @pytest.mark.parametrize(
     ("said", "verdicts", "expected"),
     [

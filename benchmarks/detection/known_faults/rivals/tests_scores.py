@@ -24,7 +24,7 @@ def make(reference: Reference) -> Scorer:
     is_there = np.isfinite(sample) if reference.is_number else sample >= 0
     known = np.sort(sample[is_there])
     edges = np.unique(np.quantile(known, np.linspace(0, 1, 11)[1:-1])) if reference.is_number else np.empty(0)
-    words = int(reference.values.max(initial=0)) + 1
+    words = 0 if reference.is_number else int(reference.values.max(initial=0)) + 1
 
     def cells(values: np.ndarray) -> np.ndarray:
         if reference.is_number:
