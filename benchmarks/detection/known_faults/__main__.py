@@ -56,9 +56,9 @@ def main() -> None:
             _score(tool, case, options.out, options.name)
     if options.no_report:
         return
-    report.write(
-        [k for k in keys if (options.out / "cases" / k.file).is_file()], options.out, packages, options.name
-    )
+    done = [k for k in keys if all(_scores(t, k, options.out, options.name).is_file() for t in options.tools)]
+    print(f"{len(done)} of {len(keys)} cases were scored by all of {', '.join(options.tools)}")
+    report.write(done, options.out, packages, options.name)
 
 
 def _case(key: CaseKey, packages: Path, out: Path) -> Case:
@@ -69,15 +69,20 @@ def _case(key: CaseKey, packages: Path, out: Path) -> Case:
     return case
 
 
+def _scores(tool: str, key: CaseKey, out: Path, name: str) -> Path:
+    if tool == "seawall":
+        return out / "scores" / name / f"{Path(key.file).stem}.json"
+    return out / "scores" / tool / key.file
+
+
 def _score(tool: str, case: Case, out: Path, name: str) -> None:
-    if tool != "seawall":
-        environments.run_rival(
-            tool, out / "environments", [out / "cases" / case.key.file], out / "scores" / tool
-        )
+    path = _scores(tool, case.key, out, name)
+    if path.is_file():
         return
-    path = out / "scores" / name / f"{Path(case.key.file).stem}.json"
-    if not path.is_file():
+    if tool == "seawall":
         seawall_pages.play(case, path)
+    else:
+        environments.run_rival(tool, out / "environments", [out / "cases" / case.key.file], path.parent)
 
 
 if __name__ == "__main__":
