@@ -96,6 +96,7 @@ def column_detector(
     *,
     threshold: float | None = None,
     calibration: Calibration | None = None,
+    p: float | None = None,
     rows: int | None = None,
 ) -> WindowDetector:
     """Make a window detector from counts over a layout's column; see `WindowDetector.of_column`.
@@ -107,7 +108,7 @@ def column_detector(
     True
     """
     return WindowDetector.of_column(
-        statistic(name), column, slots, threshold=threshold, calibration=calibration, rows=rows
+        statistic(name), column, slots, threshold=threshold, calibration=calibration, p=p, rows=rows
     )
 
 

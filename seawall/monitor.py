@@ -30,12 +30,41 @@ class RollbackPolicy:
 
 
 @dataclass(frozen=True)
+class DetectorRule:
+    """A classic detector by name, with its limit: at most one of `above`, `p` and `calibrated`, else the textbook's."""
+
+    name: str
+    above: float | None = None
+    """A window alarms above this value of the statistic."""
+    p: float | None = None
+    """… or at a smaller p-value than this."""
+    calibrated: float | None = None
+    """… or above what this share of windows without change exceeds."""
+    parameters: tuple[tuple[str, float], ...] = ()
+    """River's own, of stream detectors."""
+
+    @property
+    def said(self) -> str:
+        """The rule as a monitor has it."""
+        if self.above is not None:
+            return f"{self.name} > {self.above:g}"
+        if self.p is not None:
+            return f"{self.name} p < {self.p:g}"
+        if self.calibrated is not None:
+            return f"{self.name} calibrated {self.calibrated:g}"
+        given = ", ".join(f"{name} {value:g}" for name, value in self.parameters)
+        return f"{self.name} ({given})" if given else self.name
+
+
+@dataclass(frozen=True)
 class ColumnRule:
     """An owner's override for one column."""
 
     ignore: bool = False
     effect: float | None = None
     """Smallest Jensen-Shannon distance (base 2, 0..1) worth a page."""
+    detectors: tuple[DetectorRule, ...] = ()
+    """Classic detectors of this column, beside those of the whole monitor."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +102,8 @@ class MonitorSpec:
     """… and consecutive stable panes before it closes."""
     columns: Mapping[str, ColumnRule] = field(default_factory=dict)
     """Overrides by column name."""
+    detectors: tuple[DetectorRule, ...] = ()
+    """Classic detectors of every column that they can watch; their alarms are outside the budget."""
     timezone: str = "UTC"
     """IANA zone in which the baseline's hours are compared with a window's."""
     skew: bool = True

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from detectors.classic.calibrate import Calibration, calibrate, null_counts, threshold_of
 from detectors.classic.cells import cells_of_samples, finite
+from detectors.classic.p_values import limit_at
 from detectors.classic.statistics import Sizes, Statistic
 from detectors.layout import OTHER, UNDERFLOW, Column, slots_of_numeric
 from detectors.reference import choose_edges
@@ -46,10 +47,11 @@ class WindowDetector:
         column: Column | None = None,
         threshold: float | None = None,
         calibration: Calibration | None = None,
+        p: float | None = None,
         rows: int | None = None,
     ) -> None:
-        if threshold is not None and calibration is not None:
-            raise ValueError("threshold: is given together with calibration, want one of them")
+        if sum(x is not None for x in (threshold, calibration, p)) > 1:
+            raise ValueError("threshold: is given together with calibration or p, want one of them")
         if threshold is not None and not (np.isfinite(threshold) and threshold >= 0.0):
             msg = f"threshold: {threshold!r}, want a number of 0 or more"
             raise ValueError(msg)
@@ -63,7 +65,7 @@ class WindowDetector:
         self.positions = positions
         self.calibration = calibration
         self._sample, self._column = sample, column
-        self._fixed, self._rows = threshold, rows
+        self._fixed, self._rows, self._p = threshold, rows, p
         self._found: dict[tuple[bool, int], float] = {}
 
     @classmethod
@@ -130,6 +132,7 @@ class WindowDetector:
         *,
         threshold: float | None = None,
         calibration: Calibration | None = None,
+        p: float | None = None,
         rows: int | None = None,
     ) -> Self:
         """Take the reference as counts over a layout's column: what a baseline holds.
@@ -144,6 +147,8 @@ class WindowDetector:
             Counts of the reference, [column.slots], the missing ones included.
         threshold, calibration, rows
             As in `of_sample`; blocks need a sample, so `calibration.block` is 1.
+        p
+            Limit by p-value, for statistics that have one; see `detectors.classic.p_values`.
 
         Raises
         ------
@@ -173,6 +178,7 @@ class WindowDetector:
             column=column,
             threshold=threshold,
             calibration=calibration,
+            p=p,
             rows=rows,
         )
 
@@ -216,6 +222,8 @@ class WindowDetector:
             raise ValueError(msg)
         if self._fixed is not None:
             return self._fixed
+        if self._p is not None:
+            return limit_at(self.statistic.name, self._sizes(n), self._p)
         if self.calibration is None:
             return self.statistic.limit(self._sizes(n))
         exact = self._is_exact and not binned

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from seawall.baseline import Baseline
-from seawall.monitor_yaml.nodes import Section, kind_of
+from seawall.monitor_yaml.detectors import STREAM, WINDOW
+from seawall.monitor_yaml.nodes import Node, Section, kind_of
 from seawall.monitor_yaml.problems import any_of, did_you_mean
 from seawall.monitor_yaml.values import Value
 
@@ -20,6 +21,7 @@ def check_against(top: Section, model: str | None, baseline: Baseline) -> None:
     node = top.get("columns")
     if node is None or kind_of(node) != "map":
         return
+    _check_detectors(top, node, baseline)
     for key, _ in node.value:
         if key.id == "scalar" and key.value not in names:
             hint = did_you_mean(key.value, names)
@@ -29,6 +31,35 @@ def check_against(top: Section, model: str | None, baseline: Baseline) -> None:
                 key.value,
                 f"a column of {whose}: {any_of(names)}{hint}",
             )
+
+
+def _check_detectors(top: Section, columns: Node, baseline: Baseline) -> None:
+    """Report detectors that need an order and are asked for a column that has none."""
+    categories = {c.name for c in baseline.columns if c.kind == "categorical"}
+    categories -= {c.name for c in baseline.columns if c.kind == "numeric"}
+    without = [name for name, known in WINDOW.items() if not known.needs_order]
+    for key, rule in columns.value:
+        if key.id != "scalar" or key.value not in categories or kind_of(rule) != "map":
+            continue
+        listed = next((v for k, v in rule.value if k.id == "scalar" and k.value == "detectors"), None)
+        for i, entry in enumerate(listed.value if listed is not None and kind_of(listed) == "seq" else ()):
+            value = Value(entry, f"columns.{key.value}.detectors[{i}]", top.report)
+            name = _name_of(entry)
+            known = WINDOW.get(name) or STREAM.get(name)
+            if known is not None and known.needs_order:
+                value.refuse(f"a detector of categories: {any_of(without)}; {name} needs an order")
+
+
+def _name_of(entry: Node) -> str:
+    """Return the name in one entry of a list of detectors."""
+    if kind_of(entry) == "map":
+        found = [
+            v.value for k, v in entry.value if k.id == "scalar" and k.value == "name" and v.id == "scalar"
+        ]
+        return str(found[0]) if found else ""
+    return (
+        str(entry.value).split()[0].split(">")[0] if entry.id == "scalar" and str(entry.value).split() else ""
+    )
 
 
 def _check_segments(top: Section, baseline: Baseline, whose: str) -> None:

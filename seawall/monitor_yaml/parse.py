@@ -10,6 +10,7 @@ from seawall.durations import format_duration
 from seawall.monitor import ColumnRule, MonitorSpec, RollbackMode, RollbackPolicy
 from seawall.monitor_yaml import rules, values
 from seawall.monitor_yaml.against_baseline import check_against
+from seawall.monitor_yaml.detectors import read_detectors
 from seawall.monitor_yaml.nodes import Node, Section, compose, kind_of, line_of
 from seawall.monitor_yaml.problems import MonitorError, Problem, Report, any_of, did_you_mean
 from seawall.monitor_yaml.values import Value
@@ -91,7 +92,11 @@ def _monitor(node: Node, report: Report, baseline: Baseline | None) -> MonitorSp
     alarm.take("open_after", lambda v: values.whole(v, 1, 1000))
     alarm.take("resolve_after", lambda v: values.whole(v, 1, 1000))
     fields.set |= alarm.set
-    fields.set["columns"] = _columns(top)
+    longest_panes = _longest_panes(fields)
+    listed = Value.of(top, "detectors")
+    if listed is not None:
+        fields.set["detectors"] = read_detectors(listed, longest_panes)
+    fields.set["columns"] = _columns(top, longest_panes)
     fields.set["rollback"] = _rollback(top)
     notify = Value.of(top, "notify")
     if notify is not None:
@@ -207,13 +212,20 @@ def _segments(top: Section, fields: _Fields) -> None:
     fields.set["segments"] = tuple(found)
 
 
-def _columns(top: Section) -> Mapping[str, ColumnRule]:
+def _longest_panes(fields: _Fields) -> int | None:
+    pane_us = fields.set.get("pane_us", MonitorSpec.pane_us)
+    horizons_us = fields.set.get("horizons_us", MonitorSpec.horizons_us)
+    return max(horizons_us) // pane_us if horizons_us else None
+
+
+def _columns(top: Section, longest_panes: int | None) -> Mapping[str, ColumnRule]:
     section = _section(top, "columns", None)
     found: dict[str, ColumnRule] = {}
     for name, node in section.items():
         rule = _Fields(Section(node, section.field(name), section.report, rules.COLUMN_KEYS))
         rule.take("ignore", values.flag)
         rule.take("effect", lambda v: values.share(v, zero=False))
+        rule.take("detectors", lambda v: read_detectors(v, longest_panes))
         found[name] = ColumnRule(**rule.set)
     return found
 

@@ -15,6 +15,7 @@ KEYS = (
     "segments",
     "max_segments",
     "effect",
+    "detectors",
     "columns",
     "timezone",
     "alarm",
@@ -25,7 +26,7 @@ KEYS = (
 )
 PROMISE_KEYS = ("false_pages", "performance", "freshness")
 WINDOW_KEYS = ("pane", "horizons", "lateness", "grace", "min_rows", "min_coverage")
-COLUMN_KEYS = ("ignore", "effect")
+COLUMN_KEYS = ("ignore", "effect", "detectors")
 ALARM_KEYS = ("open_after", "resolve_after")
 ROLLBACK_KEYS = ("mode", "target", "cooldown", "release_window", "approval_timeout", "recovery")
 

@@ -206,10 +206,12 @@ def severity_of(kind: str, culprits: Iterable[Culprit]) -> str:
 
     Silence (``freshness``) is an error, for nothing is being served or nothing is being watched. Anything
     else is an error from `ERROR_RATIO` times its limit on, a warning below. ``critical`` is left to
-    realised harm, which distance from a baseline does not prove.
+    realised harm, which distance from a baseline does not prove. What keeps no budget (``classic``) is a warning.
     """
     if kind == "freshness":
         return "error"
+    if kind == "classic":
+        return "warning"  # how far beyond a fixed limit says nothing about how bad it is
     return "error" if any(c.ratio >= ERROR_RATIO for c in culprits) else "warning"
 
 
@@ -228,6 +230,8 @@ def drift_sentence(
         return f"{subject(verdict.model, verdict.version, verdict.segment)}: {said} {since}"
     worst, *others = culprits
     said = _SAID.get(worst.statistic, "is far from its baseline")
+    if verdict.kind == "classic":
+        said = "is beyond the limit of a classic detector, outside the budget of false pages"
     if worst.role in ACROSS:
         said_first = worst.detail.split(";", 1)[0]  # what the limits lack is told further down
         numbers = (

@@ -22,6 +22,7 @@ from streams.core.alarm_steps import AlarmStep, Attribution
 from streams.core.alarms import AlarmBook, in_order
 from streams.core.attribution import attribute
 from streams.core.changes import ChangeLog
+from streams.core.classic import ClassicJudge
 from streams.core.drift_history import DriftHistory
 from streams.core.explain import Scene, explain, with_importance
 from streams.core.judge import Judge, Judgement
@@ -85,6 +86,7 @@ class PartitionEngine:
         self.registry = registry
         self.watermarks = watermarks
         self.judge = Judge(control)
+        self.classic = ClassicJudge(control)
         self.models: dict[str, ModelState] = {}
         self._ver_base = log_epoch << 32
         self._rollback_steps_seen = 0
@@ -140,6 +142,7 @@ class PartitionEngine:
             effects.closed_windows += batch.windows
             effects.revised_windows += int(np.count_nonzero(batch.revisions))
             verdicts += judgement.windows
+            verdicts += self.classic.judge(spec, batch)
             if batch.width == 1 and not batch.key[3]:
                 self._note_layout(state, batch, spec.pane_us)
                 if batch.key[1] == "predictions":

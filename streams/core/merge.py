@@ -230,6 +230,7 @@ class ModelMerge:
                 dense.rows,
                 self.first_pane[key[0], key[1]],
                 None if dense.joint is None else sliding_sum(dense.joint, width),
+                dense.counts,
             )
 
     def window_counts(

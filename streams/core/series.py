@@ -262,6 +262,8 @@ class WindowBatch:
     """First pane in which this version was seen: windows that begin earlier are only partly covered."""
     joint: Ints | None = None
     """Sums across columns of each window, [windows, sums], where there are any."""
+    pane_counts: Ints | None = None
+    """Counts of each pane under the windows, [panes, slots], for what looks into a window."""
 
     @property
     def windows(self) -> int:

@@ -1,0 +1,53 @@
+"""How often stream detectors signal within a window of panes in which nothing changes.
+
+    python -m benchmarks.detection.pane_streams
+
+What a monitor feeds them: the mean of each pane, in standard deviations of the column. Means of 100 rows are normal with
+a tenth of that; ``AR(1)`` lets them wander with a correlation of .7 from pane to pane on top of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.registry import stream_detector
+
+#: As the worker makes them.
+DETECTORS = {"adwin": {"clock": 1}, "kswin": {}, "page_hinkley": {}}
+
+
+def drawn(rng: np.random.Generator, panes: int, rho: float) -> npt.NDArray[np.float64]:
+    """Means of panes of 100 rows, correlated by `rho` from one to the next."""
+    noise = rng.normal(0.0, 0.1, panes)
+    out = np.empty(panes)
+    at = 0.0
+    for t in range(panes):
+        at = rho * at + np.sqrt(1 - rho**2) * noise[t]
+        out[t] = at
+    return out
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--windows", type=int, default=200)
+    arguments = parser.parse_args()
+    print("| detector | panes in the window | independent panes | panes AR(1) ρ=.7 |\n|---|---|---|---|")
+    for name, parameters in DETECTORS.items():
+        for panes in (168, 1440):
+            shares = []
+            for rho in (0.0, 0.7):
+                rng = np.random.default_rng([panes, int(10 * rho)])
+                hits = 0
+                for _ in range(arguments.windows):
+                    stream = stream_detector(name, **parameters)
+                    hits += any([stream.update(float(x)) for x in drawn(rng, panes, rho)])
+                shares.append(hits / arguments.windows)
+            print(f"| `{name}` | {panes} | {shares[0]:.0%} | {shares[1]:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
