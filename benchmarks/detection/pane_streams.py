@@ -2,8 +2,8 @@
 
     python -m benchmarks.detection.pane_streams
 
-What a monitor feeds them: the mean of each pane, in standard deviations of the column. Means of 100 rows are normal with
-a tenth of that; ``AR(1)`` lets them wander with a correlation of .7 from pane to pane on top of it.
+What a monitor feeds them: the mean of each pane, in standard deviations of the column. Means of 100 rows are normal
+with a tenth of that; ``AR(1)`` correlates them by .7 from one pane to the next.
 """
 
 from __future__ import annotations
@@ -33,18 +33,21 @@ def drawn(rng: np.random.Generator, panes: int, rho: float) -> npt.NDArray[np.fl
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--windows", type=int, default=100)
+    parser.add_argument("--detectors", nargs="+", default=sorted(DETECTORS), choices=sorted(DETECTORS))
+    parser.add_argument("--panes", nargs="+", type=int, default=[168, 1440])
     arguments = parser.parse_args()
     print("| detector | panes in the window | independent panes | panes AR(1) ρ=.7 |\n|---|---|---|---|")
-    for name, parameters in DETECTORS.items():
-        for panes in (168, 1440):
+    for name in arguments.detectors:
+        parameters = DETECTORS[name]
+        for panes in arguments.panes:
             shares = []
             for rho in (0.0, 0.7):
                 rng = np.random.default_rng([panes, int(10 * rho)])
                 hits = 0
                 for _ in range(arguments.windows):
                     stream = stream_detector(name, **parameters)
-                    hits += any([stream.update(float(x)) for x in drawn(rng, panes, rho)])
+                    hits += any(stream.update(float(x)) for x in drawn(rng, panes, rho))
                 shares.append(hits / arguments.windows)
             print(f"| `{name}` | {panes} | {shares[0]:.0%} | {shares[1]:.0%} |")
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("backtest", help="run a monitor over history", description=run.__doc__)
     parser.add_argument("monitor", type=Path, metavar="MONITOR", help="the monitor's YAML file")
     parser.add_argument(
-        "--baseline", required=True, type=Path, metavar="FILE", help="from `seawall baseline build`"
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="from `seawall baseline build`; with --from-store the published ones are the default",
     )
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="FILE", help="Parquet or CSV, one row per prediction"
-    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", type=Path, metavar="FILE", help="Parquet or CSV, one row per prediction")
+    where.add_argument("--from-store", action="store_true", help="what workers counted, from the store")
+    parser.add_argument("--since", metavar="TIME", help="with --from-store: from here on (ISO 8601, UTC)")
+    parser.add_argument("--until", metavar="TIME", help="with --from-store: up to here")
+    parser.add_argument("--data-dir", help="the folder that `seawall up` runs in (SEAWALL_DATA_DIR)")
     parser.add_argument("--time-column", default="ts", metavar="COLUMN", help="event times (default: ts)")
     parser.add_argument(
         "--time-unit", choices=("s", "ms", "us", "ns"), default="us", help="of numeric times (default: us)"
@@ -67,10 +74,42 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run a monitor over history, by the code that runs over live traffic: what would have paged, when and why."""
+    backtest, outcomes, took_s = (_of_store if arguments.from_store else _of_file)(arguments, settings)
+    name = "the store" if arguments.from_store else arguments.data.name
+    if arguments.html:
+        from seawall.backtest_html import page
+
+        try:
+            arguments.html.write_text(page(outcomes, name), encoding="utf-8")
+        except OSError as error:
+            msg = f"{arguments.html}: cannot be written: {error.strerror or error}"
+            raise ConfigError(msg) from error
+    if arguments.json:
+        print(json.dumps(as_json(backtest, outcomes)))
+        return 0
+    _show(outcomes)
+    if backtest.dead_rows:
+        print(f"note: {backtest.dead_rows:,} rows could not be counted (bad event times)", file=sys.stderr)
+    print(
+        f"{backtest.rows:,} rows in {took_s:.1f} s ({backtest.rows / max(took_s, 1e-9):,.0f} a second)",
+        file=sys.stderr,
+    )
+    if arguments.html:
+        print(f"wrote {arguments.html}", file=sys.stderr)
+    return 0
+
+
+def _of_file(arguments: argparse.Namespace, settings: Settings) -> tuple[Backtest, list[Outcome], float]:
     from seawall.cli.baseline import read_baseline
     from seawall.cli.data_file import MISSING_WORDS, progress, read_data_file
     from streams.core.backtest import Backtest, in_time_order
 
+    if arguments.baseline is None:
+        raise ConfigError(
+            "--baseline: expected a file from `seawall baseline build`; only the store has its own"
+        )
+    if arguments.since or arguments.until:
+        raise ConfigError("--since, --until: only with --from-store; cut the data file instead")
     baseline = read_baseline(arguments.baseline)
     spec = _monitor(arguments.monitor, baseline)
     version = arguments.version or baseline.version
@@ -84,28 +123,59 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         for part in in_time_order(columns):
             backtest.feed(part)
             step(backtest.rows, columns.rows)
-        outcomes = backtest.finish()
-        took_s = time.monotonic() - began
-    if arguments.html:
-        from seawall.backtest_html import page
+        return backtest, backtest.finish(), time.monotonic() - began
 
-        try:
-            arguments.html.write_text(page(outcomes, arguments.data.name), encoding="utf-8")
-        except OSError as error:
-            msg = f"{arguments.html}: cannot be written: {error.strerror or error}"
-            raise ConfigError(msg) from error
-    if arguments.json:
-        print(json.dumps(as_json(backtest, outcomes)))
-        return 0
-    _show(outcomes)
-    if backtest.dead_rows:
-        print(f"note: {backtest.dead_rows:,} rows could not be counted (bad event times)", file=sys.stderr)
-    print(
-        f"{backtest.rows:,} rows in {took_s:.1f} s ({backtest.rows / took_s:,.0f} a second)", file=sys.stderr
-    )
-    if arguments.html:
-        print(f"wrote {arguments.html}", file=sys.stderr)
-    return 0
+
+def _of_store(arguments: argparse.Namespace, settings: Settings) -> tuple[Backtest, list[Outcome], float]:
+    """Run over what workers counted; every version is judged by its own baseline."""
+    from seawall.cli.baseline import read_baseline
+    from seawall.cli.data_file import progress
+    from seawall.cli.status import of_running_stack
+    from streams.core.backtest import Backtest
+    from streams.io.history import StoredHistory
+
+    given = read_baseline(arguments.baseline) if arguments.baseline else None
+    spec = _monitor(arguments.monitor, given)
+    settings = of_running_stack(replace(settings, data_dir=arguments.data_dir or settings.data_dir))
+    since_us, until_us = _time_us("--since", arguments.since), _time_us("--until", arguments.until)
+    with progress(f"backtest of {spec.model}") as begin:
+        begin("asking the store")
+        history = StoredHistory(settings, spec, since_us, until_us, arguments.version or "")
+        known = {**history.range.baselines, **({given.version: given} if given else {})}
+        backtest = Backtest(settings_of(spec, arguments.budget, arguments.effect), known.values())
+        step, began = begin("running"), time.monotonic()
+        unjudged: set[str] = set()
+        events = list(history.range.registry)
+        first_us = history.range.since_us
+        for upto_us, panes in history.days():
+            now = [e for e in events if e["ts"] <= upto_us]
+            events = events[len(now) :]
+            backtest.feed_panes(panes, history.range.layouts, now)
+            unjudged |= {
+                p.version
+                for p in panes
+                if p.version not in known or known[p.version].baseline_id != p.baseline_id
+            }
+            step(upto_us - first_us, history.range.until_us - first_us)
+        outcomes, took_s = backtest.finish(), time.monotonic() - began
+    for version in sorted(unjudged):
+        print(
+            f"note: panes of {version} were counted with another baseline than is known, and are not judged; "
+            "--baseline names one",
+            file=sys.stderr,
+        )
+    return backtest, outcomes, took_s
+
+
+def _time_us(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{option}: {text!r}: expected a time such as 2026-03-01 or 2026-03-01T12:00+01:00"
+        raise ConfigError(msg) from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1_000_000
 
 
 def settings_of(spec: MonitorSpec, budgets: Sequence[str], effects: Sequence[float]) -> list[Setting]:
@@ -139,7 +209,7 @@ def settings_of(spec: MonitorSpec, budgets: Sequence[str], effects: Sequence[flo
     return found
 
 
-def _monitor(path: Path, baseline: Baseline) -> MonitorSpec:
+def _monitor(path: Path, baseline: Baseline | None) -> MonitorSpec:
     from seawall.monitor_yaml import parse_monitor
 
     try:
@@ -148,7 +218,7 @@ def _monitor(path: Path, baseline: Baseline) -> MonitorSpec:
         msg = f"{path}: cannot be read: {error}"
         raise ConfigError(msg) from error
     spec = parse_monitor(text, file=str(path), baseline=baseline)
-    if spec.model != baseline.model:
+    if baseline is not None and spec.model != baseline.model:
         msg = f"{path}: model: {spec.model!r} is not the baseline's, {baseline.model!r}"
         raise ConfigError(msg)
     return spec

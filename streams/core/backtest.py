@@ -1,19 +1,21 @@
 """A monitor run over history by the very code that runs over live traffic.
 
 Columns become frames on an in-memory log; a `PartitionChunker` cuts and counts it; one `PartitionEngine` for each
-setting reads the same summaries. The counting, which is most of the work, is thus done once however many settings are
-tried: settings may differ in anything but what chunks depend on (panes and segments).
+setting reads the same summaries. Panes that a worker stored are read in their place (`Backtest.feed_panes`). The
+counting, which is most of the work, is thus done once however many settings are tried: settings may differ in anything
+but what chunks depend on (panes and segments).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from detectors.layout import Layout
 from seawall.baseline import Baseline
 from seawall.errors import ContractError
 from seawall.frames import Categorical, Columns, to_record
@@ -25,6 +27,7 @@ from streams.core.decode import Record
 from streams.core.engine import Effects, PartitionEngine
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView
+from streams.core.stored_history import PaneLog, StoredPane
 from streams.core.verdicts import Verdict
 from streams.core.watermark import Watermarks
 
@@ -196,15 +199,48 @@ class Backtest:
         _check(settings)
         known = list(baselines)
         self.outcomes = [Outcome(s) for s in settings]
-        self._engines = [_engine(s.spec, known) for s in settings]
+        self._registry = RegistryView()
+        self._engines = [_engine(s.spec, known, self._registry) for s in settings]
         book = LayoutBook(self._engines[0].control)
         self._chunker = PartitionChunker(_TOPIC, 0, "predictions", book, rule or ChunkRule())
         self._chunker.start_at(0)
         self._offset = 0
         self._now_us = 0
         self._start_us: int | None = None
+        self._panes: PaneLog | None = None
         self.rows = 0
         self.dead_rows = 0
+
+    def feed_panes(
+        self,
+        panes: Sequence[StoredPane],
+        layouts: Mapping[str, Layout],
+        registry: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        """Take the next panes that a worker stored, by their start; instead of rows, not beside them.
+
+        Parameters
+        ----------
+        layouts
+            Every layout that any panes name, by id.
+        registry
+            Events of the model's registry up to the end of these panes; each is known from its time on.
+        """
+        spec = self.outcomes[0].setting.spec
+        events = sorted(registry, key=lambda e: int(e["ts"]))
+        if self._panes is None:
+            self._panes = PaneLog(spec.model, _TOPIC, spec.pane_us, layouts)
+            self._publish([self._panes.progress(caught_up=False)])
+        for summary in self._panes.summaries(panes):
+            if self._start_us is None:
+                self._start_us = summary["max_ts"] + 1 - spec.pane_us
+            while events and int(events[0]["ts"]) <= summary["max_ts"]:
+                self._registry.observe(events.pop(0))
+            self._now_us = max(self._now_us, summary["max_ts"])
+            self._publish([summary])
+        for event in events:
+            self._registry.observe(event)
+        self.rows = self._panes.rows
 
     def feed(self, columns: Columns) -> None:
         """Take the next rows of history, in any order among themselves but none older than the last by much.
@@ -230,7 +266,8 @@ class Backtest:
         """Close what is open, as when a replayed stream is read to its end, and return the outcomes."""
         if self._start_us is not None:
             end_us = self._now_us + 1
-            self._publish(self._chunker.provisional(caught_up=True))
+            if self._panes is None:
+                self._publish(self._chunker.provisional(caught_up=True))
             # Silence for longer than a partition may hold the others back: the last panes close.
             self._now_us += _IDLE_US + 1
             self._progress(caught_up=True)
@@ -239,7 +276,8 @@ class Backtest:
         return self.outcomes
 
     def _progress(self, *, caught_up: bool) -> None:
-        self._publish([self._chunker.progress(caught_up=caught_up)])
+        source = self._panes or self._chunker
+        self._publish([source.progress(caught_up=caught_up)])
 
     def _publish(self, summaries: list[dict[str, Any]]) -> None:
         for summary in summaries:
@@ -274,14 +312,12 @@ def rows_of(columns: Columns, rows: Ints) -> Columns:
     )
 
 
-def _engine(spec: MonitorSpec, baselines: list[Baseline]) -> PartitionEngine:
+def _engine(spec: MonitorSpec, baselines: list[Baseline], registry: RegistryView) -> PartitionEngine:
     control = Control()
     control.set_monitor(spec)
     for baseline in baselines:
         control.set_baseline(baseline)
-    return PartitionEngine(
-        control, RegistryView(), Watermarks({_TOPIC: "predictions"}, _IDLE_US, replay=True)
-    )
+    return PartitionEngine(control, registry, Watermarks({_TOPIC: "predictions"}, _IDLE_US, replay=True))
 
 
 def _check(settings: Sequence[Setting]) -> None:

@@ -18,7 +18,7 @@ from streams.core.backtest import in_time_order, rows_of
 from streams.core.build_baseline import build_baseline
 from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import Record
-from streams.core.engine import PartitionEngine
+from streams.core.engine import Effects, PartitionEngine
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView, make_event
 from streams.core.watermark import Watermarks
@@ -53,15 +53,20 @@ def baseline(version: str = "v1", **importance: float) -> Baseline:
     )
 
 
-def told(
+def told(columns: Columns | Iterable[Columns], **options: Any) -> list[AlarmStep]:
+    """Return what an engine says about a history."""
+    return [step for effects in effects_of(columns, **options) for step in effects.alarms]
+
+
+def effects_of(
     columns: Columns | Iterable[Columns],
     *,
     baselines: list[Baseline] | None = None,
     registry: RegistryView | None = None,
     rows: int = 200,
     spec: MonitorSpec = SPEC,
-) -> list[AlarmStep]:
-    """What an engine says about a history, read in runs of some rows."""
+) -> list[Effects]:
+    """What an engine makes of a history, read in runs of some rows."""
     control = Control()
     control.set_monitor(spec)
     for each in baselines or [baseline()]:
@@ -70,13 +75,13 @@ def told(
     engine = PartitionEngine(control, registry or RegistryView(), watermarks)
     chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), ChunkRule(rows=500))
     chunker.start_at(0)
-    steps: list[AlarmStep] = []
+    made: list[Effects] = []
     offset = 0
 
     def publish(summaries: list[dict[str, Any]], now_us: int) -> None:
         nonlocal offset
         for summary in summaries:
-            steps.extend(engine.on_record(summary, offset, now_us).alarms)
+            made.append(engine.on_record(summary, offset, now_us))
             offset += 1
 
     publish([chunker.progress(caught_up=False)], T0)
@@ -90,7 +95,7 @@ def told(
         publish(chunker.provisional(caught_up=False), now_us)
         publish([chunker.progress(caught_up=False)], now_us)
     publish([chunker.progress(caught_up=True)], now_us + 31_000_000)
-    return steps
+    return made
 
 
 def first(steps: list[AlarmStep], kind: str = "drift") -> AlarmStep:
