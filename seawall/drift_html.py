@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from seawall.drift_report import STATISTICS_SAID, DriftReport
+from seawall.drift_report import STATISTICS_SAID, DriftReport, relation_said
 
 if TYPE_CHECKING:
     from streams.core.one_off import ColumnFinding
@@ -63,6 +63,10 @@ def document(title: str, body: str) -> str:
 def fragment(report: DriftReport) -> str:
     """Return the report as an element that brings its own style, for notebooks."""
     rows = "".join(_row(c) for c in report.found.columns)
+    relations = "".join(
+        f'<p><span class="v {r.verdict.name.lower()}">{r.verdict.name.lower()}</span> {escape(relation_said(r))}</p>'
+        for r in report.found.relations
+    )
     notes = "".join(f"<p>{escape(note)}</p>" for note in report.found.notes)
     return (
         f'<div class="sw"><style>{STYLE}</style>'
@@ -72,7 +76,7 @@ def fragment(report: DriftReport) -> str:
         f"{escape(report.reference_name)}, {report.found.reference_rows:,} rows"
         '<span class="key" style="background:var(--before)"></span>before'
         '<span class="key" style="background:var(--after)"></span>after</p>'
-        f"{notes}"
+        f"{relations}{notes}"
         "<table><thead><tr><th>column</th><th>verdict</th><th>distribution, before and after</th>"
         '<th>against its limit</th><th class="n">chance</th><th class="n">missing</th><th class="n">mean</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"

@@ -25,12 +25,18 @@ from seawall.values import clean
 
 if TYPE_CHECKING:
     from streams.core.one_off import ColumnFinding, OneOff
+    from streams.core.verdicts import ColumnVerdict
 
 STATISTICS_SAID = {
     "js": "distribution",
     "missing_share": "missing",
     "unseen_share": "never seen",
     "out_of_range_share": "out of range",
+}
+RELATIONS_SAID = {
+    "correlation": "go together differently",
+    "reconstruction": "go together differently",
+    "mmd": "go together differently",
 }
 
 
@@ -67,6 +73,9 @@ class DriftReport:
             "current_rows": self.found.current_rows,
             "drifted": self.drifted,
             "columns": columns,
+            "relations": [
+                _plain({**asdict(r), "verdict": r.verdict.name.lower()}) for r in self.found.relations
+            ],
             "notes": list(self.found.notes),
         }
 
@@ -90,13 +99,16 @@ class DriftReport:
                 f"  {c.verdict.name.lower().replace('_', ' '):<15} {c.name:<{width}}  {before} → {after}  "
                 f"{numbers_said(c)}{'; ' + c.detail if c.detail else ''}"
             )
+        lines += [f"  {r.verdict.name.lower():<15} {relation_said(r)}" for r in self.found.relations]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.found.notes)])
 
     def headline(self) -> str:
         """Say the result in one line."""
         many = len(self.found.columns)
         rows = f"{self.found.current_rows:,} rows against {self.found.reference_rows:,}"
-        return f"{self.verdict.replace('_', ' ')}: {len(self.drifted)} of {many} columns drifted ({rows})"
+        related = sum(r.verdict.name == "DRIFT" for r in self.found.relations)
+        across = f", {related} relation{'s' if related > 1 else ''} changed" if related else ""
+        return f"{self.verdict.replace('_', ' ')}: {len(self.drifted)} of {many} columns drifted{across} ({rows})"
 
 
 def compare(
@@ -216,6 +228,12 @@ def numbers_said(c: ColumnFinding) -> str:
     if c.statistic == "js":
         return f"{name} {c.value:.3f} (limit {c.limit:.3f}, chance {c.chance:.3f})"
     return f"{name} {c.value:.1%} (limit {c.limit:.1%}, usually {c.chance:.1%})"
+
+
+def relation_said(r: ColumnVerdict) -> str:
+    """Say in one line what several columns show together."""
+    numbers = f"moved by {r.value:.2f}, limit {r.limit:.2f}, chance {r.chance:.2f}"
+    return f"{r.name} {RELATIONS_SAID[r.statistic]}: {r.detail} ({numbers})"
 
 
 def sparklines(c: ColumnFinding) -> tuple[str, str]:

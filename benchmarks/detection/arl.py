@@ -37,6 +37,7 @@ FAULTS = (
     Fault("unit", 1000.0, 0),
     Fault("stuck", 10.0, 0),
     Fault("swap", 0.0, 0),
+    Fault("decorrelate", 1.0, 0),
 )
 #: When a fault begins: mid-morning of the seventh day, after the longest window has filled.
 ONSET_HOUR = 6 * 24 + 9
@@ -62,9 +63,11 @@ def false_pages(traffic: Traffic, days: int, runs: int, *, old: bool = True) -> 
     for run in range(runs):
         baseline = traffic.baseline(BASELINE_DAYS, 10 * run + 1)
         layout, counts = traffic.counts(baseline, days, 10 * run + 2)
+        across = traffic.joint(baseline, days, 10 * run + 2)
         for name, judge in judges(baseline).items():
             if old or name == "evidence":
-                pages = play(baseline, layout, counts, SPEC, judge).opened
+                seen = across if name == "evidence" else None
+                pages = play(baseline, layout, counts, SPEC, judge, seen).opened
                 found[name] = found.get(name, 0) + len(pages)
     return found
 
@@ -75,10 +78,14 @@ def delays(traffic: Traffic, fault: Fault, runs: int, baseline: Baseline) -> dic
     known = judges(baseline)
     for run in range(runs):
         feature = (0, 2, traffic.features - 2)[run % 3] if fault.kind != "swap" else 0
+        # Only the first half of the features have something in common.
+        feature = run % 2 if fault.kind == "decorrelate" else feature
         hit = Fault(fault.kind, fault.size, ONSET_HOUR, feature)
         layout, counts = traffic.counts(baseline, 14, 1000 + run, (hit,))
+        across = traffic.joint(baseline, 14, 1000 + run, (hit,))
         for name, judge in known.items():
-            page = play(baseline, layout, counts, SPEC, judge).first_page_after(ONSET_HOUR)
+            seen = across if name == "evidence" else None
+            page = play(baseline, layout, counts, SPEC, judge, seen).first_page_after(ONSET_HOUR)
             hours = (page.updated_us - T0_US) / HOUR_US - ONSET_HOUR if page else np.inf
             found[name].append(hours)
     return found

@@ -37,7 +37,11 @@ class Played:
 
 
 def batches(
-    layout: Layout, counts: npt.NDArray[np.int32], width: int, baseline_id: str
+    layout: Layout,
+    counts: npt.NDArray[np.int32],
+    width: int,
+    baseline_id: str,
+    joint: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[WindowBatch]:
     """Slide windows of `width` hours over counted hours, as `streams.core.merge` does."""
     first = T0_US // HOUR_US
@@ -50,6 +54,10 @@ def batches(
         if low < 0:
             part = np.concatenate([np.zeros((-low, layout.slots), dtype=np.int64), part])
             pane_rows = np.concatenate([np.zeros(-low, dtype=np.int64), pane_rows])
+        across = None
+        if joint is not None:
+            before = np.zeros((max(-low, 0), joint.shape[1]), dtype=np.int64)
+            across = sliding_sum(np.concatenate([before, joint[max(low, 0) : stop - 1]]), width)
         windows = stop - start
         window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
         yield WindowBatch(
@@ -66,6 +74,7 @@ def batches(
             np.zeros(windows, dtype=np.int32),
             pane_rows,
             first,
+            across,
         )
 
 
@@ -75,8 +84,12 @@ def play(
     counts: npt.NDArray[np.int32],
     spec: MonitorSpec,
     judge: Judge | None = None,
+    joint: npt.NDArray[np.int64] | None = None,
 ) -> Played:
-    """Judge every window of every horizon, and feed the verdicts to an alarm book in order."""
+    """Judge every window of every horizon, and feed the verdicts to an alarm book in order.
+
+    `joint` is what was summed across columns, [hours, sums]; without it, columns are judged one by one.
+    """
     if judge is None:
         control = Control()
         control.set_baseline(baseline)
@@ -84,7 +97,7 @@ def play(
         judge = Judge(control)
     out = Played()
     for width in sorted({h // spec.pane_us for h in spec.horizons_us}):
-        for batch in batches(layout, counts, width, baseline.baseline_id):
+        for batch in batches(layout, counts, width, baseline.baseline_id, joint):
             out.verdicts += judge.judge(spec, batch).windows
     book = AlarmBook(spec.model)
     for verdict in in_order(out.verdicts):

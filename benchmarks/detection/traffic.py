@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from detectors.layout import Layout, slots_of_codes, slots_of_numeric
+from detectors.joint.sums import joint_sums
+from detectors.layout import Column, Layout, slots_of_codes, slots_of_numeric
 from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns
 from streams.core.build_baseline import build_baseline
+from streams.core.joint import plan_of
 from streams.core.layouts import baseline_layout
 
 Floats = npt.NDArray[np.float64]
@@ -37,7 +39,8 @@ class Fault:
     """What goes wrong with one feature, from `at_hour` on.
 
     `kind` is ``mean`` (by `size` standard deviations), ``scale`` (times), ``missing`` (share of values), ``unit``
-    (times), ``stuck`` (at one value) or ``swap`` (with the next feature).
+    (times), ``stuck`` (at one value), ``swap`` (with the next feature) or ``decorrelate`` (what it had in common with
+    others is its own from then on, and its distribution stays).
     """
 
     kind: str
@@ -107,14 +110,30 @@ class Traffic:
             values = self._column(i, seed, hour, common, faults)
             j = layout.index[f"feature/{_name(i)}"]
             column = layout.columns[j]
-            slots = (
-                slots_of_codes(column, values.codes, values.dictionary)
-                if isinstance(values, Categorical)
-                else slots_of_numeric(column, values)
-            )
+            slots = _slots_of(column, values)
             flat = np.bincount(hour * column.slots + slots, minlength=len(out) * column.slots)
             out[:, layout.slice_of(j)] = flat.reshape(len(out), column.slots)
         return layout, out
+
+    def joint(
+        self, baseline: Baseline, days: int, seed: int, faults: tuple[Fault, ...] = ()
+    ) -> npt.NDArray[np.int64]:
+        """Sum the same traffic across columns, as the baseline says: int64 [hours, sums]."""
+        layout, plan = baseline_layout(baseline, "predictions"), plan_of(baseline)
+        bound = plan.bound_to(layout) if plan else None
+        assert plan is not None
+        assert bound is not None
+        hour, _ = self.hours(days, np.random.default_rng([seed, 0]))
+        common = self._latent(hour, np.random.default_rng([seed, 1]))
+        slots = np.zeros((len(layout.columns), len(hour)), dtype=np.int64)
+        for j in sorted({int(j) for j in bound.columns}):
+            column = layout.columns[j]
+            values = self._column(int(column.name[1:]), seed, hour, common, faults)
+            slots[j] = layout.first_slots[j] + _slots_of(column, values)
+        found = joint_sums(slots, hour, bound)
+        out = np.zeros((days * 24, plan.width), dtype=np.int64)
+        out[found.panes] = found.sums
+        return out
 
     def _latent(self, hour: Ints, rng: np.random.Generator) -> Floats:
         """Unit-variance values with the chosen memory; the wandering level comes on top."""
@@ -139,6 +158,9 @@ class Traffic:
             return np.where(hour >= fault.at_hour, other, x)
         rng = np.random.default_rng([seed, 3, i])
         x = self._column_values(i, seed, hour, common)
+        if fault and fault.kind == "decorrelate":
+            alone = self._latent(hour, np.random.default_rng([seed, 4, i]))
+            x = np.where(hour >= fault.at_hour, self._column_values(i, seed, hour, alone), x)
         missing = (rng.random(len(x)) < MISSING) if i % 3 == 2 else np.zeros(len(x), dtype=bool)
         bad = hour >= fault.at_hour if fault else np.zeros(len(x), dtype=bool)
         if fault and fault.kind == "mean":
@@ -165,6 +187,12 @@ class Traffic:
         phase = 2 * np.pi * (hour % 24) / 24 + i
         out: Floats = x + self.daily * np.sin(phase) + self.weekly * ((hour // 24) % 7 >= 5)
         return out
+
+
+def _slots_of(column: Column, values: Floats | Categorical) -> Ints:
+    if isinstance(values, Categorical):
+        return slots_of_codes(column, values.codes, values.dictionary)
+    return slots_of_numeric(column, values)
 
 
 def _name(i: int) -> str:

@@ -10,6 +10,8 @@ differ in its last digit from one processor to the next.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
@@ -25,7 +27,8 @@ AMPLITUDE = 127
 _COSINES = np.rint(AMPLITUDE * np.cos(2 * np.pi * np.arange(TURN) / TURN)).astype(np.int64)
 #: Sine in the upper half and cosine in the lower half of one number: one look-up and one sum for both.
 _PACKED = (np.roll(_COSINES, TURN // 4) << 32) + _COSINES
-_BLOCK = 1024
+#: Rows of one matrix product: so few that no library spreads it over threads, for which it would wait longer.
+_BLOCK = 512
 
 
 def wave_sums(codes: Singles, starts: npt.NDArray[np.intp], frequencies: Singles) -> Ints:
@@ -51,13 +54,16 @@ def wave_sums(codes: Singles, starts: npt.NDArray[np.intp], frequencies: Singles
         part = codes[first : first + _BLOCK]
         low = int(np.searchsorted(starts, first, side="right")) - 1
         high = int(np.searchsorted(starts, first + len(part)))
-        begin = np.maximum(starts[low:high] - first, 0)
         # Less than 2**24 in magnitude, so exact; a negative one wraps like any other.
-        phase = (part @ frequencies).astype(np.int32) & (TURN - 1)
-        packed = np.add.reduceat(_PACKED.take(phase, mode="clip"), begin, axis=0)
+        phase = (frequencies.T @ part.T).astype(np.int32) & (TURN - 1)
+        both = _PACKED.take(phase, mode="clip")
+        if high - low == 1:
+            packed = both.sum(axis=1, keepdims=True)
+        else:
+            packed = np.add.reduceat(both, np.maximum(starts[low:high] - first, 0), axis=1)
         cosines = packed.astype(np.int32).astype(np.int64)
-        out[low:high, :k] += cosines
-        out[low:high, k:] += (packed - cosines) >> 32
+        out[low:high, :k] += cosines.T
+        out[low:high, k:] += ((packed - cosines) >> 32).T
     return out
 
 
@@ -104,7 +110,12 @@ def mean_discrepancy_chance(n: npt.ArrayLike, m: npt.ArrayLike, expected: Floats
     """
     spread = 1.0 - np.square(expected).sum(axis=-1) / (expected.shape[-1] // 2)
     size = 1.0 / np.maximum(np.asarray(n, np.float64), 1.0) + 1.0 / np.maximum(np.asarray(m, np.float64), 1.0)
-    return np.asarray(size * np.maximum(spread, 0.0) * chi2.ppf(0.95, dof) / dof, np.float64)
+    return np.asarray(size * np.maximum(spread, 0.0) * _line(dof), np.float64)
+
+
+@lru_cache(maxsize=4096)
+def _line(dof: float) -> float:
+    return float(chi2.ppf(0.95, dof) / dof)
 
 
 def chance_dof(codes: Singles, frequencies: Singles) -> float:

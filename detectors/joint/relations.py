@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from scipy.stats import chi2
 from detectors.joint.sums import Means
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 
 #: Variance of a code (in its grid, where a standard normal score has 100) below which a correlation says nothing.
 _LEAST_VARIANCE = 1.0
@@ -21,9 +23,18 @@ EXPLAINED = 0.65
 _LINE = float(chi2.ppf(0.95, 1))
 
 
+@lru_cache(maxsize=64)
+def _upper(m: int) -> tuple[Places, Places, Places]:
+    """Both codes of each pair i ≤ j, and the place of each pair, [m, m]."""
+    i, j = np.triu_indices(m)
+    place = np.zeros((m, m), dtype=np.intp)
+    place[i, j] = np.arange(len(i))
+    return i, j, place
+
+
 def covariances(means: Means) -> Floats:
     """Covariance of every two codes, pairs i ≤ j: [..., M (M + 1) / 2]."""
-    i, j = np.triu_indices(means.codes.shape[-1])
+    i, j, _ = _upper(means.codes.shape[-1])
     out: Floats = means.products - means.codes[..., i] * means.codes[..., j]
     return out
 
@@ -39,9 +50,7 @@ def correlations(means: Means, pairs: tuple[npt.NDArray[np.intp], npt.NDArray[np
         Both codes of each pair, the first below the second: `Plan.pairs`.
     """
     m = means.codes.shape[-1]
-    i, j = np.triu_indices(m)
-    place = np.zeros((m, m), dtype=np.intp)
-    place[i, j] = np.arange(len(i))
+    i, j, place = _upper(m)
     covariance = covariances(means)
     variance = covariance[..., i == j]
     std = np.sqrt(np.where(variance >= _LEAST_VARIANCE, variance, np.nan))
@@ -88,6 +97,17 @@ def fisher_chance(n: npt.ArrayLike, m: npt.ArrayLike) -> Floats:
 
 def _inverse(n: npt.ArrayLike) -> Floats:
     return np.asarray(1.0 / np.maximum(np.asarray(n, np.float64) - 3.0, 1.0), np.float64)
+
+
+def beyond_line(probability: float, dof: float = 1.0) -> float:
+    """Say how many times its 95 % line a chi-squared value is that chance exceeds this rarely.
+
+    Examples
+    --------
+    >>> beyond_line(0.05), round(beyond_line(1e-3), 2)
+    (1.0, 2.82)
+    """
+    return float(chi2.ppf(1.0 - probability, dof) / chi2.ppf(0.95, dof))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +173,7 @@ def reconstruction_error(means: Means, reconstruction: Reconstruction) -> Floats
         [...], 0 to 1; the mean squared error of rows rebuilt by PCA, over their variance, without any row. A
         window's own mean is taken off, so a change of level is no change of structure.
     """
-    i, j = np.triu_indices(means.codes.shape[-1])
+    i, j, _ = _upper(means.codes.shape[-1])
     scaled = covariances(means) / (reconstruction.std[i] * reconstruction.std[j])
     weight = reconstruction.outside[i, j] * np.where(i == j, 1.0, 2.0)
     total = scaled[..., i == j].sum(axis=-1)

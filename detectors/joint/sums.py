@@ -16,7 +16,7 @@ Singles = npt.NDArray[np.float32]
 
 #: Rows of one matrix product. Products of codes are at most 900, so sums of 16384 of them are exact in single
 #: precision (24 bits); few rows keep a library from spreading small products over threads.
-_BLOCK = 256
+_BLOCK = 128
 #: Panes with fewer rows than this are summed row by row: a matrix product each costs more.
 _FEW = 24
 
@@ -35,7 +35,7 @@ def joint_sums(slots: npt.NDArray[np.integer], panes: Ints, bound: Bound) -> Pan
     Parameters
     ----------
     slots
-        Absolute slot of every value in the layout that `bound` is bound to, [rows, columns].
+        Absolute slot of every value in the layout that `bound` is bound to, [columns, rows].
     panes
         Pane of every row, [rows].
     bound
@@ -64,16 +64,27 @@ def joint_sums(slots: npt.NDArray[np.integer], panes: Ints, bound: Bound) -> Pan
     upper = np.triu_indices(m)
     out = np.zeros((len(starts), bound.plan.width), dtype=np.int64)
     out[:, 0] = ends - starts
-    out[:, 1 : 1 + m] = np.add.reduceat(codes.astype(np.int32), starts, axis=0)
     waves = np.ascontiguousarray(bound.plan.frequencies.T, dtype=np.float32)
     thin = ends - starts < _FEW
     if thin.any():
         _add_thin(out, codes, starts, thin, upper)
     after = 1 + m + len(upper[0])
     for at in np.flatnonzero(~thin):
-        out[at, 1 + m : after] = _products(codes[starts[at] : ends[at]])[upper]
+        of_pane = codes[starts[at] : ends[at]]
+        out[at, 1 : 1 + m] = _totals(of_pane)
+        out[at, 1 + m : after] = _products(of_pane)[upper]
     out[:, after:] = wave_sums(codes, starts, waves)
     return PaneSums(ordered[starts], out)
+
+
+def _totals(codes: Singles) -> Ints:
+    """``codes.sum(axis=0)``, exactly: int64 [M]."""
+    rows, m = codes.shape
+    whole = rows // _BLOCK * _BLOCK
+    ones = np.ones((1, _BLOCK), dtype=np.float32)
+    blocks = np.matmul(ones, codes[:whole].reshape(-1, _BLOCK, m))
+    out: Ints = (blocks.sum(axis=(0, 1), dtype=np.float64) + codes[whole:].sum(axis=0)).astype(np.int64)
+    return out
 
 
 def _products(codes: Singles) -> Ints:
@@ -93,13 +104,14 @@ def _add_thin(
     thin: npt.NDArray[np.bool_],
     upper: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
 ) -> None:
-    """Sum products of panes with few rows, some thousand rows at a time."""
+    """Sum codes and their products of panes with few rows, some thousand rows at a time."""
     m = codes.shape[1]
     of_row = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(codes))))
     rows = np.flatnonzero(thin[of_row])
     for first in range(0, len(rows), 4096):
         part = rows[first : first + 4096]
         pane, begin = np.unique(of_row[part], return_index=True)
+        out[pane, 1 : 1 + m] += np.add.reduceat(codes[part].astype(np.int32), begin, axis=0)
         products = (codes[part][:, upper[0]] * codes[part][:, upper[1]]).astype(np.int32)
         out[pane, 1 + m : 1 + m + len(upper[0])] += np.add.reduceat(products, begin, axis=0)
 

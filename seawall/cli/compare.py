@@ -117,7 +117,7 @@ def _show(report: DriftReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from seawall.drift_report import STATISTICS_SAID, sparklines
+    from seawall.drift_report import STATISTICS_SAID, relation_said, sparklines
 
     console = Console(highlight=False)
     style = _STYLES.get(report.verdict, "dim")
@@ -145,6 +145,9 @@ def _show(report: DriftReport) -> None:
             "[dim]–[/]" if max(c.missing) == 0 else f"{c.missing[0]:.1%} → {c.missing[1]:.1%}",
         )
     console.print(table)
+    for r in report.found.relations:
+        told = r.verdict.name.lower()
+        console.print(f"[{_STYLES.get(told, 'dim')}]{told}[/] {escape(relation_said(r))}", soft_wrap=True)
     for c in report.found.columns:
         if c.detail:
             console.print(f"[dim]{escape(c.name)}[/] {escape(c.detail)}")

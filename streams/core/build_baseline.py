@@ -290,9 +290,9 @@ def _joint(
     bound = plan.bound_to(part)
     assert bound is not None  # noqa: S101 - the plan was made of these columns
 
-    def absolute(rows: slice | npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+    def absolute(rows: slice | npt.NDArray[np.intp]) -> Ints:
         columns = [slots[i][rows] + first for i, first in zip(watched, part.first_slots, strict=True)]
-        return np.stack(columns, axis=1).astype(np.int32)
+        return np.stack(columns).astype(np.int64)
 
     rows = len(pane_of_row)
     found = merge_sums(

@@ -70,7 +70,7 @@ class _Group:
             joined = [Rows.concat(parts) for parts in by_dimensions.values()]
             self.block = merge([*([self.block] if self.block else []), *(summarise(r) for r in joined)])
             if self.bound is not None:
-                fresh = [joint_sums(r.slots.T, r.panes, self.bound) for r in joined]
+                fresh = [joint_sums(r.slots, r.panes, self.bound) for r in joined]
                 self.sums = merge_sums([*([self.sums] if self.sums else []), *fresh])
             self.rows.clear()
         return self.block

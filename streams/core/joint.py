@@ -34,7 +34,7 @@ from streams.core.seasons import Seasons
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 #: Smallest changes worth a page: of a correlation, of a distance of mean embeddings (0 to 2), of a share of variance.
-CORRELATION_EFFECT, MMD_EFFECT, RECONSTRUCTION_EFFECT = 0.2, 0.05, 0.05
+CORRELATION_EFFECT, MMD_EFFECT, RECONSTRUCTION_EFFECT = 0.2, 0.03, 0.05
 #: Share of the budget of false pages that changes across columns may use; the rest is for single columns.
 JOINT_SHARE = 0.2
 #: Rows of the overall sums mixed into each slot's, so that a thin slot is not taken at its word.
@@ -133,6 +133,8 @@ class Measured:
 
     correlation: Floats
     usual: Floats
+    usual_fisher: Floats
+    """Fisher's transform of `usual`."""
     mmd: Floats
     reconstruction: Floats
     reconstruction_usual: Floats
@@ -157,7 +159,8 @@ def measure(sums: Ints, expected: Floats, rows: float, reference: JointReference
         seen = means_of(sums / n[:, None], plan)
         usual = means_of(expected, plan)
         r, r0 = correlations(seen, plan.pairs), correlations(usual, plan.pairs)
-        gap = np.square(fisher(r) - fisher(r0))
+        usual_fisher = fisher(r0)
+        gap = np.square(fisher(r) - usual_fisher)
         error = reconstruction_error(seen, reference.reconstruction)
         error0 = np.broadcast_to(reconstruction_error(usual, reference.reconstruction), error.shape)
         mmd = mean_discrepancy(seen.waves, usual.waves)
@@ -171,7 +174,13 @@ def measure(sums: Ints, expected: Floats, rows: float, reference: JointReference
     )
     discrepancy = np.concatenate([gap, np.square(error - error0)[:, None], mmd[:, None]], axis=1)
     return Measured(
-        r, np.broadcast_to(r0, r.shape), np.sqrt(mmd), error, error0, Quantities(discrepancy, chance)
+        r,
+        np.broadcast_to(r0, r.shape),
+        np.broadcast_to(usual_fisher, r.shape),
+        np.sqrt(mmd),
+        error,
+        error0,
+        Quantities(discrepancy, chance),
     )
 
 

@@ -13,26 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.joint.plan import Plan
-from detectors.joint.relations import fisher
-from streams.core.calibration import Calibration
 from streams.core.joint import (
     CORRELATION_EFFECT,
     MMD_EFFECT,
     RECONSTRUCTION_EFFECT,
-    JointReference,
     Measured,
-    measure,
 )
 from streams.core.verdicts import ColumnVerdict, Verdict
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Verdicts = npt.NDArray[np.int8]
 
 #: From this part of a limit on, a warning.
 WARNING_AT = 0.8
 #: Pairs that a window names at most, and that are stored of it.
 MAX_TOLD = 10
+#: Comparing an array with a member of an enumeration is slow.
+_DRIFT = int(Verdict.DRIFT)
 ALL_COLUMNS = "all columns"
 
 
@@ -46,8 +43,6 @@ class JointFinding:
     """Of the change of a correlation."""
     evidence: Floats
     """Change of each correlation over its limit: 1 and above is drift. 0 where there is none."""
-    correlation_chance: Floats
-    """What chance alone exceeds in 5 % of windows."""
     reconstruction_limit: Floats
     """Of the change of the error."""
     reconstruction_chance: Floats
@@ -94,14 +89,19 @@ class JointFinding:
                 )
             )
         if self.whole_verdicts[w, 1]:
-            said = "columns go together differently, though no column and no pair shows it"
+            said = "no column and no pair shows it"
             out.append(
                 self._whole(w, 1, "mmd", float(measured.mmd[w]), self.mmd_limit, self.mmd_chance, said)
             )
         return out
 
     def _pair(self, w: int, k: int) -> ColumnVerdict:
-        r, usual = float(self.measured.correlation[w, k]), float(self.measured.usual[w, k])
+        m = self.measured
+        r, usual, chance = (
+            float(m.correlation[w, k]),
+            float(m.usual[w, k]),
+            np.sqrt(m.quantities.chance[w, k]),
+        )
         i, j = (int(of[k]) for of in self.plan.pairs)
         a, b = (self.plan.keys[at].split("/", 1)[-1] for at in (i, j))
         shapes = [
@@ -115,7 +115,7 @@ class JointFinding:
             "correlation",
             abs(r - usual),
             float(self.correlation_limit[w, k]),
-            float(self.correlation_chance[w, k]),
+            float(_moved(m.usual[w, k], m.usual_fisher[w, k], m.correlation[w, k], chance)),
             self._with_warning(f"correlation{of} {r:.2f}, usually {usual:.2f}"),
         )
 
@@ -139,82 +139,77 @@ class JointFinding:
 
 
 def judge_jointly(
-    sums: Ints,
-    expected: Floats,
-    reference: JointReference,
-    calibration: Calibration,
+    measured: Measured,
+    limits: Floats,
+    plan: Plan,
     enough: npt.NDArray[np.bool_],
     column_verdicts: Mapping[str, Verdicts],
+    warning: str = "",
+    proven: npt.NDArray[np.bool_] | None = None,
 ) -> JointFinding:
     """Judge windows across columns.
 
     Parameters
     ----------
-    sums
-        Of each window, [W, sums].
-    expected
-        Per row, [W or 1, sums].
-    reference
-        The baseline.
-    calibration
-        What it teaches about windows like these.
+    measured
+        Windows against what is expected of them.
+    limits
+        Discrepancies that are evidence, in the order of the quantities of `measured`, [W, pairs + 2].
+    plan
+        Of the baseline.
     enough
         Which windows can be judged, [W].
     column_verdicts
         Of each column that is watched, by ``role/name``, [W]. A pair with a column that is not there is not judged.
+    warning
+        What the limits could not be based on.
+    proven
+        Which quantities prove a drift by a single window, [W, pairs + 2].
     """
-    plan = reference.plan
-    measured = measure(sums, expected, float(reference.rows), reference)
     found = measured.quantities
-    allowed = np.sqrt(calibration.scale.limit(calibration.limit.score, found.chance))
-    chance = np.sqrt(found.chance)
+    allowed, chance = np.sqrt(limits), np.sqrt(found.chance)
     usual, r = measured.usual, measured.correlation
-    correlation_limit = np.fmax(CORRELATION_EFFECT, _moved(usual, r, allowed[:, :-2]))
+    correlation_limit = np.fmax(CORRELATION_EFFECT, _moved(usual, measured.usual_fisher, r, allowed[:, :-2]))
     change = np.nan_to_num(np.abs(r - usual) / correlation_limit)
     error_limit = np.fmax(RECONSTRUCTION_EFFECT, allowed[:, -2])
     mmd_limit = np.fmax(MMD_EFFECT, allowed[:, -1])
     error = np.abs(measured.reconstruction - measured.reconstruction_usual) / error_limit
-    drifted = np.stack(
-        [column_verdicts.get(key, np.zeros(len(sums), np.int8)) == Verdict.DRIFT for key in plan.keys], axis=1
-    )
+    none = np.zeros(len(limits), dtype=np.int8)
+    drifted = np.stack([column_verdicts.get(key, none) for key in plan.keys], axis=1) == _DRIFT
     watched = np.array([key in column_verdicts for key in plan.keys])
     i, j = plan.pairs
     told = enough[:, None] & (watched[i] & watched[j])[None, :] & ~(drifted[:, i] | drifted[:, j])
     pair_verdicts = np.where(told, _verdicts(change), 0).astype(np.int8)
     # What a column or a pair shows, all columns show too.
-    explained = (pair_verdicts == Verdict.DRIFT).any(axis=1)
-    for verdicts in column_verdicts.values():
-        explained = explained | (verdicts == Verdict.DRIFT)
+    explained = (pair_verdicts == _DRIFT).any(axis=1)
+    if column_verdicts:
+        explained |= (np.stack([*column_verdicts.values()]) == _DRIFT).any(axis=0)
     whole = _verdicts(np.stack([error, measured.mmd / mmd_limit], axis=1))
     whole_verdicts = np.where((enough & ~explained & watched.all())[:, None], whole, 0).astype(np.int8)
-    proven = calibration.scale.score(found.discrepancy, found.chance) >= calibration.sudden
-    said = np.concatenate([pair_verdicts, whole_verdicts], axis=1) == Verdict.DRIFT
+    said = np.concatenate([pair_verdicts, whole_verdicts], axis=1) == _DRIFT
     return JointFinding(
         plan,
         measured,
         correlation_limit,
         change,
-        _moved(usual, r, chance[:, :-2]),
         error_limit,
         chance[:, -2],
         mmd_limit,
         chance[:, -1],
         pair_verdicts,
         whole_verdicts,
-        calibration.limit.warning,
-        (proven & said).any(axis=1),
+        warning,
+        np.zeros(len(limits), dtype=bool) if proven is None else (proven & said).any(axis=1),
     )
 
 
-def _moved(usual: Floats, seen: Floats, by: Floats) -> Floats:
+def _moved(usual: Floats, usual_fisher: Floats, seen: Floats, by: Floats) -> Floats:
     """Say how far a correlation is from the usual one when Fisher's transform has moved by so much, on this side."""
-    side = np.where(seen >= usual, 1.0, -1.0)
-    out: Floats = np.abs(np.tanh(fisher(usual) + side * by) - usual)
+    out: Floats = np.abs(np.tanh(usual_fisher + np.where(seen >= usual, by, -by)) - usual)
     return out
 
 
 def _verdicts(ratio: Floats) -> Verdicts:
-    with np.errstate(invalid="ignore"):
-        found = np.where(ratio >= 1, Verdict.DRIFT, np.where(ratio >= WARNING_AT, Verdict.WARNING, 0))
-    out: Verdicts = found.astype(np.int8)
+    # Drift is two and a warning one; what is not known is neither.
+    out: Verdicts = (ratio >= 1).astype(np.int8) + (ratio >= WARNING_AT).astype(np.int8)
     return out

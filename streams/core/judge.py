@@ -30,7 +30,7 @@ from streams.core.calibration import (
     calibrate,
     quantities_of,
 )
-from streams.core.joint import JOINT_SHARE, JointReference, joint_reference
+from streams.core.joint import JOINT_SHARE, JointReference, joint_reference, measure
 from streams.core.joint_verdicts import JointFinding, judge_jointly
 from streams.core.layouts import Control, baseline_layout
 from streams.core.seasons import DAY_US, Seasons
@@ -325,13 +325,17 @@ class Judge:
         first = (batch.first_end - batch.width) * spec.pane_us
         starts = first + np.arange(len(batch.pane_rows), dtype=np.int64) * spec.pane_us
         watched = self._watched(spec, batch.layout)[0]
+        expected = joint.expected(starts, batch.pane_rows, batch.width)
+        measured = measure(batch.joint, expected, float(joint.rows), joint)
         return judge_jointly(
-            batch.joint,
-            joint.expected(starts, batch.pane_rows, batch.width),
-            joint,
-            calibration,
+            measured,
+            calibration.scale.limit(calibration.limit.score, measured.quantities.chance),
+            joint.plan,
             enough & (batch.joint[:, 0] >= np.maximum(spec.min_rows, MULTIVARIATE_COVERAGE * batch.rows)),
             {c.key: column_verdicts[:, i] for i, c in enumerate(batch.layout.columns) if watched[i]},
+            calibration.limit.warning,
+            calibration.scale.score(measured.quantities.discrepancy, measured.quantities.chance)
+            >= calibration.sudden,
         )
 
     def _budget_share(self, spec: MonitorSpec, batch: WindowBatch) -> float:

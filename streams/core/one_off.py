@@ -15,15 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.compare import Comparison, compare
+from detectors.joint.sums import joint_sums
 from detectors.layout import Column, Layout
 from detectors.summary import MEAN, Block, merge, summarise
 from seawall.baseline import Baseline, BaselineColumn
 from seawall.frames import Categorical, Columns
 from seawall.monitor import DAY_US, MonitorSpec
 from streams.core.histograms import Histogram, histogram_of
+from streams.core.joint import plan_of
 from streams.core.layouts import SOURCE_ROLES, baseline_layout
+from streams.core.one_off_joint import compare_sums
 from streams.core.rows import to_rows
-from streams.core.verdicts import Verdict
+from streams.core.verdicts import ColumnVerdict, Verdict
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -82,6 +85,8 @@ class OneOff:
     verdict: Verdict
     columns: tuple[ColumnFinding, ...]
     notes: tuple[str, ...]
+    relations: tuple[ColumnVerdict, ...] = ()
+    """What several columns show together and none shows alone, worst first; only what is not stable."""
 
 
 def compare_once(
@@ -110,12 +115,15 @@ def compare_once(
     """
     findings: list[ColumnFinding] = []
     notes: list[str] = []
+    sums: Ints | None = None
     for columns in parts:
         layout = _asked(baseline_layout(baseline, columns.source), columns, only)
         notes += _unknown(baseline, columns, only)
         if layout.columns:
             block = count(columns, layout, baseline)
             findings += _findings(baseline, columns, layout, block, effect, min_rows)
+        if columns.source == "predictions" and columns.rows:
+            sums = sum_jointly(columns, baseline)
     compared = {f.key for f in findings}
     left_out = [
         c.name
@@ -127,10 +135,20 @@ def compare_once(
     if not baseline.pane_us:
         notes.append("the reference has no times: how far quiet periods of it wander is not known")
     findings.sort(key=lambda f: (-f.ratio if np.isfinite(f.ratio) else 1.0, f.key))
-    known = [f.verdict for f in findings if f.verdict is not Verdict.NOT_ENOUGH_DATA]
+    known: list[Verdict] = [f.verdict for f in findings if f.verdict is not Verdict.NOT_ENOUGH_DATA]
+    relations: list[ColumnVerdict] = []
+    if sums is not None:
+        said = {f.key: f.verdict for f in findings}
+        relations = compare_sums(baseline, sums, said, min_rows=min_rows, wander_margin=WANDER_MARGIN)
+        known += [r.verdict for r in relations]
     rows = max((c.rows for c in parts), default=0)
     return OneOff(
-        baseline.rows, rows, max(known, default=Verdict.NOT_ENOUGH_DATA), tuple(findings), tuple(notes)
+        baseline.rows,
+        rows,
+        max(known, default=Verdict.NOT_ENOUGH_DATA),
+        tuple(findings),
+        tuple(notes),
+        tuple(relations),
     )
 
 
@@ -142,6 +160,20 @@ def count(columns: Columns, layout: Layout, baseline: Baseline) -> Block:
         for part in _slices(columns)
     ]
     return merge(blocks)
+
+
+def sum_jointly(columns: Columns, baseline: Baseline) -> Ints | None:
+    """Sum rows across columns as the baseline says, [sums]; None where it does not."""
+    layout, plan = baseline_layout(baseline, columns.source), plan_of(baseline)
+    bound = plan.bound_to(layout) if plan else None
+    if bound is None:
+        return None
+    spec = MonitorSpec(baseline.model, pane_us=_FOREVER_US)
+    total = np.zeros(bound.plan.width, dtype=np.int64)
+    for part in _slices(columns):
+        rows = to_rows(part, layout, spec, baseline)
+        total += joint_sums(rows.slots, np.zeros(len(rows.panes), dtype=np.int64), bound).sums[0]
+    return total
 
 
 def _slices(columns: Columns) -> Iterator[Columns]:

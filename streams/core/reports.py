@@ -69,14 +69,15 @@ def _joint_record(found: JointFinding) -> dict[str, Any]:
     plan, measured = found.plan, found.measured
     names = [f"~{key}" if bent else key for key, bent in zip(plan.keys, plan.bends, strict=True)]
     furthest = found.furthest()
+    pairs, place = np.unique(furthest, return_inverse=True)
 
     def told(values: npt.NDArray[np.float64]) -> bytes:
         return np.take_along_axis(values, furthest, axis=1).astype("<f4").tobytes()
 
     return {
-        "first": [names[i] for i in plan.pairs[0]],
-        "second": [names[j] for j in plan.pairs[1]],
-        "pairs": furthest.astype("<u2").tobytes(),
+        "first": [names[i] for i in plan.pairs[0][pairs]],
+        "second": [names[j] for j in plan.pairs[1][pairs]],
+        "pairs": place.reshape(furthest.shape).astype("<u2").tobytes(),
         "correlation": told(measured.correlation),
         "usual": told(measured.usual),
         "evidence": told(found.evidence),

@@ -49,19 +49,19 @@ class Sample:
             columns.append(Column(f"y{i:02}", "feature", "categorical", categories=kept))
         self.layout = Layout.of(columns)
         own = self.slots(numbers, words)
-        plan = make_plan(self.layout, list((own - np.array(self.layout.first_slots)).T))
+        plan = make_plan(self.layout, list(own - np.array(self.layout.first_slots)[:, None]))
         assert plan is not None
         self.plan = plan
         bound = plan.bound_to(self.layout)
         assert bound is not None
         self.bound: Bound = bound
         self.rows = len(numbers)
-        self.means = self.means_of(own, np.zeros(len(own), dtype=np.int64), 0)
+        self.means = self.means_of(own, np.zeros(len(numbers), dtype=np.int64), 0)
 
     def slots(
         self, numbers: Floats, words: list[npt.NDArray[np.int32]] | None = None
     ) -> npt.NDArray[np.int32]:
-        out = np.empty((len(numbers), len(self.layout.columns)), dtype=np.int32)
+        out = np.empty((len(self.layout.columns), len(numbers)), dtype=np.int32)
         for i, column in enumerate(self.layout.columns):
             at = int(column.name[1:])
             relative = (
@@ -69,7 +69,7 @@ class Sample:
                 if column.kind == "numeric"
                 else slots_of_codes(column, (words or [])[at], self.dictionary)
             )
-            out[:, i] = relative + self.layout.first_slots[i]
+            out[i] = relative + self.layout.first_slots[i]
         return out
 
     def means_of(self, slots: npt.NDArray[np.int32], panes: Ints, pane: int | None = None) -> Means:
@@ -88,7 +88,7 @@ class Sample:
 def slow_sums(slots: npt.NDArray[np.int32], panes: Ints, bound: Bound) -> dict[int, list[int]]:
     """Row by row in Python's own integers."""
     plan, out = bound.plan, {}
-    for row, pane in zip(slots.tolist(), panes.tolist(), strict=True):
+    for row, pane in zip(slots.T.tolist(), panes.tolist(), strict=True):
         codes = [
             int(bound.tables[int(bent), row[column]])
             for bent, column in zip(plan.bends, bound.columns.tolist(), strict=True)
@@ -135,7 +135,7 @@ def test_sums_are_those_of_a_loop_over_rows_however_rows_are_cut_and_ordered(
     order = rng.permutation(rows)
     ends = sorted({0, rows, *(min(c, rows) for c in cuts)})
     parts = [
-        joint_sums(slots[o], pane[o], mixed.bound)
+        joint_sums(slots[:, o], pane[o], mixed.bound)
         for a, b in itertools.pairwise(ends)
         if len(o := order[a:b])
     ]
@@ -153,13 +153,13 @@ def test_sums_of_a_large_chunk_are_exact_to_the_last_digit():
     slots = sample.slots(np.where(np.arange(rows)[:, None] % 2 == 0, 99.0, -99.0) * np.ones((1, 2)))
     found = joint_sums(slots, np.zeros(rows, dtype=np.int64), sample.bound)
     one = np.array(
-        [slow_sums(slots[i : i + 1], np.zeros(1, dtype=np.int64), sample.bound)[0] for i in (0, 1)]
+        [slow_sums(slots[:, i : i + 1], np.zeros(1, dtype=np.int64), sample.bound)[0] for i in (0, 1)]
     )
     assert found.sums[0].tolist() == (one[0] * 50_001 + one[1] * 50_000).tolist()
 
 
 def test_no_rows_have_no_sums(mixed: Sample):
-    none = joint_sums(np.empty((0, 4), dtype=np.int32), np.empty(0, dtype=np.int64), mixed.bound)
+    none = joint_sums(np.empty((4, 0), dtype=np.int32), np.empty(0, dtype=np.int64), mixed.bound)
     some = joint_sums(
         mixed.slots(np.zeros((1, 3)), [np.zeros(1, dtype=np.int32)]), np.zeros(1, dtype=np.int64), mixed.bound
     )

@@ -204,3 +204,52 @@ def test_a_file_that_is_not_there_is_a_failure_and_no_drift(
 ) -> None:
     assert main(["compare", "nowhere.parquet", "quiet.parquet", "--fail-on", "drift"]) == 1
     assert "nowhere.parquet: cannot be read" in capsys.readouterr().err
+
+
+def pair(seed: int, turned: float = 1.0) -> pl.DataFrame:
+    """Two numbers that go together, or against each other; their own distributions are the same."""
+    x = RNG(seed).normal(size=(ROWS, 3))
+    return pl.DataFrame(
+        {"left": x[:, 0], "right": np.exp(turned * 0.8 * x[:, 0] + 0.6 * x[:, 1]), "alone": x[:, 2]}
+    )
+
+
+def test_a_pair_that_relates_differently_is_drift_though_no_column_drifts(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair(4).write_parquet("reference.parquet")
+    pair(5).write_parquet("quiet.parquet")
+    pair(6, -1.0).write_parquet("turned.parquet")
+    assert main(["compare", "reference.parquet", "quiet.parquet", "--fail-on", "warning", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["relations"] == []
+    command = ["compare", "reference.parquet", "turned.parquet", "--fail-on", "drift"]
+    assert main([*command, "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["drifted"]) == ("drift", [])
+    (relation,) = told["relations"]
+    assert (relation["name"], relation["statistic"], relation["verdict"]) == (
+        "left and right",
+        "correlation",
+        "drift",
+    )
+    assert relation["detail"].startswith("correlation -0.8")
+    assert relation["value"] > relation["limit"] == 0.2
+    assert main([*command, "--html", "turned.html"]) == 3
+    shown = capsys.readouterr().out
+    assert "0 of 3 columns drifted, 1 relation changed" in shown
+    assert "left and right go together differently: correlation -0.8" in shown
+    html = Path("turned.html").read_text()
+    Strict().feed(html)
+    assert "left and right go together differently" in html
+
+
+def test_columns_that_were_not_asked_for_are_in_no_pair() -> None:
+    report = seawall.compare(pair(4), pair(6, -1.0), columns=["left", "alone"])
+    assert report.found.relations == ()
+    assert "left and right" in repr(seawall.compare(pair(4), pair(6, -1.0)))
+
+
+def test_chance_alone_changes_no_relation() -> None:
+    reference = pair(7)
+    found = [seawall.compare(reference, pair(8 + k)[:200], min_rows=100).found.relations for k in range(60)]
+    assert sum(r.verdict.name == "DRIFT" for rs in found for r in rs) == 0

@@ -221,7 +221,7 @@ def test_sums_travel_in_a_summary_as_they_are(baseline: Baseline):
     assert bound is not None
     columns = traffic(T0, 1, 4)
     rows = to_rows(columns, layout, SPEC, baseline)
-    sums = joint_sums(rows.slots.T, rows.panes, bound)
+    sums = joint_sums(rows.slots, rows.panes, bound)
     record = block_record("v1", "predictions", baseline.baseline_id, summarise(rows), sums)
     again = read_sums(record)
     assert again is not None
@@ -237,7 +237,7 @@ def test_a_baseline_holds_the_sums_of_its_rows_pane_by_pane(baseline: Baseline):
     assert bound is not None
     columns = traffic(T0 - 28 * DAY_US, 28, 1)
     rows = to_rows(columns, layout, SPEC, baseline)
-    sums = joint_sums(rows.slots.T, rows.panes, bound)
+    sums = joint_sums(rows.slots, rows.panes, bound)
     assert sums.panes.tolist() == baseline.pane_starts.tolist()
     assert sums.sums.tolist() == baseline.joint.unpacked(len(baseline.pane_starts)).tolist()
 
