@@ -167,7 +167,10 @@ def window_rows(report: dict[str, Any]) -> Columns:
 
 
 def column_rows(report: dict[str, Any]) -> Columns:
-    """Rows of table ``window_columns``, or nothing for a report without statistics."""
+    """Rows of table ``window_columns``, or nothing for a report without statistics.
+
+    Columns of the layout vary fastest: `column` and `role` are tuples that repeat with every window.
+    """
     n, names = report["windows"], report["columns"]
     if not report["stats"] or not n:
         return {}
@@ -176,8 +179,8 @@ def column_rows(report: dict[str, Any]) -> Columns:
     rows: Columns = {
         **_head(report),
         "end": np.repeat(_array(report, "ends", "<i8", n), k),
-        "column": list(columns) * n,
-        "role": list(roles) * n,
+        "column": columns,
+        "role": roles,
         "verdict": _array(report, "column_verdicts", "i1", n * k),
         "revision": np.repeat(_array(report, "revisions", "<i4", n), k),
     }

@@ -116,7 +116,10 @@ _TIMES = frozenset(
 
 
 def arrow_columns(columns: dict[str, Any], rows: int) -> pa.Table:
-    """Make an Arrow table of arrays and scalars: a scalar fills its column, a matrix becomes an array column."""
+    """Make an Arrow table of arrays and scalars.
+
+    A scalar fills its column, a tuple of texts is repeated until it does, a matrix becomes an array column.
+    """
     made = {name: _arrow(name, value, rows) for name, value in columns.items()}
     return pa.table(made)
 
@@ -132,7 +135,10 @@ def _arrow(name: str, value: Any, rows: int) -> pa.Array:
             pa.array(np.asarray(value, dtype=np.int8)), _VERDICT_NAMES
         ).cast(pa.string())
     if isinstance(value, str):
-        return pa.array([value] * rows, type=pa.string())
+        return pa.repeat(pa.scalar(value, pa.string()), rows)
+    if isinstance(value, tuple):
+        index = pa.array(np.resize(np.arange(len(value), dtype=np.int32), rows))
+        return pa.DictionaryArray.from_arrays(index, pa.array(value, pa.string())).cast(pa.string())
     if isinstance(value, int):
         value = np.full(rows, value, dtype=np.int64)
     if isinstance(value, list):
