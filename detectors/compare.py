@@ -235,7 +235,8 @@ def _order(block: Block, share: Floats, cumulative: Floats) -> _Order:
     return _Order(
         gaps,
         kolmogorov_smirnov_point(share, cumulative),
-        wasserstein_line(*wasserstein_null(cumulative[..., :-1], gaps)),
+        # A line of chance is right to a few per cent: single precision takes half the time.
+        wasserstein_line(*wasserstein_null(cumulative[..., :-1].astype(np.float32), gaps.astype(np.float32))),
         np.sqrt((share * np.square(block.positions - centre)).sum(-1)),
     )
 

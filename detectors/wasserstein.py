@@ -99,7 +99,8 @@ def wasserstein_null(cumulative: npt.ArrayLike, gaps: npt.ArrayLike) -> tuple[Fl
     Parameters
     ----------
     cumulative
-        The reference's distribution function at the upper edge of every slot but the last, [..., B-1].
+        The reference's distribution function at the upper edge of every slot but the last, [..., B-1]. Of
+        float32 the work is done in single precision.
     gaps
         Distance from each slot's position to the next, broadcastable to [..., B-1].
 
@@ -128,19 +129,21 @@ def wasserstein_null(cumulative: npt.ArrayLike, gaps: npt.ArrayLike) -> tuple[Fl
     >>> round(float(mean), 3), round(float(dof), 2)
     (0.798, 3.5)
     """
-    share = np.asarray(cumulative, np.float64)
-    spread = np.sqrt(np.maximum(share * (1.0 - share), 0.0)) * np.asarray(gaps, np.float64)
-    inside = np.clip(share, 1e-12, 1.0 - 1e-12)
+    share = np.asarray(cumulative)
+    share = share if share.dtype == np.float32 else share.astype(np.float64)
+    spread = np.sqrt(np.maximum(share * (1.0 - share), 0.0)) * np.asarray(gaps, share.dtype)
+    least = 4.0 * np.finfo(share.dtype).eps
+    inside = np.clip(share, least, 1.0 - least)
     odds = inside / (1.0 - inside)
     mean = _MEAN_OF_ABS * row_sums(spread)
-    variance = np.zeros(mean.shape)
+    variance = np.zeros(mean.shape, share.dtype)
     for power, weight in ((odds, 0.5), (np.square(odds), np.pi / 2.0 - 1.5)):
         below = spread * power
         pairs = (spread / power) * (2.0 * np.cumsum(below, axis=-1) - below)
         variance += weight * row_sums(pairs)
     with np.errstate(invalid="ignore", divide="ignore"):
         dof = 2.0 * np.square(mean) / (2.0 / np.pi * variance)
-    return mean, np.asarray(dof, np.float64)
+    return mean.astype(np.float64), np.asarray(dof, np.float64)
 
 
 def wasserstein_chance(

@@ -145,10 +145,8 @@ def _standard_error(excess: Floats, usable: Bools, fold: Ints) -> Floats:
     folds = int(fold.max(initial=-1)) + 1
     if folds < 2:
         return np.zeros(excess.shape[1])
-    sums, counts = np.zeros((folds, excess.shape[1])), np.zeros((folds, excess.shape[1]))
-    np.add.at(sums, fold, excess)
-    np.add.at(counts, fold, usable)
-    means = sums / np.maximum(counts, 1)
+    member = (fold == np.arange(folds)[:, None]).astype(np.float64)
+    means = (member @ excess) / np.maximum(member @ usable, 1.0)
     out: Floats = means.std(axis=0, ddof=1) / np.sqrt(folds)
     return out
 

@@ -68,13 +68,13 @@ class JointFinding:
         return out
 
     def culprits(self, w: int) -> list[ColumnVerdict]:
-        """Say what is not stable in a window, worst first."""
+        """Say what drifts in a window, worst first."""
         evidence = self.evidence[w]
-        told = [int(k) for k in np.flatnonzero(self.pair_verdicts[w])]
-        told.sort(key=lambda k: (-self.pair_verdicts[w, k], -evidence[k], k))
+        told = [int(k) for k in np.flatnonzero(self.pair_verdicts[w] == Verdict.DRIFT)]
+        told.sort(key=lambda k: (-evidence[k], k))
         out = [self._pair(w, k) for k in told[:MAX_TOLD]]
         measured = self.measured
-        if self.whole_verdicts[w, 0]:
+        if self.whole_verdicts[w, 0] == Verdict.DRIFT:
             error, usual = float(measured.reconstruction[w]), float(measured.reconstruction_usual[w])
             said = f"{error:.1%} of the variance is outside of the main directions, usually {usual:.1%}"
             out.append(
@@ -88,7 +88,7 @@ class JointFinding:
                     said,
                 )
             )
-        if self.whole_verdicts[w, 1]:
+        if self.whole_verdicts[w, 1] == Verdict.DRIFT:
             said = "no column and no pair shows it"
             out.append(
                 self._whole(w, 1, "mmd", float(measured.mmd[w]), self.mmd_limit, self.mmd_chance, said)

@@ -369,10 +369,10 @@ class Judge:
         self, spec: MonitorSpec, judgement: Judgement, share_limits: dict[str, Floats]
     ) -> list[WindowVerdict]:
         out = []
-        telling = np.isin(judgement.column_verdicts, (Verdict.DRIFT, Verdict.WARNING))
+        drifted = judgement.column_verdicts == Verdict.DRIFT
         for w in range(judgement.batch.windows):
             culprits = [
-                _column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(telling[w])
+                _column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(drifted[w])
             ]
             if judgement.joint is not None:
                 culprits += judgement.joint.culprits(w)

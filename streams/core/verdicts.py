@@ -18,7 +18,7 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ColumnVerdict:
-    """Why one column of one window is not stable."""
+    """Why one column of one window drifts, or several together."""
 
     name: str
     role: str
@@ -42,7 +42,7 @@ class ColumnVerdict:
 
 @dataclass(frozen=True, slots=True)
 class WindowVerdict:
-    """The judgement of one closed window ``[start_us, end_us)``. `columns` holds only those not stable."""
+    """The judgement of one closed window ``[start_us, end_us)``. `columns` holds those that drifted."""
 
     model: str
     version: str
