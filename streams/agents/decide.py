@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Sequence
@@ -14,8 +15,8 @@ from faust.types import TP
 
 from seawall.errors import WireError
 from seawall.wire import decode
-from streams.agents.worker import Message, Worker, now_us
-from streams.core.engine import Effects, PartitionEngine
+from streams.agents.worker import Message, SpreadOver, Worker, now_us
+from streams.core.engine import Effects, PartitionEngine, Spread
 from streams.core.state import Part, claim_of, restore, save, superseded
 from streams.core.watermark import Watermarks
 from streams.io import metrics as m
@@ -47,6 +48,8 @@ class Decider:
         self._superseded: dict[TP, list[bytes]] = {}
         self._unacknowledged: deque[Awaitable[Any]] = deque()
         self._lock = asyncio.Lock()
+        # More threads than two only wait for the interpreter; a worker scales by processes.
+        self._spread: Spread = SpreadOver(2) if len(os.sched_getaffinity(0)) > 1 else map
 
     async def on_run(self, run: Run) -> None:
         """Take a run of summaries; everything that follows from it is acknowledged when this returns."""
@@ -135,7 +138,9 @@ class Decider:
             int(settings.idle_timeout_s * 1e6),
             settings.replay,
         )
-        engine = PartitionEngine(self.worker.control, self.worker.registry, watermarks, settings.log_epoch)
+        engine = PartitionEngine(
+            self.worker.control, self.worker.registry, watermarks, settings.log_epoch, self._spread
+        )
         assignment = self.worker.app.runs.current
         parts = {
             k: v

@@ -7,11 +7,11 @@ again gives the same windows, alarms and rollbacks, with the same ids.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -76,11 +76,36 @@ class ModelState:
     saved_through: int = -1
 
 
+class _Closed(NamedTuple):
+    """Windows that closed, and what predictions carried in them, where they are of feature vectors."""
+
+    spec: MonitorSpec
+    batch: WindowBatch
+    served: npt.NDArray[np.int64] | None
+
+
+#: Applies a function to each item, in order; may do several at the same time.
+Spread = Callable[[Callable[[_Closed], Judgement], Iterable[_Closed]], Iterable[Judgement]]
+
+
 class PartitionEngine:
-    """All models whose summaries come through one partition."""
+    """All models whose summaries come through one partition.
+
+    Parameters
+    ----------
+    log_epoch
+        Orders what is written before and after a log began anew.
+    spread
+        How batches of windows are judged: one after the other by default.
+    """
 
     def __init__(
-        self, control: Control, registry: RegistryView, watermarks: Watermarks, log_epoch: int = 0
+        self,
+        control: Control,
+        registry: RegistryView,
+        watermarks: Watermarks,
+        log_epoch: int = 0,
+        spread: Spread = map,
     ) -> None:
         self.control = control
         self.registry = registry
@@ -89,6 +114,7 @@ class PartitionEngine:
         self.classic = ClassicJudge(control)
         self.models: dict[str, ModelState] = {}
         self._ver_base = log_epoch << 32
+        self._spread = spread
         self._rollback_steps_seen = 0
 
     def state(self, model: str) -> ModelState:
@@ -136,8 +162,8 @@ class PartitionEngine:
         effects, verdicts = Effects(), []
         rows_by_pane: Counter[int] = Counter()
         ver = self._ver_base + offset
-        for batch in state.merge.advance(spec, now_us):
-            judgement = self.judge.judge(spec, batch, self._served(state, batch))
+        for judgement in self._spread(self._judged, self._closed(state, spec, now_us)):
+            batch = judgement.batch
             effects.reports.append(report_record(model, spec.pane_us, ver, judgement))
             effects.closed_windows += batch.windows
             effects.revised_windows += int(np.count_nonzero(batch.revisions))
@@ -157,6 +183,14 @@ class PartitionEngine:
         self._decide(state, spec, verdicts, effects)
         state.through = offset
         return effects
+
+    def _closed(self, state: ModelState, spec: MonitorSpec, now_us: int) -> Iterator[_Closed]:
+        for batch in state.merge.advance(spec, now_us):
+            self.judge.learn(spec, batch)
+            yield _Closed(spec, batch, self._served(state, batch))
+
+    def _judged(self, closed: _Closed) -> Judgement:
+        return self.judge.judge(*closed)
 
     def _served(self, state: ModelState, batch: WindowBatch) -> npt.NDArray[np.int64] | None:
         """Return what predictions carried in the windows of a batch of feature vectors, in the batch's layout."""

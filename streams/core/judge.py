@@ -147,17 +147,25 @@ class Judge:
                 found.joint = joint_reference(baseline, seasons)
         return found
 
+    def learn(self, spec: MonitorSpec, batch: WindowBatch) -> None:
+        """Learn what `judge` has to know of a baseline, if it is not known yet. Takes up to a second, once."""
+        reference = self.reference(spec, batch)
+        if reference is not None and self._is_judged(spec, batch):
+            self.calibration(spec, batch, reference)
+            if reference.joint is not None and spec.multivariate:
+                reference.joint.calibration(self._terms(spec, batch, reference, JOINT_SHARE)[0])
+
     def judge(
         self, spec: MonitorSpec, batch: WindowBatch, predictions: npt.NDArray[np.int64] | None = None
     ) -> Judgement:
-        """Judge a batch.
+        """Judge a batch. After `learn`, several batches may be judged at the same time, in threads.
 
         Parameters
         ----------
         predictions : int64 [windows, slots of the batch's layout], optional
             For feature windows: what predictions of the same windows carried, to find skew.
         """
-        if batch.width * spec.pane_us not in spec.horizons_us:
+        if not self._is_judged(spec, batch):
             return _uncompared(batch)
         reference = self.reference(spec, batch)
         expected, reference_rows = self._expected(spec, batch, reference)
@@ -210,6 +218,10 @@ class Judge:
         elif predictions is not None:
             judgement.windows = self._skew(spec, judgement, predictions, enough)
         return judgement
+
+    @staticmethod
+    def _is_judged(spec: MonitorSpec, batch: WindowBatch) -> bool:
+        return batch.width * spec.pane_us in spec.horizons_us
 
     def _expected(
         self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None
