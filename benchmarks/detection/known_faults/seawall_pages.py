@@ -16,6 +16,7 @@ from benchmarks.detection.known_faults.streams import Stream
 from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns
 from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
+from streams.core.alarm_steps import Culprit
 from streams.core.backtest import Backtest, Setting
 from streams.core.build_baseline import build_baseline
 
@@ -41,6 +42,11 @@ def columns_of(case: Case, rows: Stream, first_hour: int) -> Columns:
     )
 
 
+def named(culprit: Culprit) -> list[str]:
+    """Columns that a culprit names: a relation names both of its own."""
+    return culprit.name.split(" and ") if culprit.role == "relation" else [culprit.name]
+
+
 def pages(case: Case, rows: Stream, baseline: Baseline) -> list[dict[str, Any]]:
     """Return the pages of a stream that follows the reference: the hour that had to end, and the culprits."""
     test = Backtest([Setting("default", SPEC)], [baseline])
@@ -51,7 +57,7 @@ def pages(case: Case, rows: Stream, baseline: Baseline) -> list[dict[str, Any]]:
         {
             "hour": (page.paged_us - start_us) // HOUR_US - 1,
             "closed": page.resolved_us and (page.resolved_us - start_us) // HOUR_US - 1,
-            "culprits": [c.name for c in page.culprits],
+            "culprits": [name for c in page.culprits for name in named(c)],
             "statistic": page.culprits[0].statistic if page.culprits else "",
             "kind": page.kind,
         }
