@@ -74,3 +74,37 @@ def share_chance(n: npt.ArrayLike) -> Floats:
     0.0384
     """
     return np.asarray(_LINE / np.maximum(np.asarray(n, np.float64), 1.0), np.float64)
+
+
+def share_at_chance(expected: float, rows: float, *, above: bool) -> float:
+    """Return the share at which `share_discrepancy` reaches its line of chance, on one side of what is expected.
+
+    Parameters
+    ----------
+    expected
+        0 to 1.
+    rows
+        Independent ones; fewer than one counts as one.
+    above
+        Which side.
+
+    Returns
+    -------
+    float
+        0 to 1; the end of the range where no share is so far. Of common things chance alone passes it in one window
+        of forty, of rare ones in one of twenty.
+
+    Examples
+    --------
+    >>> round(share_at_chance(0.5, 10_000, above=False), 3), round(share_at_chance(0.01, 300, above=True), 3)
+    (0.49, 0.023)
+    """
+    n = max(rows, 1.0)
+    # What is never expected is as rare as so many rows can tell.
+    line, p = float(share_chance(n)), min(max(expected, 0.5 / (n + 1.0)), 1.0 - 0.5 / (n + 1.0))
+    near, far = p, 1.0 if above else 0.0
+    for _ in range(50):  # half the way each time: as exact as floats are
+        middle = 0.5 * (near + far)
+        is_within = float(share_discrepancy(middle, p, np.inf)) < line
+        near, far = (middle, far) if is_within else (near, middle)
+    return far

@@ -57,6 +57,8 @@ class Culprit:
     limit: float
     chance: float
     detail: str = ""
+    evidence: float | None = None
+    """How many times as far from usual as is allowed, where value over limit does not say it: a share may fall."""
     importance: float | None = None
     """The model's own importance of it, where the baseline carries one."""
     onset_us: int | None = None
@@ -75,6 +77,8 @@ class Culprit:
     @property
     def ratio(self) -> float:
         """How many times the limit."""
+        if self.evidence is not None:
+            return self.evidence
         if self.limit > 0:
             return self.value / self.limit
         return float("inf") if self.value > 0 else 0.0
@@ -197,6 +201,7 @@ def _culprit(column: ColumnVerdict) -> Culprit:
         column.limit,
         column.chance,
         column.detail,
+        column.evidence,
         column.importance,
     )
 

@@ -18,6 +18,7 @@ from detectors import compare as distances
 from detectors.compare import Comparison
 from detectors.describe import Description, describe
 from detectors.distinct import estimate
+from detectors.evidence.shares import share_at_chance
 from detectors.layout import Layout
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
@@ -183,12 +184,14 @@ class Judge:
             ratio >= 1, Verdict.DRIFT, np.where(ratio >= WARNING_AT, Verdict.WARNING, 0)
         )
         enough = self._enough(spec, batch)
-        column_verdicts = np.where(judged & enough[:, None], column_verdicts, Verdict.NOT_ENOUGH_DATA).astype(
-            np.int8
-        )
+        # What has no number was not measured: it is no more stable than it is drifted.
+        judged = judged & enough[:, None] & ~np.isnan(ratio)
+        column_verdicts = np.where(judged, column_verdicts, Verdict.NOT_ENOUGH_DATA).astype(np.int8)
         seen = np.where(column_verdicts == Verdict.NOT_ENOUGH_DATA, -1, column_verdicts)
         verdicts = seen.max(axis=1, initial=-1)
         verdicts = np.where(verdicts < 0, Verdict.NOT_ENOUGH_DATA, verdicts).astype(np.int8)
+        if reference is None and self._is_unfit(spec, batch):
+            verdicts[enough] = Verdict.ERROR
         judgement = Judgement(
             batch,
             comparison,
@@ -222,6 +225,11 @@ class Judge:
     @staticmethod
     def _is_judged(spec: MonitorSpec, batch: WindowBatch) -> bool:
         return batch.width * spec.pane_us in spec.horizons_us
+
+    def _is_unfit(self, spec: MonitorSpec, batch: WindowBatch) -> bool:
+        """Whether there is a baseline that cannot judge a batch, for its events were counted in another one's bins."""
+        baseline = self.control.baselines.get((spec.model, batch.key[0]))
+        return baseline is not None and baseline.baseline_id != batch.baseline_id
 
     def _expected(
         self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None
@@ -475,13 +483,13 @@ def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: in
         if np.isfinite(value) and abs(value - usual) / limit > ratio:
             ratio = abs(value - usual) / limit
             side = limit if value >= usual else -limit
-            best = (name, value, usual + side, usual)
+            n = float(comparison.present[w, c]) if name != "missing_share" else float(judgement.batch.rows[w])
+            best = (name, value, usual + side, share_at_chance(usual, n, above=value >= usual))
             detail = f"{name.removesuffix('_share').replace('_', ' ')} {value:.1%}, usually {usual:.1%}"
     # Whoever is paged has to know when the limits are guesswork.
     detail = "; ".join(part for part in (detail, judgement.warning) if part)
-    return ColumnVerdict(
-        column.name, column.role, Verdict(int(judgement.column_verdicts[w, c])), *best, detail=detail
-    )
+    verdict = Verdict(int(judgement.column_verdicts[w, c]))
+    return ColumnVerdict(column.name, column.role, verdict, *best, detail=detail, evidence=ratio)
 
 
 def _detail(judgement: Judgement, w: int, c: int) -> str:

@@ -77,6 +77,8 @@ class ModelMerge:
         self.dirty: dict[SeriesKey, set[int]] = defaultdict(set)
         self._forgotten: dict[Source, int] = {}
         """Pane number before which nothing is kept."""
+        self._keeps_panes = False
+        """Whether windows bring their panes: a day of minutes is a lot of memory, and few monitors ask for it."""
 
     def on_summary(self, summary: dict[str, Any], source: Source, spec: MonitorSpec, now_us: int) -> None:
         """Take one chunk summary of this model."""
@@ -152,6 +154,7 @@ class ModelMerge:
 
     def advance(self, spec: MonitorSpec, now_us: int) -> Iterator[WindowBatch]:
         """Close what the watermark has passed and revise what changed; yields the windows."""
+        self._keeps_panes = bool(spec.detectors) or any(rule.detectors for rule in spec.columns.values())
         for source in _SOURCES:
             # Not when a window closes: what is decided about it may look at the panes under it.
             self._forget(source, spec)
@@ -230,7 +233,7 @@ class ModelMerge:
                 dense.rows,
                 self.first_pane[key[0], key[1]],
                 None if dense.joint is None else sliding_sum(dense.joint, width),
-                dense.counts,
+                dense.counts if self._keeps_panes and not key[3] else None,
             )
 
     def window_counts(

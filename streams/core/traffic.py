@@ -90,7 +90,10 @@ class Traffic:
     def _fresh(self, spec: MonitorSpec, end_us: int, verdict: Verdict, rows: int) -> WindowVerdict:
         allowed_s = (spec.freshness_us or 0) / 1e6
         silent_s = (end_us - (self.last_pane_end_us or end_us)) / 1e6
-        column = ColumnVerdict("freshness", "feature", verdict, "silent_seconds", silent_s, allowed_s, 0.0)
+        by_chance_s = self._silence_by_chance_s(spec, end_us)
+        column = ColumnVerdict(
+            "freshness", "feature", verdict, "silent_seconds", silent_s, allowed_s, by_chance_s
+        )
         columns = (column,) if verdict is Verdict.DRIFT else ()
         return self._verdict(end_us - spec.pane_us, end_us, rows, verdict, "freshness", columns)
 
@@ -107,15 +110,26 @@ class Traffic:
 
     def _finish(self, spec: MonitorSpec, hour: int, rows: float) -> Iterable[WindowVerdict]:
         start_us = hour * HOUR_US
-        local = hour + int(offsets_us(spec.timezone, np.array([start_us]))[0]) // HOUR_US
-        week, day = self.slots[(local + 72) % 168], self.slots[168 + local % 24]
+        week, day = self._slots_at(spec, hour)
         slot = week if week.seen >= MIN_WEEKS else day if day.seen >= MIN_DAYS else None
         drifted = slot is not None and is_off(slot.mean, slot.variance, rows)
         if slot is not None:
             low = rows < slot.mean
             limit = slot.mean / VOLUME_FACTOR if low else slot.mean * VOLUME_FACTOR
             detail = f"{rows:.0f} predictions in the hour, usually {slot.mean:.0f}"
-            column = ColumnVerdict("volume", "feature", Verdict.DRIFT, "rows", rows, limit, slot.mean, detail)
+            by_chance = max(slot.mean + (-1.96 if low else 1.96) * scatter(slot.mean, slot.variance), 0.0)
+            times = slot.mean / max(rows, 0.5) if low else rows / max(slot.mean, 0.5)
+            column = ColumnVerdict(
+                "volume",
+                "feature",
+                Verdict.DRIFT,
+                "rows",
+                rows,
+                limit,
+                by_chance,
+                detail,
+                times / VOLUME_FACTOR,
+            )
             verdict = Verdict.DRIFT if drifted else Verdict.STABLE
             columns = (column,) if drifted else ()
             yield self._verdict(start_us, start_us + HOUR_US, int(rows), verdict, "volume", columns)
@@ -123,6 +137,17 @@ class Traffic:
         for learner in (week, day):
             # An outage must not become the new normal in one go.
             learner.learn(min(max(rows, usual / 2), usual * 2) if drifted else rows)
+
+    def _slots_at(self, spec: MonitorSpec, hour: int) -> tuple[_Slot, _Slot]:
+        """Return the slots of an hour: of the week, and of the day."""
+        local = hour + int(offsets_us(spec.timezone, np.array([hour * HOUR_US]))[0]) // HOUR_US
+        return self.slots[(local + 72) % 168], self.slots[168 + local % 24]
+
+    def _silence_by_chance_s(self, spec: MonitorSpec, end_us: int) -> float:
+        """Return the gap that one in twenty arrivals at the usual rate leaves; 0 while that rate is not known."""
+        week, day = self._slots_at(spec, (end_us - 1) // HOUR_US)
+        slot = week if week.seen >= MIN_WEEKS else day
+        return -math.log(0.05) * 3600.0 / slot.mean if slot.seen and slot.mean > 0 else 0.0
 
     def _verdict(
         self,
@@ -162,4 +187,9 @@ def is_off(mean: float, variance: float, rows: float) -> bool:
     """Whether an hour's rows are far from their mean, by factor and by scatter (at least that of counting)."""
     if mean / VOLUME_FACTOR < rows < mean * VOLUME_FACTOR:
         return False
-    return abs(rows - mean) > VOLUME_SIGMAS * math.sqrt(max(variance, mean, 1.0))
+    return abs(rows - mean) > VOLUME_SIGMAS * scatter(mean, variance)
+
+
+def scatter(mean: float, variance: float) -> float:
+    """Return the standard deviation of an hour's rows, at least that of counting."""
+    return math.sqrt(max(variance, mean, 1.0))

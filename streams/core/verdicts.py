@@ -31,6 +31,8 @@ class ColumnVerdict:
     chance: float
     """What chance alone would give at this sample size."""
     detail: str = ""
+    evidence: float | None = None
+    """How many times as far from usual as is allowed, where that is more than value over limit: a share may fall."""
     importance: float | None = None
     """The model's own importance of it, where the baseline carries one."""
 

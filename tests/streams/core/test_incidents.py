@@ -250,7 +250,7 @@ def test_a_book_that_was_saved_before_there_were_incidents_is_read(lost: str) ->
     saved = json.loads(json.dumps(book.snapshot()))
     for _, track in saved["tracks"]:
         del track["alarm"]["step"][lost], track["alarm"]["is_settled"]
-        for name in ("importance", "onset_us", "bins", "before", "after"):
+        for name in ("evidence", "importance", "onset_us", "bins", "before", "after"):
             for feature in track["alarm"]["step"]["features"]:
                 feature.pop(name, None)
     restored = AlarmBook.restore(saved)
