@@ -202,7 +202,8 @@ def _coincidences(
     onset_us = step.onset_us
     near_us = max(HOUR_US, 2 * spec.pane_us)
     found = [c for c in scene.changes.between(onset_us - near_us, onset_us + near_us) if c.kind != step.kind]
-    found += schema
+    # A column that is gone long after it began is news, and told by its numbers; it did not begin with it.
+    found += [c for c in schema if abs(c.at_us - onset_us) <= near_us]
     for event in scene.registry.events(step.model):
         at_us = int(event["ts"])
         if event["action"] != "promoted" or abs(at_us - onset_us) > near_us:
@@ -223,6 +224,8 @@ def _beside(step: AlarmStep, scene: Scene) -> Beside | None:
         return None
     other = scene.evidence.of(name)
     since_us = step.onset_us if step.onset_us is not None else step.opened_us - step.horizon_us
+    # Of an alarm that has been open for months it matters what the other version sees now.
+    since_us = max(since_us, step.window_start_us - DAY_US)
     return Beside(name, *_seen_by(name, other, step, since_us))
 
 

@@ -18,9 +18,12 @@ from streams.core.backtest import in_time_order, rows_of
 from streams.core.build_baseline import build_baseline
 from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import Record
+from streams.core.drift_history import DriftHistory
 from streams.core.engine import Effects, PartitionEngine
+from streams.core.explain import Scene, explain
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView, make_event
+from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 from streams.core.watermark import Watermarks
 from tests.streams.core.builders import MINUTE, T0
 
@@ -247,3 +250,50 @@ def test_a_silence_is_dated_to_the_last_prediction_before_it() -> None:
     step = first(told(kept, spec=replace(SPEC, freshness_us=60 * MINUTE)), "freshness")
     assert step.onset_us is not None
     assert abs(step.onset_us - at_us(AT)) <= PANE
+
+
+def test_a_column_that_goes_long_after_the_incident_began_did_not_begin_with_it() -> None:
+    columns = shifted("x", 4.0)
+    columns.numeric["y"][AT + 2000 :] = np.nan
+    steps = [s for s in told(columns) if s.kind == "drift" and not s.segment and s.state != "resolved"]
+    last = steps[-1]
+    assert {"x", "y"} <= {c.name for c in last.culprits} | {c.name for s in steps for c in s.culprits}
+    assert abs((last.onset_us or 0) - at_us(AT)) <= PANE
+    assert [c for s in steps for c in s.coincides if c.kind == "schema"] == []
+
+
+def test_what_another_version_saw_long_ago_is_not_what_it_sees() -> None:
+    """v2 drifted on x for an hour and was taken back; days later v1 still drifts, and v2 sees nothing of it."""
+    history_, day = DriftHistory(), 24 * 60 * MINUTE
+    column = ColumnVerdict("x", "feature", Verdict.DRIFT, "js", 0.5, 0.1, 0.02)
+
+    def window(version: str, end_us: int) -> WindowVerdict:
+        return WindowVerdict(
+            "m",
+            version,
+            "predictions",
+            "",
+            PANE,
+            end_us - PANE,
+            end_us,
+            100,
+            Verdict.DRIFT,
+            "drift",
+            (column,),
+        )
+
+    for version, at in (("v2", T0 + PANE), ("v1", T0 + PANE), ("v1", T0 + 9 * day)):
+        history_.observe(window(version, at))
+    registry = RegistryView()
+    registry.observe(make_event("m", "v2", "promoted", T0 - day))
+    registry.observe(make_event("m", "v1", "promoted", T0))
+    control = Control()
+    engine = PartitionEngine(control, registry, Watermarks({"predictions": "predictions"}, 30_000_000))
+    state = engine.state("m")
+    scene = Scene(state.merge, engine.judge, control, registry, state.changes, history_.evidence())
+    step = replace(first(told(shifted())), version="v1", onset_us=T0)
+    for at, sees in ((T0 + PANE, "yes"), (T0 + 9 * day, "unknown")):
+        now = replace(step, window_start_us=at - PANE, window_end_us=at, opened_us=T0 + PANE)
+        beside = explain(now, window("v1", at), SPEC, scene).beside
+        assert beside is not None
+        assert (beside.version, beside.sees) == ("v2", sees)
