@@ -24,7 +24,7 @@ import polars as pl
 
 from seawall.contracts import contract
 from seawall.frames import Columns, to_record
-from seawall.wire import HEADER_BYTES, encode
+from seawall.wire import HEADER_BYTES, decode, encode
 from streams.core.columnar import decode_run
 from streams.core.decode import Record, decode_record, gather
 from streams.core.shapes import zigzag
@@ -105,6 +105,7 @@ def with_polars(header: bytes, values: list[bytes]) -> pl.DataFrame:
 
 def contenders(values: list[bytes]) -> dict[str, Callable[[], Any]]:
     schema, run, header = contract("prediction").schema, records(values), block_header()[0]
+    lines = records([json.dumps(decode(v, ("prediction",))[1]).encode() for v in values])
 
     def fastavro_only() -> None:
         for value in values:
@@ -119,6 +120,8 @@ def contenders(values: list[bytes]) -> dict[str, Callable[[], Any]]:
         "seawall, one by one": one_by_one,
         "seawall, a run at once": lambda: decode_run("predictions", run).part(0, len(run)),
         "polars, one block, no checks": lambda: with_polars(header, values),
+        "json.loads, one by one, no checks": lambda: [json.loads(r.value) for r in lines],
+        "seawall, the same events in JSON": lambda: decode_run("predictions", lines).part(0, len(lines)),
     }
 
 

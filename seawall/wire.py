@@ -19,6 +19,7 @@ import fastavro
 
 from seawall.contracts import Contract, contract, contracts_by_fingerprint
 from seawall.errors import UnknownSchema, WireError
+from seawall.plain import plain_event
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
@@ -149,6 +150,9 @@ def _decode_json(payload: bytes, accept: tuple[str, ...]) -> tuple[str, dict[str
     for field in contract(name).schema["fields"]:
         if field["name"] not in record and "default" in field:
             record[field["name"]] = field["default"]
+    plain = plain_event(name, record)
+    if plain is not None:
+        return name, plain
     try:
         fastavro.validate(record, contract(name).schema, strict=False)
         # Through the encoder, so that what a JSON writer may say is exactly what an Avro writer may say.
