@@ -1,4 +1,4 @@
-"""What watching columns together costs where events are counted: ``python -m benchmarks.joint``.
+"""What watching columns together costs where events are counted and judged: ``python -m benchmarks.joint``.
 
 The same log is cut into chunks by the worker's own code, with ``multivariate`` on and off in turns, so that another
 process on the machine slows both; processor time. *alone* is the summing by itself.
@@ -10,10 +10,14 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks.decode import records, single_events
+from benchmarks.detection.arl import SPEC
+from benchmarks.detection.play import batches
+from benchmarks.detection.traffic import QUIET, with_features
 from detectors.joint.sums import joint_sums
 from seawall.baseline import Baseline
 from seawall.frames import Columns, to_record
@@ -23,6 +27,7 @@ from streams.core.build_baseline import build_baseline
 from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import Record
 from streams.core.joint import plan_of
+from streams.core.judge import Judge
 from streams.core.layouts import Control, LayoutBook, baseline_layout
 from streams.core.rows import to_rows
 
@@ -72,6 +77,23 @@ def alone(rows: int, features: int, baseline: Baseline) -> Callable[[], None]:
     return run
 
 
+def judged(features: int, *, on: bool) -> tuple[Callable[[], None], int]:
+    """Judge a batch of six-hour windows, calibrated already; and how many windows it has."""
+    traffic = with_features(QUIET[0], features)
+    baseline = traffic.baseline(28, 1)
+    layout, counts = traffic.counts(baseline, 5, 2)
+    (batch,) = batches(layout, counts, 6, baseline.baseline_id, traffic.joint(baseline, 5, 2))
+    control = Control()
+    control.set_baseline(baseline)
+    judge, spec = Judge(control), replace(SPEC, multivariate=on)
+    judge.judge(spec, batch)
+
+    def run() -> None:
+        judge.judge(spec, batch)
+
+    return run, batch.windows
+
+
 def nanoseconds(work: dict[str, Callable[[], None]], rows: int, rounds: int) -> dict[str, float]:
     """Processor time a row of each contender, the median of rounds in turns."""
     spent: dict[str, list[float]] = {name: [] for name in work}
@@ -106,6 +128,13 @@ def main() -> None:
             by_itself = found["alone"] * n / 8192
             ns = f"{found['off']:,.0f} | {found['on']:,.0f} | {found['on'] / found['off'] - 1:+.1%} | {by_itself:,.0f}"
             print(f"| {name} | {features} | {codes} | {ns} |", flush=True)
+    print("\n| features | judging a window, off, µs | on | more |\n|---|---|---|---|")
+    for features in options.features:
+        work = {name: judged(features, on=name == "on") for name in ("off", "on")}
+        windows = work["on"][1]
+        found = nanoseconds({name: run for name, (run, _) in work.items()}, windows, options.rounds)
+        more = f"{found['on'] / found['off'] - 1:+.0%}"
+        print(f"| {features} | {found['off'] / 1000:,.0f} | {found['on'] / 1000:,.0f} | {more} |", flush=True)
 
 
 if __name__ == "__main__":
