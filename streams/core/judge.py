@@ -213,9 +213,10 @@ class Judge:
             if judgement.joint is not None and judgement.sudden is not None:
                 judgement.sudden |= judgement.joint.sudden
         if judgement.joint is not None:
-            judgement.verdicts = np.maximum(
-                verdicts, np.where(verdicts <= Verdict.DRIFT, judgement.joint.verdicts, 0)
-            ).astype(np.int8)
+            # Of many pairs the furthest is always near its limit: only what is beyond it speaks for the window. A
+            # warning would end every run of stable windows, and keep alarms about anything from closing.
+            beyond = (judgement.joint.verdicts == Verdict.DRIFT) & (verdicts <= Verdict.DRIFT)
+            judgement.verdicts = np.where(beyond, Verdict.DRIFT, verdicts).astype(np.int8)
         if batch.key[1] == "predictions":
             judgement.windows = self._drift_windows(spec, judgement, share_limits)
         elif predictions is not None:

@@ -106,3 +106,21 @@ def test_a_share_that_falls_is_ranked_by_how_far_it_fell() -> None:
     assert worst.value < worst.limit
     assert worst.limit < worst.chance < 0.5
     assert worst.ratio == pytest.approx((0.5 - worst.value) / (0.5 - worst.limit), rel=0.01)
+
+
+def test_relations_near_their_limit_are_no_warning_for_the_window() -> None:
+    """Of many pairs of columns the furthest is always near its limit. Were that a warning, no alarm would end."""
+    reports = [
+        r
+        for e in effects_of(history(0, 6000, 9))
+        for r in e.reports
+        if r["stats"] and not r["segment"] and r["source"] == "predictions"
+    ]
+    warned = 0
+    for report in reports:
+        windows = np.frombuffer(report["verdicts"], "i1")
+        columns = np.frombuffer(report["column_verdicts"], "i1").reshape(len(windows), -1)
+        worst = np.where(columns == Verdict.NOT_ENOUGH_DATA, -1, columns).max(axis=1)
+        warned += int(np.count_nonzero((windows == Verdict.WARNING) & (worst < Verdict.WARNING)))
+    assert reports
+    assert warned == 0
