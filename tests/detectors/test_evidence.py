@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from detectors.evidence.accumulate import BETS, MOST, Accumulator, memory_of
@@ -19,7 +21,7 @@ from detectors.evidence.scale import (
     folds_of,
     unknown_scale,
 )
-from detectors.evidence.shares import share_chance, share_discrepancy
+from detectors.evidence.shares import share_at_chance, share_chance, share_discrepancy
 
 
 def test_a_share_discrepancy_is_twice_the_relative_entropy_of_two_coins():
@@ -192,3 +194,15 @@ def test_memory_is_the_integrated_autocorrelation():
 def test_a_memory_below_one_is_refused():
     with pytest.raises(ValueError, match=r"memory: 0\.5 is below 1"):
         Accumulator(1, 0.5)
+
+
+@given(st.floats(0.0, 1.0), st.floats(1.0, 1e6), st.booleans())
+def test_the_share_at_chance_is_where_the_discrepancy_reaches_its_line(
+    usual: float, rows: float, above: bool
+) -> None:
+    found = share_at_chance(usual, rows, above=above)
+    at_end = found in (0.0, 1.0)
+    p = min(max(usual, 0.5 / (rows + 1.0)), 1.0 - 0.5 / (rows + 1.0))
+    reached = share_discrepancy(found, p, np.inf)
+    assert at_end or reached == pytest.approx(share_chance(rows), rel=1e-6)
+    assert found >= p if above else found <= p
