@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -24,28 +25,14 @@ from seawall.values import (
 )
 
 
-class Event(NamedTuple):
-    """One event as the product handed it over, nothing looked at yet."""
-
-    source: Source
-    model: str
-    version: str
-    ts: Any
-    event_id: str
-    entity_id: Any
-    features: Mapping[str, Any]
-    score: Any
-    label: Any
-    segments: Mapping[str, Any]
-    weight: float
-    size_bytes: int
-
-
-def event_of(fields: tuple[Any, ...]) -> Event:
-    """Rebuild an event from the bare tuple in which it waited: names and values apart, segments as pairs."""
-    *head, names, values, score, label, segments, weight, size_bytes = fields
-    features = dict(zip(names, values, strict=True))
-    return Event._make((*head, features, score, label, dict(segments), weight, size_bytes))
+#: One event as the product handed it over, nothing looked at yet. A bare tuple of plain values and tuples: the garbage
+#: collector forgets it after a first look, where objects and dicts would fill its oldest generation, and it would search
+#: the whole process once for every few thousand of them, ten milliseconds each time.
+Event = tuple[Any, ...]
+#: Places in an `Event`. Names and values are those of the features; segments are pairs.
+SOURCE, MODEL, VERSION, TS, EVENT_ID, ENTITY_ID, NAMES, VALUES, SCORE, LABEL, SEGMENTS, WEIGHT, SIZE = range(13)
+#: Odd events are looked at one by one, which takes some 20 µs each.
+_BREATH_ODD = 8
 
 
 @dataclass(slots=True)
@@ -79,21 +66,27 @@ class Kinds:
         return (model, name) in self._text
 
 
+@lru_cache(maxsize=1024)
+def _set_of(names: tuple[Any, ...]) -> frozenset[Any]:
+    return frozenset(names)
+
+
 def group_key(event: Event) -> tuple[Any, ...]:
     """Events with equal keys share their columns, and so a frame."""
-    kind = type(event.score)
-    if event.score is None or kind in NUMBER_TYPES:
-        scores: Any = event.score is not None
+    score = event[SCORE]
+    kind = type(score)
+    if score is None or kind in NUMBER_TYPES:
+        scores: Any = score is not None
     else:
-        scores = frozenset(event.score) if isinstance(event.score, Mapping) else (kind, np.size(event.score))
+        scores = frozenset(score) if isinstance(score, Mapping) else (kind, np.size(score))
     return (
-        event.source,
-        event.model,
-        event.version,
-        event.weight,
-        frozenset(event.features),
-        frozenset(event.segments),
-        event.entity_id is None,
+        event[SOURCE],
+        event[MODEL],
+        event[VERSION],
+        event[WEIGHT],
+        _set_of(event[NAMES]),
+        frozenset(name for name, _ in event[SEGMENTS]),
+        event[ENTITY_ID] is None,
         scores,
     )
 
@@ -101,7 +94,7 @@ def group_key(event: Event) -> tuple[Any, ...]:
 def columns_of(
     events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None] = lambda: None
 ) -> tuple[list[Columns], Rejected]:
-    """Turn events of one group into columns, calling `breathe` after each.
+    """Turn events of one group into columns, calling `breathe` after every fraction of a millisecond.
 
     Plain values take the fast way, a column at a time. At the first surprise every event is looked at by
     itself: what is wrong is rejected with its reason, and a column that is text in some events and a
@@ -113,16 +106,20 @@ def columns_of(
     except (TypeError, ValueError, OverflowError, ContractError):
         pass
     good: list[Event] = []
-    for event in events:
+    for number, event in enumerate(events):
+        if number % _BREATH_ODD == 0:
+            breathe()
         try:
             good.append(_plain_event(event))
         except Exception as error:
             rejected.add(error)
-    by_kind: dict[tuple[frozenset[str], frozenset[str]], list[Event]] = {}
+    by_kind: dict[tuple[frozenset[str], ...], list[Event]] = {}
     mixed = _mixed_columns(good)
     for event in good:
-        text = frozenset(n for n in mixed if isinstance(event.features[n], str))
-        by_kind.setdefault((text, frozenset(event.score or ())), []).append(event)
+        features = zip(event[NAMES], event[VALUES], strict=True)
+        text = frozenset(n for n, value in features if n in mixed and isinstance(value, str))
+        key = (frozenset(event[NAMES]), text, frozenset(event[SCORE] or ()))
+        by_kind.setdefault(key, []).append(event)
     return [_assemble(group, kinds, breathe) for group in by_kind.values()], rejected
 
 
@@ -136,6 +133,8 @@ def events_of(columns: Columns, size_bytes: int) -> list[Event]:
         scores = {"score": values.pop("label")} if values else {}
     labels = [None] * columns.rows if columns.label is None else _untake(columns.label)
     ids = columns.event_ids or [f"{columns.frame_id}:{row}" for row in range(columns.rows)]
+    names = tuple(values)
+    vectors = list(zip(*values.values(), strict=True)) if values else [()] * columns.rows
 
     def score_at(row: int) -> Any:
         if scores.keys() == {"score"}:
@@ -144,17 +143,18 @@ def events_of(columns: Columns, size_bytes: int) -> list[Event]:
 
     share, rest = divmod(size_bytes, max(columns.rows, 1))
     return [
-        Event(
+        (
             columns.source,
             columns.model,
             columns.version,
             ts,
             ids[row],
             None if columns.entity_ids is None else columns.entity_ids[row],
-            {n: v[row] for n, v in values.items()},
+            names,
+            vectors[row],
             score_at(row),
             labels[row],
-            {n: v[row] for n, v in segments.items()},
+            tuple((n, v[row]) for n, v in segments.items()),
             columns.weight,
             share + (rest if row == 0 else 0),
         )
@@ -170,45 +170,72 @@ def _untake(column: Categorical) -> list[str | None]:
 def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]) -> Columns:
     """Build columns from events whose values are plain; raises when they are not."""
     first = events[0]
-    times = [event.ts for event in events]
+    model, names = first[MODEL], first[NAMES]
+    if any(event[NAMES] is not names for event in events):
+        events = _in_one_order(events, breathe)
+    times = [event[TS] for event in events]
     if set(map(type, times)) != {int}:
         times = [time_us(value) for value in times]
     time_us(max(times))
     time_us(min(times))
-    ids = [event.event_id for event in events]
+    breathe()
+    ids = [event[EVENT_ID] for event in events]
     columns = Columns(
-        first.source,
-        first.model,
-        first.version,
+        first[SOURCE],
+        model,
+        first[VERSION],
         np.array(times, dtype=np.int64),
-        weight=first.weight,
+        weight=first[WEIGHT],
         frame_id=uuid.uuid4().hex,
         event_ids=ids,
     )
     # Raises for what is no text, and for text that UTF-8 cannot carry.
-    "".join((first.model, first.version, *first.features, *first.segments, *ids)).encode()
-    if first.entity_id is not None:
-        columns.entity_ids = [event.entity_id for event in events]
-        "".join(columns.entity_ids).encode()
-    for name in first.features:
+    "".join((model, first[VERSION], *names, *(n for n, _ in first[SEGMENTS]), *ids)).encode()
+    if first[ENTITY_ID] is not None:
         breathe()
-        values = [event.features[name] for event in events]
+        columns.entity_ids = [event[ENTITY_ID] for event in events]
+        "".join(columns.entity_ids).encode()
+    for place, name in enumerate(names):
+        breathe()
+        values = [event[VALUES][place] for event in events]
         types = set(map(type, values))
-        if types == {type(None)} and kinds.is_text(first.model, name):
+        if types == {type(None)} and kinds.is_text(model, name):
             columns.categorical[name] = texts(values)
         elif types <= NUMBER_TYPES:
             columns.numeric[name] = numbers(values)
         elif types <= TEXT_TYPES:
             columns.categorical[name] = texts(values)
-            kinds.note_text(first.model, name)
+            kinds.note_text(model, name)
         else:
             msg = f"feature {name!r} holds {types}"
             raise ContractError(msg)
-    columns.segments = {n: _plain_texts([e.segments[n] for e in events]) for n in first.segments}
-    if any(event.label is not None for event in events):
-        columns.label = _plain_texts([event.label for event in events])
-    _put_scores(columns, [event.score for event in events])
+    if first[SEGMENTS]:
+        breathe()
+        rows = [dict(event[SEGMENTS]) for event in events]
+        for name, _ in first[SEGMENTS]:
+            breathe()
+            columns.segments[name] = _plain_texts([row[name] for row in rows])
+    breathe()
+    labels = [event[LABEL] for event in events]
+    if any(label is not None for label in labels):
+        columns.label = _plain_texts(labels)
+        breathe()
+    _put_scores(columns, [event[SCORE] for event in events])
     return columns
+
+
+def _in_one_order(events: Sequence[Event], breathe: Callable[[], None]) -> list[Event]:
+    """Bring the features of every event into the order of the first."""
+    names = events[0][NAMES]
+    out = []
+    for number, event in enumerate(events):
+        if number % 200 == 0:
+            breathe()
+        if event[NAMES] != names:
+            value_of = dict(zip(event[NAMES], event[VALUES], strict=True))
+            event = (*event[:VALUES], tuple(value_of[n] for n in names), *event[VALUES + 1 :])  # noqa: PLW2901
+        out.append(event)
+    return out
 
 
 def _put_scores(columns: Columns, scores: list[Any]) -> None:
@@ -239,24 +266,31 @@ def _plain_texts(values: list[Any]) -> Categorical:
 
 def _plain_event(event: Event) -> Event:
     """Reduce every value of an event to what a column holds. Raises `ContractError`."""
-    features = {clean(str(n)): plain(f"feature {n!r}", v) for n, v in event.features.items()}
-    if len(features) != len(event.features):
-        msg = f"features: two of {list(event.features)!r} have the same name as text"
+    source, model, version, ts, event_id, entity_id, names, values, score, label, segments, weight, size = event
+    features = {
+        clean(str(n)): plain(f"feature {n!r}", v) for n, v in zip(names, values, strict=True)
+    }
+    if len(features) != len(names):
+        msg = f"features: two of {list(names)!r} have the same name as text"
         raise ContractError(msg)
-    for field in ("model", "version"):
-        if not isinstance(getattr(event, field), str):
-            msg = f"{field}: is a {type(getattr(event, field)).__name__}, expected a str"
+    for field, value in (("model", model), ("version", version)):
+        if not isinstance(value, str):
+            msg = f"{field}: is a {type(value).__name__}, expected a str"
             raise ContractError(msg)
-    return event._replace(
-        model=clean(event.model),
-        version=clean(event.version),
-        ts=time_us(event.ts),
-        event_id=clean(str(event.event_id)),
-        entity_id=None if event.entity_id is None else clean(str(event.entity_id)),
-        features=features,
-        score=None if event.score is None else score_by_name(event.score),
-        label=as_text("label", event.label),
-        segments={clean(str(n)): as_text(f"segment {n!r}", v) for n, v in event.segments.items()},
+    return (
+        source,
+        clean(model),
+        clean(version),
+        time_us(ts),
+        clean(str(event_id)),
+        None if entity_id is None else clean(str(entity_id)),
+        tuple(features),
+        tuple(features.values()),
+        None if score is None else score_by_name(score),
+        as_text("label", label),
+        tuple({clean(str(n)): as_text(f"segment {n!r}", v) for n, v in segments}.items()),
+        weight,
+        size,
     )
 
 
@@ -264,7 +298,7 @@ def _mixed_columns(events: Sequence[Event]) -> set[str]:
     text: set[str] = set()
     numeric: set[str] = set()
     for event in events:
-        for name, value in event.features.items():
+        for name, value in zip(event[NAMES], event[VALUES], strict=True):
             if value is not None:
                 (text if isinstance(value, str) else numeric).add(name)
     return text & numeric

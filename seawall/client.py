@@ -42,6 +42,8 @@ _NOTHING: dict[str, Any] = {}
 #: An event in the buffer, measured: the tuple, its id, the mapping; then each value; four bytes a character.
 _EVENT_BYTES, _VALUE_BYTES = 500, 90
 _SMALL = frozenset({float, int, bool, type(None)})
+#: Sets of feature names that are kept.
+_MOST_NAMES = 1000
 
 
 class Client:
@@ -120,6 +122,7 @@ class Client:
         self._segment_items = tuple(self._segments.items())
         self._model, self._version = model, version
         self._sampler = Sampler(sample)
+        self._names: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         settings = settings or Settings.from_env(os.environ)
         if broker is not None:
             settings = replace(settings, broker=broker)
@@ -329,14 +332,14 @@ class Client:
                     return event_id  # type: ignore[no-any-return]  # a str by now
                 weight = self._sampler.weight(model)
             seen = features if type(features) is dict else dict(features)
-            names, values = tuple(seen), tuple(seen.values())
+            names, values = self._shared(tuple(seen)), tuple(seen.values())
             size = _EVENT_BYTES + _VALUE_BYTES * len(values)
             for value in [v for v in values if v.__class__ not in _SMALL]:
                 size += 4 * len(value) if value.__class__ is str else value.__sizeof__()
             if score is not None and score.__class__ not in _SMALL:
                 score, size = _own(score), size + score.__sizeof__()
             sender.put(
-                (  # what `event_of` takes apart
+                (  # an `Event`
                     source,
                     model,
                     self._version if version is None else version,
@@ -414,6 +417,18 @@ class Client:
         part = take(frame, np.array(kept, dtype=np.int64))
         part.weight = self._sampler.weight(frame.model)
         return part
+
+    def _shared(self, names: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return names as the first event had them: a full buffer holds them once, and they are told apart at a glance."""
+        found = self._names.get(names)
+        if found is None:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            # Only texts: 1 and True are equal, and are two names.
+            found = names
+            if all(type(name) is str for name in names):
+                self._names[names] = names
+        return found
 
     def _named_model(self) -> str:
         if self._model is None:

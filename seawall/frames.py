@@ -30,11 +30,9 @@ class Categorical:
     @classmethod
     def of(cls, values: Sequence[str | None]) -> Categorical:
         """Encode a sequence of strings; None is missing."""
-        place: dict[str, int] = {}
-        codes = np.empty(len(values), dtype=np.int32)
-        for i, value in enumerate(values):
-            codes[i] = -1 if value is None else place.setdefault(value, len(place))
-        return cls(codes, list(place))
+        words = [word for word in dict.fromkeys(values) if word is not None]
+        place: dict[str | None, int] = {None: -1, **{word: i for i, word in enumerate(words)}}
+        return cls(np.array([place[value] for value in values], dtype=np.int32), words)
 
 
 @dataclass(slots=True)

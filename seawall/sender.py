@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from seawall.batching import Event, Kinds, columns_of, event_of, events_of, group_key
+from seawall.batching import SIZE, Event, Kinds, columns_of, events_of, group_key
 from seawall.cutting import frames_of, halves
 from seawall.frames import Columns
 from seawall.tally import ClientStats, Tally
@@ -33,9 +33,11 @@ _POLL_S = 0.1
 _NEVER = 1 << 62
 #: A batch of columns this short is taken apart and joins the single events of its kind.
 _SHORT_ROWS = 64
-#: Work between two naps takes some 0.2 ms: this many events to take in, or a column to build.
+#: Work between two naps takes some 0.2 ms: this many events to take in or to forget, or a column to build.
 _BREATH_EVENTS = 100
 _NAP_S = 20e-6
+#: When much is queued, the product gives the thread a turn every so many events.
+_TURN_EVENTS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Sender:
         self._lock, self._room, self._counts = self._tally.lock, self._tally.room, self._tally.counts
         self._work = threading.RLock()  # held while the buffer is emptied, by its thread or at the very end
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._pending: deque[tuple[Any, ...] | Batch | _Mark] = deque()
+        self._pending: deque[Event | Batch | _Mark] = deque()
         self._groups: dict[tuple[object, ...], list[Event]] = {}
         self._oldest_s: float | None = None
         self._kinds = Kinds()
@@ -103,12 +105,11 @@ class Sender:
         """Make an id that no other process makes, at a tenth of the cost of a UUID."""
         return f"{self._id_prefix}-{next(self._id_counter):x}"
 
-    def put(self, event: tuple[Any, ...], size_bytes: int) -> None:
+    def put(self, event: Event, size_bytes: int) -> None:
         """Append one event, or drop it when the buffer is full.
 
-        The event comes as a tuple of tuples and plain values (see `event_of`): the garbage collector forgets
-        such a tuple after a first look, but would look at every object and dict of a full buffer again and
-        again, and the product's thread would wait for that.
+        A buffer that fills faster than its thread can empty it costs some calls a fraction of a millisecond: the
+        thread is given a turn. It would take one otherwise, and not give it back for five (`sys.getswitchinterval`).
         """
         counts = self._counts
         with self._lock:
@@ -122,6 +123,9 @@ class Sender:
             counts["queued"] += 1
             counts["queued_bytes"] = size
             self._append(event)
+            is_turn = counts["logged"] % _TURN_EVENTS == 0 and self._is_pressed()
+        if is_turn:
+            time.sleep(_NAP_S)
 
     def put_batch(self, batch: Batch, wait_s: float) -> None:
         """Append columns, waiting for room at most `wait_s`."""
@@ -204,13 +208,13 @@ class Sender:
             why = "the client is closed" if self.is_closed else why
             self._tally.note("dropped", f"dropping events: {why}; the product goes on")
 
-    def _append(self, item: tuple[Any, ...] | Batch) -> None:
+    def _append(self, item: Event | Batch) -> None:
         self._pending.append(item)
         if len(self._pending) >= self._wake_at or (self._wake_at != _NEVER and self._is_pressed()):
             self._wake()
 
     def _is_pressed(self) -> bool:
-        """Whether so much is queued that keeping up comes before full frames and the product's comfort."""
+        """Whether so much is queued that keeping up comes before full frames."""
         queued, size = self._counts["queued"], self._counts["queued_bytes"]
         return queued * 4 > self._max_events or size * 4 > self._max_bytes
 
@@ -277,10 +281,9 @@ class Sender:
         A thread that works on is asked for the interpreter's lock only after `sys.getswitchinterval` (5 ms),
         and the product would wait that long. A nap of some microseconds hands it over at once.
         """
-        if not self._is_pressed():
-            time.sleep(_NAP_S)
+        time.sleep(_NAP_S)
 
-    def _take_in(self, item: tuple[Any, ...] | Batch | _Mark) -> None:
+    def _take_in(self, item: Event | Batch | _Mark) -> None:
         if isinstance(item, _Mark):
             self._send_groups()
             item.reached.set()
@@ -292,14 +295,14 @@ class Sender:
             for event in events_of(item.columns, item.size_bytes):
                 self._group(event)
         else:
-            self._group(event_of(item))
+            self._group(item)
 
     def _group(self, event: Event) -> None:
         try:
             key = group_key(event)
             group = self._groups.setdefault(key, [])
         except Exception as error:
-            self._tally.release(event.size_bytes)
+            self._tally.release(event[SIZE])
             self._tally.move("queued", "invalid", 1, f"an event was left out: {error}")
             return
         group.append(event)
@@ -314,7 +317,7 @@ class Sender:
             self._send_group(group)
 
     def _send_group(self, group: list[Event]) -> None:
-        size = sum(event.size_bytes for event in group)
+        size = sum(event[SIZE] for event in group)
         self._send_guarded(len(group), size, partial(self._send_events, group))
 
     def _send_guarded(self, rows: int, size_bytes: int, send: Callable[[], None]) -> None:
@@ -335,10 +338,14 @@ class Sender:
         built, rejected = columns_of(group, self._kinds, self._breathe)
         if rejected.rows:
             self._tally.move("queued", "invalid", rejected.rows, f"an event was left out: {rejected.reason}")
+        while group:  # to let go of thousands of values at once takes longer than the product should wait
+            del group[-_BREATH_EVENTS:]
+            self._breathe()
         for columns in built:
             self._send_columns(columns)
 
     def _send_columns(self, columns: Columns) -> None:
+        self._breathe()
         for part, payload in frames_of(columns, self._max_frame_rows):
             if payload is None:
                 self._tally.move(

@@ -71,7 +71,8 @@ class Sink:
     def tables(self, records: Iterable[Any]) -> Tables:
         """Make rows of a run's records."""
         make = _MAKERS[self.topic]
-        out: Tables = {}
+        # In this order they are written: whoever reads a window must find what its counts stand for.
+        out: Tables = {"layouts": []}
         for record in records:
             try:
                 for table, rows in make(self, record):
@@ -85,6 +86,9 @@ class Sink:
     def window_tables(self, record: Any) -> Iterable[tuple[str, pa.Table]]:
         """Rows of a window report."""
         report = decode(record.value, ("window_report",))[1]
+        if report["layout_id"] and report["layout_id"] not in self._known_layouts:
+            yield "layouts", arrow_rows(reports.layout_rows(report))
+            self._known_layouts.add(report["layout_id"])
         windows, columns = reports.window_rows(report), reports.column_rows(report)
         if windows:
             yield "windows", arrow_columns(windows, report["windows"])
@@ -94,9 +98,6 @@ class Sink:
             yield "window_relations", arrow_columns(relations, report["windows"])
         if report["late"]:
             yield "late_events", arrow_rows(reports.late_rows(report))
-        if report["layout_id"] and report["layout_id"] not in self._known_layouts:
-            yield "layouts", arrow_rows(reports.layout_rows(report))
-            self._known_layouts.add(report["layout_id"])
 
 
 def _alarms(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
