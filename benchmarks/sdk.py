@@ -1,10 +1,10 @@
 """What logging costs the product: time on its own thread, beside things that everybody knows the price of.
 
-Run ``python -m benchmarks.sdk``. The product here does nothing but log, so that the sender's thread competes with it for
-the interpreter all the time, which is the worst case. Of every call over a millisecond it is told what it waited for: a
-pass of Python's collector of cycles; the sender, at work for longer than the product should wait; the call's own work; or
-the machine, which had taken the processor away from whoever held the interpreter. An empty loop beside it shows what the
-machine does to a thread that has nothing to do with Seawall.
+Run ``python -m benchmarks.sdk``. The product here does nothing but log, so that the sender's thread competes with it
+for the interpreter all the time, which is the worst case. Of every call over a millisecond it is told what it waited
+for: a pass of Python's collector of cycles; the sender, at work for longer than the product should wait; the call's own
+work; or the machine, which had taken the processor away from whoever held the interpreter. An empty loop of calls of
+the same length shows what the machine does to a thread that has nothing to do with Seawall.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class Timings:
         for i in np.flatnonzero(self.taken_us > SLOW_US):
             began, ended = self.began_ns[i], self.began_ns[i] + self.taken_us[i] * 1000
             in_pass = sum(max(0, min(e, ended) - max(b, began)) for b, e, _ in passes.found)
-            in_slice = max((c for b, e, c in (slices.found if slices else ()) if b < ended and e > began), default=0)
+            in_slice = max(
+                (c for b, e, c in (slices.found if slices else ()) if b < ended and e > began), default=0
+            )
             if in_pass > SLOW_US * 500:
                 count["collector"] += 1
             elif self.cpu_us[i] > SLOW_US:
@@ -103,14 +105,18 @@ class Timings:
         return count
 
 
-def timed(
-    call: Callable[[], Any], times: int, pause_every: int, pause: Callable[[], Any]
-) -> Timings:
+def timed(call: Callable[[], Any], times: int, pause_every: int, pause: Callable[[], Any]) -> Timings:
     """Time every call. `pause` runs, unmeasured, after every `pause_every` calls."""
+    gc.collect()  # what the imports left is not to be searched on somebody else's account
     began = np.empty(times, dtype=np.int64)
     taken, cpu = np.empty(times), np.empty(times)
     interruptions = np.empty(times + 1, dtype=np.int64)
-    clock, usage, thread, own = time.perf_counter_ns, resource.getrusage, resource.RUSAGE_THREAD, time.thread_time_ns
+    clock, usage, thread, own = (
+        time.perf_counter_ns,
+        resource.getrusage,
+        resource.RUSAGE_THREAD,
+        time.thread_time_ns,
+    )
     interruptions[0] = usage(thread).ru_nivcsw
     for i in range(times):
         spent = own()
@@ -180,17 +186,25 @@ def main() -> int:
     def breathe() -> None:
         roomy.flush(10.0)
 
+    def rest() -> None:
+        # Linux stops what runs with real-time priority (see docs/performance.md) for 50 ms of every second.
+        time.sleep(0.1)
+
     print(f"{len(features)} features, {args.events} calls each")
-    report.show("json.dumps of the same features", timed(lambda: json.dumps(features), args.events, 2000, breathe))
+    report.show(
+        "json.dumps of the same features", timed(lambda: json.dumps(features), args.events, 2000, breathe)
+    )
     report.show("deque.append", timed(lambda: held.append(features), args.events, 2000, breathe))
-    for name, client, pause_every in (
-        ("log_prediction, sender idle", roomy, 2000),
-        ("log_prediction, sender at work meanwhile", roomy, args.events + 1),
-        ("log_prediction, faster than the sender", seawall.Client("bench", "1", transport=_Nowhere()), args.events + 1),
-        ("log_prediction, one in ten kept", seawall.Client("bench", "1", transport=_Nowhere(), sample=0.1), 2000),
+    small = seawall.Client("bench", "1", transport=_Nowhere(), max_buffer_events=20_000)
+    sampled = seawall.Client("bench", "1", transport=_Nowhere(), sample=0.1)
+    for name, client, pause_every, pause in (
+        ("log_prediction, sender idle", roomy, 2000, roomy.flush),
+        ("log_prediction, sender at work meanwhile", roomy, 20_000, rest),
+        ("log_prediction, faster than the sender", small, 20_000, small.flush),
+        ("log_prediction, one in ten kept", sampled, 2000, sampled.flush),
     ):
         slices = Slices(client)
-        log, pause = client.log_prediction, client.flush
+        log = client.log_prediction
         measured = timed(lambda log=log: log(features, score=0.5), args.events, pause_every, pause)  # type: ignore[misc]
         report.show(name, measured, slices)
         client.flush(60.0)
@@ -199,7 +213,10 @@ def main() -> int:
             print(f"  {stats}")
         # Of the same length, so that the machine has as many chances to interfere.
         idle = loop(float(np.median(measured.taken_us)))
-        report.show(f"  beside it: {name.removeprefix('log_prediction, ')}, empty loop", timed(idle, args.events, 10**9, breathe))
+        report.show(
+            f"  beside it: {name.removeprefix('log_prediction, ')}, empty loop",
+            timed(idle, args.events, 10**9, breathe),
+        )
 
     report.rows["through"] = {"events_per_second": through(roomy, features, args.events)}
     report.rows["log_predictions"] = tables(roomy, numeric, args.rows)
@@ -217,10 +234,13 @@ def main() -> int:
 
 def loop(length_us: float) -> Callable[[], None]:
     """Return a call that does nothing for so long."""
-    start = time.perf_counter()
-    for _ in range(1_000_000):
-        pass
-    turns = range(int(length_us / (time.perf_counter() - start)))
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        for _ in range(100_000):
+            pass
+        seconds.append(time.perf_counter() - start)
+    turns = range(int(length_us / min(seconds) / 10))
 
     def call() -> None:
         for _ in turns:
@@ -248,9 +268,12 @@ def tables(client: Client, numeric: dict[str, float], rows: int) -> dict[str, fl
     scores = rng.random(rows)
     ns = 1000 / rows
     copy = timed(lambda: {n: list(v) for n, v in table.items()}, 5, 9, lambda: None).taken_us * ns
-    call = timed(
-        lambda: client.log_predictions(table, scores=scores, wait_s=60), 5, 1, lambda: client.flush(60.0)
-    ).taken_us * ns
+    call = (
+        timed(
+            lambda: client.log_predictions(table, scores=scores, wait_s=60), 5, 1, lambda: client.flush(60.0)
+        ).taken_us
+        * ns
+    )
     start = time.perf_counter()
     client.log_predictions(table, scores=scores, wait_s=60)
     client.flush(60.0)

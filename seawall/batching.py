@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seawall.errors import ContractError
-from seawall.frames import Categorical, Columns, Source
+from seawall.frames import Categorical, Columns
 from seawall.values import (
     NUMBER_TYPES,
     TEXT_TYPES,
@@ -24,15 +24,16 @@ from seawall.values import (
     time_us,
 )
 
-
-#: One event as the product handed it over, nothing looked at yet. A bare tuple of plain values and tuples: the garbage
-#: collector forgets it after a first look, where objects and dicts would fill its oldest generation, and it would search
-#: the whole process once for every few thousand of them, ten milliseconds each time.
+#: One event as the product handed it over, nothing looked at yet: the twelve fields below, then the value of each
+#: feature and of each segment. One tuple, flat: Python's collector of cycles forgets it at its first look. Objects and
+#: dicts it would keep, and search the whole process once for every few thousand of them, ten milliseconds each time; a
+#: tuple within a tuple it forgets a pass later, among thousands of others.
 Event = tuple[Any, ...]
-#: Places in an `Event`. Names and values are those of the features; segments are pairs.
-SOURCE, MODEL, VERSION, TS, EVENT_ID, ENTITY_ID, NAMES, VALUES, SCORE, LABEL, SEGMENTS, WEIGHT, SIZE = range(13)
-#: Odd events are looked at one by one, which takes some 20 µs each.
-_BREATH_ODD = 8
+SOURCE, MODEL, VERSION, TS, EVENT_ID, ENTITY_ID, SCORE, LABEL, WEIGHT, SIZE, NAMES, SEGMENTS, FIRST = range(
+    13
+)
+#: Events between two breaths, where each is handled by itself; odd ones take some 20 µs each.
+_BREATH, _BREATH_ODD = 200, 8
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ def group_key(event: Event) -> tuple[Any, ...]:
         event[VERSION],
         event[WEIGHT],
         _set_of(event[NAMES]),
-        frozenset(name for name, _ in event[SEGMENTS]),
+        _set_of(event[SEGMENTS]),
         event[ENTITY_ID] is None,
         scores,
     )
@@ -116,8 +117,7 @@ def columns_of(
     by_kind: dict[tuple[frozenset[str], ...], list[Event]] = {}
     mixed = _mixed_columns(good)
     for event in good:
-        features = zip(event[NAMES], event[VALUES], strict=True)
-        text = frozenset(n for n, value in features if n in mixed and isinstance(value, str))
+        text = frozenset(n for n, v in _features(event).items() if n in mixed and isinstance(v, str))
         key = (frozenset(event[NAMES]), text, frozenset(event[SCORE] or ()))
         by_kind.setdefault(key, []).append(event)
     return [_assemble(group, kinds, breathe) for group in by_kind.values()], rejected
@@ -133,8 +133,8 @@ def events_of(columns: Columns, size_bytes: int) -> list[Event]:
         scores = {"score": values.pop("label")} if values else {}
     labels = [None] * columns.rows if columns.label is None else _untake(columns.label)
     ids = columns.event_ids or [f"{columns.frame_id}:{row}" for row in range(columns.rows)]
-    names = tuple(values)
-    vectors = list(zip(*values.values(), strict=True)) if values else [()] * columns.rows
+    names, segment_names = tuple(values), tuple(segments)
+    vectors = list(zip(*values.values(), *segments.values(), strict=True)) or [()] * columns.rows
 
     def score_at(row: int) -> Any:
         if scores.keys() == {"score"}:
@@ -150,13 +150,13 @@ def events_of(columns: Columns, size_bytes: int) -> list[Event]:
             ts,
             ids[row],
             None if columns.entity_ids is None else columns.entity_ids[row],
-            names,
-            vectors[row],
             score_at(row),
             labels[row],
-            tuple((n, v[row]) for n, v in segments.items()),
             columns.weight,
             share + (rest if row == 0 else 0),
+            names,
+            segment_names,
+            *vectors[row],
         )
         for row, ts in enumerate(columns.ts.tolist())
     ]
@@ -169,16 +169,18 @@ def _untake(column: Categorical) -> list[str | None]:
 
 def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]) -> Columns:
     """Build columns from events whose values are plain; raises when they are not."""
+    breathe()
     first = events[0]
-    model, names = first[MODEL], first[NAMES]
-    if any(event[NAMES] is not names for event in events):
+    model, names, segments = first[MODEL], first[NAMES], first[SEGMENTS]
+    if any(event[NAMES] is not names or event[SEGMENTS] is not segments for event in events):
         events = _in_one_order(events, breathe)
+    if set(map(len, events)) != {FIRST + len(names) + len(segments)}:
+        raise ValueError("features that changed while they were logged")
     times = [event[TS] for event in events]
     if set(map(type, times)) != {int}:
         times = [time_us(value) for value in times]
     time_us(max(times))
     time_us(min(times))
-    breathe()
     ids = [event[EVENT_ID] for event in events]
     columns = Columns(
         first[SOURCE],
@@ -190,14 +192,14 @@ def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]
         event_ids=ids,
     )
     # Raises for what is no text, and for text that UTF-8 cannot carry.
-    "".join((model, first[VERSION], *names, *(n for n, _ in first[SEGMENTS]), *ids)).encode()
+    "".join((model, first[VERSION], *names, *segments, *ids)).encode()
     if first[ENTITY_ID] is not None:
         breathe()
         columns.entity_ids = [event[ENTITY_ID] for event in events]
         "".join(columns.entity_ids).encode()
-    for place, name in enumerate(names):
+    for place, name in enumerate(names, FIRST):
         breathe()
-        values = [event[VALUES][place] for event in events]
+        values = [event[place] for event in events]
         types = set(map(type, values))
         if types == {type(None)} and kinds.is_text(model, name):
             columns.categorical[name] = texts(values)
@@ -209,12 +211,9 @@ def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]
         else:
             msg = f"feature {name!r} holds {types}"
             raise ContractError(msg)
-    if first[SEGMENTS]:
+    for place, name in enumerate(segments, FIRST + len(names)):
         breathe()
-        rows = [dict(event[SEGMENTS]) for event in events]
-        for name, _ in first[SEGMENTS]:
-            breathe()
-            columns.segments[name] = _plain_texts([row[name] for row in rows])
+        columns.segments[name] = _plain_texts([event[place] for event in events])
     breathe()
     labels = [event[LABEL] for event in events]
     if any(label is not None for label in labels):
@@ -225,17 +224,31 @@ def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]
 
 
 def _in_one_order(events: Sequence[Event], breathe: Callable[[], None]) -> list[Event]:
-    """Bring the features of every event into the order of the first."""
-    names = events[0][NAMES]
+    """Bring the features and segments of every event into the order of the first."""
+    names, segments = events[0][NAMES], events[0][SEGMENTS]
     out = []
     for number, event in enumerate(events):
-        if number % 200 == 0:
+        if number % _BREATH == 0:
             breathe()
-        if event[NAMES] != names:
-            value_of = dict(zip(event[NAMES], event[VALUES], strict=True))
-            event = (*event[:VALUES], tuple(value_of[n] for n in names), *event[VALUES + 1 :])  # noqa: PLW2901
-        out.append(event)
+        if event[NAMES] == names and event[SEGMENTS] == segments:
+            out.append(event)
+            continue
+        value_of = _features(event)
+        segment_of = dict(zip(event[SEGMENTS], event[FIRST + len(names) :], strict=True))
+        out.append(
+            (
+                *event[:NAMES],
+                names,
+                segments,
+                *(value_of[n] for n in names),
+                *(segment_of[n] for n in segments),
+            )
+        )
     return out
+
+
+def _features(event: Event) -> dict[Any, Any]:
+    return dict(zip(event[NAMES], event[FIRST:], strict=False))  # segments follow
 
 
 def _put_scores(columns: Columns, scores: list[Any]) -> None:
@@ -266,10 +279,10 @@ def _plain_texts(values: list[Any]) -> Categorical:
 
 def _plain_event(event: Event) -> Event:
     """Reduce every value of an event to what a column holds. Raises `ContractError`."""
-    source, model, version, ts, event_id, entity_id, names, values, score, label, segments, weight, size = event
-    features = {
-        clean(str(n)): plain(f"feature {n!r}", v) for n, v in zip(names, values, strict=True)
-    }
+    source, model, version, ts, event_id, entity_id, score, label, weight, size, names, segments = event[
+        :FIRST
+    ]
+    features = {clean(str(n)): plain(f"feature {n!r}", v) for n, v in _features(event).items()}
     if len(features) != len(names):
         msg = f"features: two of {list(names)!r} have the same name as text"
         raise ContractError(msg)
@@ -277,6 +290,8 @@ def _plain_event(event: Event) -> Event:
         if not isinstance(value, str):
             msg = f"{field}: is a {type(value).__name__}, expected a str"
             raise ContractError(msg)
+    pairs = zip(segments, event[FIRST + len(names) :], strict=True)
+    cut = {clean(str(n)): as_text(f"segment {n!r}", v) for n, v in pairs}
     return (
         source,
         clean(model),
@@ -284,13 +299,14 @@ def _plain_event(event: Event) -> Event:
         time_us(ts),
         clean(str(event_id)),
         None if entity_id is None else clean(str(entity_id)),
-        tuple(features),
-        tuple(features.values()),
         None if score is None else score_by_name(score),
         as_text("label", label),
-        tuple({clean(str(n)): as_text(f"segment {n!r}", v) for n, v in segments}.items()),
         weight,
         size,
+        tuple(features),
+        tuple(cut),
+        *features.values(),
+        *cut.values(),
     )
 
 
@@ -298,7 +314,7 @@ def _mixed_columns(events: Sequence[Event]) -> set[str]:
     text: set[str] = set()
     numeric: set[str] = set()
     for event in events:
-        for name, value in zip(event[NAMES], event[VALUES], strict=True):
+        for name, value in _features(event).items():
             if value is not None:
                 (text if isinstance(value, str) else numeric).add(name)
     return text & numeric

@@ -6,6 +6,7 @@ The ``log_…`` methods never raise and never wait (unless told to): what cannot
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ _NOTHING: dict[str, Any] = {}
 #: An event in the buffer, measured: the tuple, its id, the mapping; then each value; four bytes a character.
 _EVENT_BYTES, _VALUE_BYTES = 500, 90
 _SMALL = frozenset({float, int, bool, type(None)})
+#: Features of an event that is wide, and values of wide events that the collector may meet in one pass.
+_WIDE, _MOST_UNSEEN = 40, 20_000
 #: Sets of feature names that are kept.
 _MOST_NAMES = 1000
 
@@ -119,10 +122,11 @@ class Client:
         except (ContractError, TypeError, AttributeError) as error:
             msg = f"segments: {segments!r} is not a mapping of names to values: {error}"
             raise ConfigError(msg) from error
-        self._segment_items = tuple(self._segments.items())
+        self._segment_names, self._segment_values = tuple(self._segments), tuple(self._segments.values())
         self._model, self._version = model, version
         self._sampler = Sampler(sample)
         self._names: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._unseen = 0
         settings = settings or Settings.from_env(os.environ)
         if broker is not None:
             settings = replace(settings, broker=broker)
@@ -332,12 +336,17 @@ class Client:
                     return event_id  # type: ignore[no-any-return]  # a str by now
                 weight = self._sampler.weight(model)
             seen = features if type(features) is dict else dict(features)
-            names, values = self._shared(tuple(seen)), tuple(seen.values())
-            size = _EVENT_BYTES + _VALUE_BYTES * len(values)
+            names, values = tuple(seen), seen.values()
+            size = _EVENT_BYTES + _VALUE_BYTES * len(seen)
             for value in [v for v in values if v.__class__ not in _SMALL]:
                 size += 4 * len(value) if value.__class__ is str else value.__sizeof__()
             if score is not None and score.__class__ not in _SMALL:
                 score, size = _own(score), size + score.__sizeof__()
+            segment_names, segment_values = self._segment_names, self._segment_values
+            if segments is not None:
+                all_segments = {**self._segments, **segments}
+                segment_names, segment_values = tuple(all_segments), tuple(all_segments.values())
+                segment_names = self._names.get(segment_names) or self._first_seen(segment_names)
             sender.put(
                 (  # an `Event`
                     source,
@@ -346,18 +355,19 @@ class Client:
                     time.time_ns() // 1000 if ts is None else ts,
                     event_id,
                     entity_id,
-                    names,
-                    values,
                     score,
                     label,
-                    self._segment_items
-                    if segments is None
-                    else tuple({**self._segments, **segments}.items()),
                     weight,
                     size,
+                    self._names.get(names) or self._first_seen(names),
+                    segment_names,
+                    *values,
+                    *segment_values,
                 ),
                 size,
             )
+            if len(seen) > _WIDE:
+                self._look(len(seen))
         except Exception as error:
             sender.count("invalid", 1, f"an event was left out: {type(error).__name__}: {error}")
         return event_id if type(event_id) is str else ""
@@ -418,17 +428,22 @@ class Client:
         part.weight = self._sampler.weight(frame.model)
         return part
 
-    def _shared(self, names: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return names as the first event had them: a full buffer holds them once, and they are told apart at a glance."""
-        found = self._names.get(names)
-        if found is None:
-            if len(self._names) >= _MOST_NAMES:
-                self._names.clear()
-            # Only texts: 1 and True are equal, and are two names.
-            found = names
-            if all(type(name) is str for name in names):
-                self._names[names] = names
-        return found
+    def _look(self, values: int) -> None:
+        """Let the collector see wide events a few at a time: it waits for 700, and looks at every value of each."""
+        self._unseen += values
+        if self._unseen > _MOST_UNSEEN:
+            self._unseen = 0
+            if gc.isenabled():
+                gc.collect(0)
+
+    def _first_seen(self, names: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Keep names, so that a full buffer holds them once, and events with the same ones are told at a glance."""
+        if len(self._names) >= _MOST_NAMES:
+            self._names.clear()
+        # Only texts: 1 and True are equal, and are two names.
+        if all(type(name) is str for name in names):
+            self._names[names] = names
+        return names
 
     def _named_model(self) -> str:
         if self._model is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import overload
 
@@ -47,23 +47,33 @@ class EventIds(Sequence[str]):
 
 
 def frames_of(
-    columns: Columns, max_rows: int = MAX_FRAME_ROWS, max_bytes: int = MAX_FRAME_BYTES
+    columns: Columns,
+    max_rows: int = MAX_FRAME_ROWS,
+    max_bytes: int = MAX_FRAME_BYTES,
+    breathe: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Columns, bytes | None]]:
-    """Cut columns into encoded frames that fit. The payload is None for a single row that is too large."""
+    """Cut columns into encoded frames that fit. The payload is None for a single row that is too large.
+
+    Calls `breathe` after every fraction of a millisecond.
+    """
     fitting = rows_per_frame(columns, max_rows, max_bytes)
     if columns.rows > fitting:
         for start in range(0, columns.rows, fitting):
             part = take(columns, np.arange(start, min(start + fitting, columns.rows)))
-            yield from frames_of(part, max_rows, max_bytes)
+            breathe()
+            yield from frames_of(part, max_rows, max_bytes, breathe)
         return
-    payload = encode(FRAME_CONTRACT[columns.source], to_record(_compact(columns)))
+    record = to_record(_compact(columns))
+    breathe()
+    payload = encode(FRAME_CONTRACT[columns.source], record)
+    breathe()
     if len(payload) <= max_bytes:
         yield columns, payload
     elif columns.rows == 1:
         yield columns, None
     else:
         for half in halves(columns):
-            yield from frames_of(half, max_rows, max_bytes)
+            yield from frames_of(half, max_rows, max_bytes, breathe)
 
 
 def rows_per_frame(columns: Columns, max_rows: int, max_bytes: int) -> int:

@@ -189,7 +189,7 @@ def _strings_out(values: list[str] | None) -> dict[str, bytes] | None:
     if values is None:
         return None
     encoded = [v.encode() for v in values]
-    ends = np.cumsum([len(e) for e in encoded], dtype="<i4") if encoded else np.empty(0, "<i4")
+    ends = np.cumsum(np.fromiter(map(len, encoded), "<i4", len(encoded)), dtype="<i4")
     return {"data": b"".join(encoded), "ends": ends.tobytes()}
 
 

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from seawall.batching import SIZE, Event, Kinds, columns_of, events_of, group_key
 from seawall.cutting import frames_of, halves
@@ -33,8 +32,8 @@ _POLL_S = 0.1
 _NEVER = 1 << 62
 #: A batch of columns this short is taken apart and joins the single events of its kind.
 _SHORT_ROWS = 64
-#: Work between two naps takes some 0.2 ms: this many events to take in or to forget, or a column to build.
-_BREATH_EVENTS = 100
+#: Work between two naps takes some 0.2 ms: this many events to take in, values to forget, or a column to build.
+_BREATH_EVENTS, _BREATH_VALUES = 100, 4000
 _NAP_S = 20e-6
 #: When much is queued, the product gives the thread a turn every so many events.
 _TURN_EVENTS = 32
@@ -317,6 +316,7 @@ class Sender:
             self._send_group(group)
 
     def _send_group(self, group: list[Event]) -> None:
+        self._breathe()
         size = sum(event[SIZE] for event in group)
         self._send_guarded(len(group), size, partial(self._send_events, group))
 
@@ -338,15 +338,16 @@ class Sender:
         built, rejected = columns_of(group, self._kinds, self._breathe)
         if rejected.rows:
             self._tally.move("queued", "invalid", rejected.rows, f"an event was left out: {rejected.reason}")
-        while group:  # to let go of thousands of values at once takes longer than the product should wait
-            del group[-_BREATH_EVENTS:]
+        step = max(1, _BREATH_VALUES // len(group[0]))
+        while group:  # to let go of everything at once takes longer than the product should wait
+            del group[-step:]
             self._breathe()
         for columns in built:
+            self._breathe()
             self._send_columns(columns)
 
     def _send_columns(self, columns: Columns) -> None:
-        self._breathe()
-        for part, payload in frames_of(columns, self._max_frame_rows):
+        for part, payload in frames_of(columns, self._max_frame_rows, breathe=self._breathe):
             if payload is None:
                 self._tally.move(
                     "queued", "failed", part.rows, "an event is larger than a frame may be (900 kB)"

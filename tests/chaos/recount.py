@@ -93,7 +93,9 @@ def stored(store: Store) -> tuple[Found, Layouts, dict[tuple[str, str, str], set
     layouts = Layouts(store)
     for r in windows:
         if r["layout_id"] not in layouts.columns:
-            found.strays.append(f"a window of {r['model']} {r['version']} is in layout {r['layout_id']}, which is not stored")
+            found.strays.append(
+                f"a window of {r['model']} {r['version']} is in layout {r['layout_id']}, which is not stored"
+            )
             continue
         ids[r["model"], r["version"], r["source"]].add(r["layout_id"])
         labelled = layouts.is_labelled(r["layout_id"])
@@ -107,7 +109,9 @@ def stored(store: Store) -> tuple[Found, Layouts, dict[tuple[str, str, str], set
             r["e"],
         )
         if key in found.windows:
-            found.strays.append(f"window {key} is in a second layout, {r['layout_id']}, with {r['rows']} rows")
+            found.strays.append(
+                f"window {key} is in a second layout, {r['layout_id']}, with {r['rows']} rows"
+            )
         found.windows[key] = (r["rows"], layouts.split(r["layout_id"], r["counts"]))
     for r in store.query("SELECT *, toUnixTimestamp64Micro(pane_start) AS p FROM late_events FINAL"):
         found.late[r["model"], r["version"], r["source"], r["p"]] += r["rows"]
@@ -115,7 +119,9 @@ def stored(store: Store) -> tuple[Found, Layouts, dict[tuple[str, str, str], set
         found.dead[r["topic"], r["partition"], r["offset"]] += r["events"]
     for table, key in KEYS.items():
         # One query, and so one state of the table, however many rows are written meanwhile.
-        rows = store.query(f"SELECT {key}, count() AS n FROM {table} FINAL GROUP BY {key} HAVING n > 1 ORDER BY {key}")
+        rows = store.query(
+            f"SELECT {key}, count() AS n FROM {table} FINAL GROUP BY {key} HAVING n > 1 ORDER BY {key}"
+        )
         found.doubles += [f"{table} has {tuple(r.values())[:-1]} {r['n']} times" for r in rows]
     return found, layouts, ids
 

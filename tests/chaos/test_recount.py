@@ -24,7 +24,13 @@ def window(layout_id: str, ver: int = 1, rows: int = 3) -> pa.Table:
 
 
 def layout(layout_id: str, name: str) -> pa.Table:
-    row = {"layout_id": layout_id, "column_index": 0, "name": name, "role": "prediction", "kind": "categorical"}
+    row = {
+        "layout_id": layout_id,
+        "column_index": 0,
+        "name": name,
+        "role": "prediction",
+        "kind": "categorical",
+    }
     return arrow_rows([{**row, "first_slot": 0, "slots": 3}])
 
 
@@ -74,7 +80,9 @@ def test_a_window_in_a_second_layout_of_its_flow_is_named(store: Settings) -> No
     assert "with 3 rows" in told
 
 
-def test_a_row_that_replaces_another_is_there_once_and_one_that_does_not_is_there_twice(store: Settings) -> None:
+def test_a_row_that_replaces_another_is_there_once_and_one_that_does_not_is_there_twice(
+    store: Settings,
+) -> None:
     client = Store(store)
     client.insert("layouts", layout("plain", "word"), "1")
     for ver in (1, 2):

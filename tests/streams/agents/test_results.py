@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from seawall.wire import encode
 from streams.agents.results import Sink
-from tests.streams.core.folding import engine, summaries
 from tests.streams.core.builders import T0
+from tests.streams.core.folding import engine, summaries
 
 
 def test_a_layout_is_written_before_the_first_window_that_needs_it() -> None:
