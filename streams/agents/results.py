@@ -121,7 +121,9 @@ def _alarms(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
         "onset": a["onset_us"],
         "moved": a["moved"],
         "story": a["story"],
-        "context": json.dumps({k: a[k] for k in ("onset_why", "only_in", "beside", "coincides", "members")}),
+        "context": json.dumps(
+            {k: a[k] for k in ("onset_why", "only_in", "near", "beside", "coincides", "members")}
+        ),
     }
     yield "alarms", _typed(row, {"features": pa.list_(pa.string())})
 

@@ -13,9 +13,10 @@ from streams.core.words import list_text, span_text, utc_text
 
 AlarmState = Literal["open", "updated", "resolved"]
 
-#: Most columns, and most segments, that a step names. The table of windows has them all.
+#: Most columns, segments, and columns near their limits that a step names. The table of windows has them all.
 MAX_CULPRITS = 10
 MAX_SEGMENTS = 5
+MAX_NEAR = 5
 #: A drift of at least this many times its limit is an error; a smaller one is a warning.
 ERROR_RATIO = 2.0
 SEVERITIES = ("info", "warning", "error", "critical")
@@ -128,6 +129,8 @@ class AlarmStep:
     """inputs | score | both, or empty when that is no question"""
     only_in: tuple[str, ...] = ()
     """Segments in which it lives while others of the same column are stable."""
+    near: tuple[str, ...] = ()
+    """Columns that are close to their limits while others are beyond: what moved may be among them."""
     beside: Beside | None = None
     coincides: tuple[Coincidence, ...] = ()
     members: tuple[Member, ...] = ()
@@ -142,7 +145,7 @@ class AlarmStep:
 
     @property
     def culprits(self) -> tuple[Culprit, ...]:
-        """The columns among `features`, worst first, without the segments."""
+        """The columns among `features`, the one that moved most first, without the segments."""
         return tuple(c for c in self.features if c.role != "segment")
 
     def to_record(self, emitted_us: int) -> dict[str, Any]:
@@ -152,6 +155,7 @@ class AlarmStep:
             "features": [c.to_record() for c in self.features],
             "notify": list(self.notify),
             "only_in": list(self.only_in),
+            "near": list(self.near),
             "incident_id": self.incident_id or self.alarm_id,
             "beside": self.beside._asdict() if self.beside else None,
             "coincides": [c._asdict() for c in self.coincides],
@@ -167,6 +171,7 @@ class AlarmStep:
         fields["features"] = tuple(Culprit.from_record(c) for c in record["features"])
         fields["notify"] = tuple(record["notify"])
         fields["only_in"] = tuple(record.get("only_in", ()))
+        fields["near"] = tuple(record.get("near", ()))
         beside = record.get("beside")
         fields["beside"] = Beside(**beside) if beside else None
         fields["coincides"] = tuple(Coincidence(**c) for c in record.get("coincides", ()))
@@ -175,21 +180,27 @@ class AlarmStep:
 
 
 def culprits_of(verdict: WindowVerdict) -> tuple[Culprit, ...]:
-    """Return the drifted columns, furthest beyond its limit first; ties by name, so that replays agree.
+    """Return what drifted: columns by how far they moved, then what several show together by how far beyond its limit.
 
-    Where the baseline carries importances, columns that are about as far beyond their limits (within one doubling)
-    are put in the order of how much the model makes of them.
+    How far beyond its limit a column is says how sure it is that it moved, and does not compare: limits belong to
+    different statistics. Ties are broken by that, and by name, so that replays agree. Where the baseline carries
+    importances, columns that moved about as far (within one doubling) are put in the order of how much the model makes
+    of them.
     """
-    drifted = [_culprit(c) for c in verdict.columns if c.verdict is Verdict.DRIFT]
-    if any(c.importance is not None for c in drifted):
-        return tuple(
-            sorted(drifted, key=lambda c: (-_doublings(c.ratio), -(c.importance or 0.0), -c.ratio, c.key))
-        )
-    return tuple(sorted(drifted, key=lambda c: (-c.ratio, c.key)))
+    drifted = [(c, _culprit(c)) for c in verdict.columns if c.verdict is Verdict.DRIFT]
+    weighed = any(c.importance is not None for c, _ in drifted)
+
+    def place(pair: tuple[ColumnVerdict, Culprit]) -> tuple[float | str, ...]:
+        told, culprit = pair
+        far = culprit.ratio if told.moved is None else told.moved
+        about = (-_doublings(far), -(told.importance or 0.0)) if weighed else ()
+        return (told.moved is None, *about, -far, -culprit.ratio, culprit.key)
+
+    return tuple(culprit for _, culprit in sorted(drifted, key=place))
 
 
-def _doublings(ratio: float) -> float:
-    return math.floor(math.log2(ratio)) if 0.0 < ratio < math.inf else ratio
+def _doublings(far: float) -> float:
+    return math.floor(math.log2(far)) if 0.0 < far < math.inf else far
 
 
 def _culprit(column: ColumnVerdict) -> Culprit:

@@ -35,6 +35,7 @@ from seawall.errors import ContractError
 from seawall.monitor import MonitorSpec
 from streams.core.alarm_steps import (
     MAX_CULPRITS,
+    MAX_NEAR,
     MAX_SEGMENTS,
     AlarmStep,
     Attribution,
@@ -381,6 +382,7 @@ class AlarmBook:
             rows=verdict.rows,
             features=culprits[:MAX_CULPRITS] + segments[:MAX_SEGMENTS],
             only_in=self._only_in(verdict.version, verdict.segment, verdict.kind),
+            near=verdict.near[:MAX_NEAR],
         )
 
     def _only_in(self, version: str, segment: str, kind: str) -> tuple[str, ...]:

@@ -63,13 +63,15 @@ class Page:
     summary: str
     """As first told."""
     culprits: tuple[Culprit, ...]
-    """As first told, worst first."""
+    """As first told, the one that moved most first."""
     onset_us: int | None = None
     """When the change most likely began."""
     moved: str = ""
     story: str = ""
     """As last told."""
     updates: int = 0
+    near: tuple[str, ...] = ()
+    """Columns that were close to their limits when it was first told."""
 
 
 @dataclass(slots=True)
@@ -164,6 +166,7 @@ class Outcome:
                     step.onset_us,
                     step.moved,
                     step.story,
+                    near=step.near,
                 )
             )
             return

@@ -20,6 +20,7 @@ from detectors.describe import Description, describe
 from detectors.distinct import estimate
 from detectors.evidence.shares import share_at_chance
 from detectors.layout import Layout
+from detectors.movement import movement
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
 from streams.core.calibration import (
@@ -390,18 +391,24 @@ class Judge:
         self, spec: MonitorSpec, judgement: Judgement, share_limits: dict[str, Floats]
     ) -> list[WindowVerdict]:
         out = []
+        comparison = judgement.comparison
+        assert comparison is not None  # noqa: S101 - only judged windows have verdicts
         drifted = judgement.column_verdicts == Verdict.DRIFT
+        moved = movement(comparison) if drifted.any() else np.zeros(drifted.shape)
         for w in range(judgement.batch.windows):
             culprits = [
-                _column_verdict(judgement, share_limits, w, int(c)) for c in np.flatnonzero(drifted[w])
+                replace(_column_verdict(judgement, share_limits, w, c), moved=float(moved[w, c]))
+                for c in np.flatnonzero(drifted[w]).tolist()
             ]
             if judgement.joint is not None:
                 culprits += judgement.joint.culprits(w)
             said = _window_verdict(
                 spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits
             )
-            is_sudden = judgement.sudden is not None and bool(judgement.sudden[w])
-            out.append(replace(said, sudden=True) if is_sudden else said)
+            if culprits:
+                is_sudden = judgement.sudden is not None and bool(judgement.sudden[w])
+                said = replace(said, sudden=is_sudden, near=_near(judgement, moved, w))
+            out.append(said)
         return out
 
     def _skew(
@@ -491,6 +498,17 @@ def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: in
     detail = "; ".join(part for part in (detail, judgement.warning) if part)
     verdict = Verdict(int(judgement.column_verdicts[w, c]))
     return ColumnVerdict(column.name, column.role, verdict, *best, detail=detail, evidence=ratio)
+
+
+def _near(judgement: Judgement, moved: Floats, w: int) -> tuple[str, ...]:
+    """Name the columns that are close to their limits, the one that moved most first.
+
+    The page was paid for already: that one column is beyond its limit makes it likely that another one close to its
+    own has moved too, and it may be the one that moved most.
+    """
+    close = np.flatnonzero(judgement.column_verdicts[w] == Verdict.WARNING).tolist()
+    columns = judgement.batch.layout.columns
+    return tuple(columns[c].name for c in sorted(close, key=lambda c: (-moved[w, c], columns[c].key)))
 
 
 def _detail(judgement: Judgement, w: int, c: int) -> str:

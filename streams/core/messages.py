@@ -135,7 +135,7 @@ def _clip_texts(details: dict[str, Any]) -> None:
 
 
 def _drop_lists(details: dict[str, Any]) -> None:
-    for name in ("features", "evidence", "members", "coincides", "only_in", "beside"):
+    for name in ("features", "evidence", "members", "coincides", "only_in", "near", "beside"):
         details.pop(name, None)
 
 
@@ -168,6 +168,7 @@ def _details(alarm: Step) -> dict[str, Any]:
         "began": None if alarm["onset_us"] is None else iso(alarm["onset_us"]),
         "moved": alarm["moved"],
         "only_in": list(alarm["only_in"]),
+        "near": list(alarm["near"]),
         "beside": alarm["beside"],
         "coincides": [
             {"kind": c["kind"], "at": iso(c["at_us"]), "what": c["what"]} for c in alarm["coincides"]

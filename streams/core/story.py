@@ -14,7 +14,13 @@ _MOVED = {
 
 def story_of(step: AlarmStep) -> str:
     """Tell what is known of an incident, in the order in which a person asks."""
-    sentences = [_began(step), _moved(step), _where(step), step.beside.why if step.beside else ""]
+    sentences = [
+        _began(step),
+        _moved(step),
+        _where(step),
+        _near(step),
+        step.beside.why if step.beside else "",
+    ]
     if step.attribution != "unknown" and step.attribution_why:
         fault = "The version is at fault" if step.attribution == "version" else "Not the version's doing"
         sentences.append(f"{fault}: {step.attribution_why}")
@@ -46,6 +52,13 @@ def _where(step: AlarmStep) -> str:
     if not step.only_in:
         return ""
     return f"Only in {list_text(step.only_in, 5)}: other values of it are stable"
+
+
+def _near(step: AlarmStep) -> str:
+    if not step.near:
+        return ""
+    said = "is close to its limit" if len(step.near) == 1 else "are close to their limits"
+    return f"{list_text(step.near, 5)} {said} too"
 
 
 def _members(step: AlarmStep) -> str:

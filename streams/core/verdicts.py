@@ -35,6 +35,8 @@ class ColumnVerdict:
     """How many times as far from usual as is allowed, where that is more than value over limit: a share may fall."""
     importance: float | None = None
     """The model's own importance of it, where the baseline carries one."""
+    moved: float | None = None
+    """How far it has moved, in standard deviations of the reference; None of what is no column's own."""
 
     @property
     def key(self) -> str:
@@ -60,3 +62,5 @@ class WindowVerdict:
     columns: tuple[ColumnVerdict, ...] = ()
     sudden: bool = False
     """Whether this window alone is proof enough: its alarm waits for no second one."""
+    near: tuple[str, ...] = ()
+    """Names of columns that are close to their limits, the one that moved most first."""

@@ -53,6 +53,7 @@ def alarm(**changes: Any) -> dict[str, Any]:
         "onset_why": "estimated from the panes of dep_delay",
         "moved": "inputs",
         "only_in": ["origin=JFK"],
+        "near": ["arr_delay"],
         "beside": {"version": "2", "sees": "no", "why": "2 is stable on the traffic of the same time"},
         "coincides": [
             {

@@ -72,6 +72,7 @@ def save(case: Case, path: Path) -> None:
         "live": _matrix(case.live),
         "live_hour": case.live.hour,
         "live_hours": np.array(case.live.hours),
+        "onset": np.array(ONSET_HOUR),
         "fault_hours": np.array(ONSET_HOUR + WATCH_HOURS),
         "faults": np.array(len(case.hits)),
     }

@@ -57,7 +57,7 @@ def pages(case: Case, rows: Stream, baseline: Baseline) -> list[dict[str, Any]]:
         {
             "hour": (page.paged_us - start_us) // HOUR_US - 1,
             "closed": page.resolved_us and (page.resolved_us - start_us) // HOUR_US - 1,
-            "culprits": [name for c in page.culprits for name in named(c)],
+            "culprits": [*(name for c in page.culprits for name in named(c)), *page.near],
             "statistic": page.culprits[0].statistic if page.culprits else "",
             "kind": page.kind,
         }

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from evidently.legacy.calculations.stattests import get_stattest
 from evidently.legacy.core import ColumnType
-from panes import Reference, Scorer, by_hour, main
+from panes import EachHour, Levels, Reference, Stream, by_hour, main
 
 #: Its reference is a sample of this many rows: the preset works on raw values, every time.
 ROWS = 10_000
 warnings.filterwarnings("ignore")
 
 
-def make(reference: Reference) -> Scorer:
+def make(reference: Reference) -> EachHour:
     """Let the preset choose the test of one column."""
     kind = ColumnType.Numerical if reference.is_number else ColumnType.Categorical
     chosen = np.random.default_rng(0).choice(
@@ -27,9 +27,9 @@ def make(reference: Reference) -> Scorer:
     )
     expected = present(reference.values[chosen], is_number=reference.is_number)
 
-    def score(values: np.ndarray, hour: np.ndarray, hours: int) -> dict[str, np.ndarray]:
-        level = np.zeros(hours)
-        for i, part in enumerate(by_hour(values, hour, hours)):
+    def score(stream: Stream) -> Levels:
+        level = np.zeros(stream.hours)
+        for i, part in enumerate(by_hour(stream)):
             current = present(part, is_number=reference.is_number)
             if len(current):
                 test = get_stattest(expected, current, kind, None)
@@ -39,7 +39,7 @@ def make(reference: Reference) -> Scorer:
                 level[i] = 1e6
         return {"evidently": level}
 
-    return score
+    return EachHour(score)
 
 
 def present(values: np.ndarray, *, is_number: bool) -> pd.Series:

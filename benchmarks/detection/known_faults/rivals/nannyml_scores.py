@@ -9,13 +9,13 @@ import pandas as pd
 from nannyml.data_quality.missing.calculator import MissingValuesCalculator
 from nannyml.data_quality.unseen.calculator import UnseenValuesCalculator
 from nannyml.drift.univariate.calculator import UnivariateDriftCalculator
-from panes import Reference, Scorer, main
+from panes import EachHour, Levels, Reference, Stream, main
 
 T0 = pd.Timestamp("2024-01-01")  # a Monday
 warnings.filterwarnings("ignore")
 
 
-def make(reference: Reference) -> Scorer:
+def make(reference: Reference) -> EachHour:
     """Fit the calculators of one column."""
     at = {"timestamp_column_name": "timestamp", "chunk_period": "h"}
     name = "x"
@@ -32,17 +32,17 @@ def make(reference: Reference) -> Scorer:
         fitted = values_of(calculator.result, metric, reference.hours)
         known[metric] = (np.nanmean(fitted), 3 * np.nanstd(fitted))
 
-    def score(values: np.ndarray, hour: np.ndarray, hours: int) -> dict[str, np.ndarray]:
-        data = frame(values, hour, is_number=reference.is_number)
-        level = np.zeros(hours)
+    def score(stream: Stream) -> Levels:
+        data = frame(stream.values, stream.hour, is_number=reference.is_number)
+        level = np.zeros(stream.hours)
         for metric, calculator in calculators.items():
             centre, allowed = known[metric]
-            seen = values_of(calculator.calculate(data), metric, hours)
+            seen = values_of(calculator.calculate(data), metric, stream.hours)
             away = seen - centre if metric != "missing_values_rate" else np.abs(seen - centre)
             level = np.fmax(level, np.where(away > 1e-9, away / max(allowed, 1e-9), 0.0))
         return {"nannyml": level}
 
-    return score
+    return EachHour(score)
 
 
 def frame(values: np.ndarray, hour: np.ndarray, *, is_number: bool) -> pd.DataFrame:

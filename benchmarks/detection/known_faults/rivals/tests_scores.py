@@ -8,14 +8,14 @@ categories, a cell for what is missing and one for what is new; empty cells coun
 from __future__ import annotations
 
 import numpy as np
-from panes import Reference, Scorer, by_hour, main
+from panes import EachHour, Levels, Reference, Stream, by_hour, main
 from scipy.stats import chi2, ks_2samp
 
 ROWS = 10_000
 ALPHA, PSI = 0.05, 0.2
 
 
-def make(reference: Reference) -> Scorer:
+def make(reference: Reference) -> EachHour:
     """Prepare what both need of one column's reference."""
     rng = np.random.default_rng(0)
     sample = reference.values[
@@ -37,9 +37,9 @@ def make(reference: Reference) -> Scorer:
     expected = cells(sample)
     log_alpha = np.log(ALPHA / (2 * reference.columns))
 
-    def score(values: np.ndarray, hour: np.ndarray, hours: int) -> dict[str, np.ndarray]:
-        ks, psi = np.zeros(hours), np.zeros(hours)
-        for i, part in enumerate(by_hour(values, hour, hours)):
+    def score(stream: Stream) -> Levels:
+        ks, psi = np.zeros(stream.hours), np.zeros(stream.hours)
+        for i, part in enumerate(by_hour(stream)):
             if not len(part):
                 continue
             counts = cells(part)
@@ -56,7 +56,7 @@ def make(reference: Reference) -> Scorer:
             ks[i] = min(log_p, absent) / log_alpha
         return {"ks": ks, "psi": psi}
 
-    return score
+    return EachHour(score)
 
 
 def population_stability(expected: np.ndarray, counts: np.ndarray) -> float:
