@@ -278,8 +278,9 @@ def _cells(series: Series, block: dict[str, Any]) -> Cells:
         np.frombuffer(zlib.decompress(block["distinct"]), dtype=np.uint8).reshape(
             n, len(layout.categorical), REGISTERS
         ),
+        # An open chunk keeps a series without panes once all that it held are final.
         np.frombuffer(zlib.decompress(block["joint"]), dtype="<i8").reshape(n, -1)
-        if block["joint"]
+        if block["joint"] and n
         else None,
     )
 

@@ -140,8 +140,8 @@ def summaries(control: Control, fault: str, rows: int = 500, days: int = 4) -> l
     return log
 
 
-def engine(control: Control) -> PartitionEngine:
-    marks = Watermarks({"predictions": "predictions"}, 30_000_000, replay=True)
+def engine(control: Control, *, replay: bool = True) -> PartitionEngine:
+    marks = Watermarks({"predictions": "predictions"}, 30_000_000, replay=replay)
     return PartitionEngine(control, RegistryView(), marks)
 
 
@@ -192,6 +192,33 @@ def test_a_restart_from_saved_state_says_the_same(baseline: Baseline):
             e = engine(control)
             assert restore(e, {k: v for k, v in stored.items() if v}) == i
     assert found == expected
+
+
+def test_a_chunk_that_still_fills_when_all_its_panes_are_final_does_not_keep_a_worker_from_starting(
+    baseline: Baseline,
+):
+    # One partition falls silent in the middle of a chunk; the other goes on until the grace is over.
+    control = known(baseline, replace(SPEC, grace_us=HOUR_US))
+    parts = list(in_time_order(traffic(T0, 2, 3), 700))
+    chunkers = [
+        PartitionChunker("predictions", p, "predictions", LayoutBook(control), ChunkRule(), None, 2)
+        for p in (0, 1)
+    ]
+    log: list[dict[str, Any]] = []
+    for number, part in enumerate(parts):
+        chunker = chunkers[min(number, 1)]
+        record = Record(chunker.next_offset, int(part.ts.max()), encode("prediction_frame", to_record(part)))
+        log += [s for cut in chunker.feed([record]) for s in cut.summaries]
+        log += chunker.provisional(caught_up=True)
+        log += [c.progress(caught_up=True) for c in chunkers]
+    e = engine(control, replay=False)
+    for i, summary in enumerate(log):
+        e.on_record(summary, i, int(parts[-1].ts.max()) + i * 60_000_000)
+    (left,) = [part for (where, _), part in e.models["m"].merge.open.items() if where.partition == 0]
+    assert left.cells
+    assert all(not len(cells.panes) for cells in left.cells.values())
+    parts_saved = {k: v for stage in save(e, len(log) - 1, claim_of(1, "x")) for k, v in stage if v}
+    assert restore(engine(control), parts_saved) == len(log) - 1
 
 
 def test_summaries_of_workers_that_sum_nothing_are_judged_column_by_column(baseline: Baseline):
