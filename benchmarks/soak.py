@@ -28,6 +28,7 @@ from confluent_kafka import Producer
 from rich.console import Console
 
 from benchmarks import results
+from benchmarks.contenders.environment import broker
 from benchmarks.contenders.workload import MODEL, Workload, zigzag
 from seawall.errors import Unavailable
 from seawall.publish import publish_baseline, publish_monitor
@@ -158,9 +159,9 @@ def prepared(stack: Stack, workload: Workload) -> Load:
     return Load(stack.settings, workload)
 
 
-def capacity(workload: Workload, data_dir: Path) -> float:
+def capacity(workload: Workload, data_dir: Path, settings: Settings) -> float:
     """Events a second of one worker that finds a backlog: over the middle four fifths of it."""
-    with running_stack(data_dir, workers=0, settings=Settings()) as stack:
+    with running_stack(data_dir, workers=0, settings=settings, own_broker=False) as stack:
         load = prepared(stack, workload)
         now_us = time.time_ns() // 1000
         for i in range(0, BACKLOG, 1000):  # a minute's traffic, a few seconds old
@@ -185,10 +186,15 @@ def capacity(workload: Workload, data_dir: Path) -> float:
 
 
 def soak(
-    workload: Workload, rate: float, seconds: float, data_dir: Path, say: Callable[[str], None]
+    workload: Workload,
+    rate: float,
+    seconds: float,
+    data_dir: Path,
+    settings: Settings,
+    say: Callable[[str], None],
 ) -> tuple[Watch, dict[str, Any]]:
     """Send `rate` events a second for `seconds`; returns what was seen, and what became of the events."""
-    with running_stack(data_dir, workers=0, settings=Settings()) as stack:
+    with running_stack(data_dir, workers=0, settings=settings, own_broker=False) as stack:
         load = prepared(stack, workload)
         stack.start_worker()
         time.sleep(15)  # the group forms
@@ -302,6 +308,10 @@ def plot(watch: Watch, path: Path, title: str) -> None:
     plt.close(figure)
 
 
+def _on(address: str, name: str) -> Settings:
+    return Settings(broker=address, topic_prefix=f"{name}.", group=name)
+
+
 def main() -> int:
     """Run the soak; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
@@ -310,6 +320,7 @@ def main() -> int:
     parser.add_argument(
         "--rate", type=float, default=0, help="events a second, instead of a share of the capacity"
     )
+    parser.add_argument("--broker", choices=("auto", "kafka", "embedded"), default="auto")
     parser.add_argument("--out", type=Path, default=Path("build"))
     parser.add_argument("--plot", type=Path, default=Path("build/soak.png"))
     arguments = parser.parse_args()
@@ -321,19 +332,23 @@ def main() -> int:
     workload = Workload.until_now(minutes=10, per_minute=2000, features=20)
     data_dir = arguments.out / "soak-stack"
     full, rate = None, arguments.rate
-    if not rate:
+    # The embedded broker keeps every event in memory: 16 GB of them ended it after seven minutes.
+    with broker(arguments.broker) as (address, kind):
+        if not rate:
+            shutil.rmtree(data_dir, ignore_errors=True)
+            full = capacity(workload, data_dir, _on(address, "capacity"))
+            rate = arguments.share * full
+            say(
+                f"{kind}: one worker takes {full:,.0f} events/s; "
+                f"{rate:,.0f} events/s for {arguments.minutes:g} minutes …"
+            )
         shutil.rmtree(data_dir, ignore_errors=True)
-        full = capacity(workload, data_dir)
-        rate = arguments.share * full
-        say(
-            f"one worker takes {full:,.0f} events/s; {rate:,.0f} events/s for {arguments.minutes:g} minutes …"
-        )
-    shutil.rmtree(data_dir, ignore_errors=True)
-    watch, fate = soak(workload, rate, arguments.minutes * 60, data_dir, say)
+        watch, fate = soak(workload, rate, arguments.minutes * 60, data_dir, _on(address, "soak"), say)
     found, wrong = summary(watch, rate)
     if fate["counted"] != fate["sent"]:
         wrong.append(f"{fate['sent']} events were sent, {fate['counted']} counted")
     found = {
+        "broker": kind,
         "capacity": full,
         "rate": rate,
         "minutes": arguments.minutes,
