@@ -10,6 +10,7 @@ import hashlib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,11 @@ class Baseline:
     """Packed pane counts of the rows in which one feature has one value, by ``column=value``."""
     joint: BaselineJoint | None = None
     """What the reference looks like across columns; none where fewer than two can be watched together."""
+
+    @cached_property
+    def importances(self) -> Mapping[str, float]:
+        """How much the model makes of each column, by ``role/name``, where that is known."""
+        return {f"{c.role}/{c.name}": c.importance for c in self.columns if c.importance is not None}
 
     def segment_counts(self, segment: str) -> npt.NDArray[np.uint32] | None:
         """Pane counts of one segment ("" is all rows): uint32 [panes, slots]; None where it is not known."""

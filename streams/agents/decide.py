@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,8 @@ from faust.types import TP
 
 from seawall.errors import WireError
 from seawall.wire import decode
-from streams.agents.worker import Message, SpreadOver, Worker, now_us
-from streams.core.engine import Effects, PartitionEngine, Spread
+from streams.agents.worker import Message, Worker, now_us, tell
+from streams.core.engine import Effects, PartitionEngine
 from streams.core.state import Part, claim_of, restore, save, superseded
 from streams.core.watermark import Watermarks
 from streams.io import metrics as m
@@ -33,6 +33,19 @@ _AT_ONCE = 64
 _SAVE_AFTER_RECORDS = 5_000
 
 
+@dataclass
+class Told:
+    """What an engine's thread tells of windows, until it is published."""
+
+    reports: deque[dict[str, Any]] = field(default_factory=deque)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, report: dict[str, Any]) -> None:
+        """Add a report; in the loop's thread."""
+        self.reports.append(report)
+        self.news.set()
+
+
 class Decider:
     """All summaries partitions of this worker."""
 
@@ -40,6 +53,7 @@ class Decider:
         self.worker = worker
         self.metrics = metrics
         self.engines: dict[TP, PartitionEngine] = {}
+        self._told: dict[TP, Told] = {}
         self._epoch = -1
         self._steps_seen: dict[TP, int] = {}
         self._position: dict[TP, int] = {}
@@ -48,8 +62,6 @@ class Decider:
         self._superseded: dict[TP, list[bytes]] = {}
         self._unacknowledged: deque[Awaitable[Any]] = deque()
         self._lock = asyncio.Lock()
-        # More threads than two only wait for the interpreter; a worker scales by processes.
-        self._spread: Spread = SpreadOver(2) if len(os.sched_getaffinity(0)) > 1 else map
 
     async def on_run(self, run: Run) -> None:
         """Take a run of summaries; everything that follows from it is acknowledged when this returns."""
@@ -71,21 +83,36 @@ class Decider:
         taken = 0
         while taken < len(records):
             work = partial(_take, engine, records[taken : taken + _AT_ONCE])
+            deciding = asyncio.ensure_future(self.worker.decide(work))
             try:
-                effects, count = await self.worker.decide(work)
+                await self._publish_reports(self._told[tp], deciding)
+                effects, count = await deciding
                 taken += count
                 await self._publish(effects)
             except BaseException:
                 # Cancelled: the thread goes on changing the engine, or the engine is past what was never told.
+                deciding.cancel()
                 self._forget(tp)
                 raise
             # Never back: state may reach further than what is committed, and is read over then.
             self._position[tp] = max(records[taken - 1].offset, self._position.get(tp, -1))
 
+    async def _publish_reports(self, told: Told, deciding: asyncio.Future[Any]) -> None:
+        """Publish reports as they come, until nothing is being decided any more and all are out."""
+        deciding.add_done_callback(lambda _: told.news.set())
+        while True:
+            told.news.clear()
+            while told.reports:
+                await self._publish(Effects(reports=[told.reports.popleft()]))
+            if deciding.done():
+                return  # what its thread told came before
+            await told.news.wait()
+
     def _forget(self, tp: TP) -> None:
         """Let go of an engine whose state is in doubt; the next one begins at what is saved."""
         for known in (
             self.engines,
+            self._told,
             self._position,
             self._saved,
             self._claims,
@@ -124,6 +151,7 @@ class Decider:
         if current.epoch != self._epoch:
             self._epoch = current.epoch
             self.engines.clear()
+            self._told.clear()
             self._steps_seen.clear()
             self._position.clear()
             self._saved.clear()
@@ -138,8 +166,14 @@ class Decider:
             int(settings.idle_timeout_s * 1e6),
             settings.replay,
         )
+        loop = asyncio.get_running_loop()
+        told = self._told[tp] = Told()
         engine = PartitionEngine(
-            self.worker.control, self.worker.registry, watermarks, settings.log_epoch, self._spread
+            self.worker.control,
+            self.worker.registry,
+            watermarks,
+            settings.log_epoch,
+            lambda report: tell(loop, partial(told.put, report)),
         )
         assignment = self.worker.app.runs.current
         parts = {
@@ -184,7 +218,7 @@ class Decider:
     async def _publish(self, effects: Effects) -> None:
         emitted = now_us()
         messages: list[Message] = [
-            ("windows", "window_report", report, report["model"], None) for report in effects.reports
+            ("windows", "window_report", report, _series_of(report), None) for report in effects.reports
         ]
         messages += [("alarms", "alarm", s.to_record(emitted), s.alarm_id, None) for s in effects.alarms]
         messages += [
@@ -227,9 +261,14 @@ def _take(engine: PartitionEngine, records: Sequence[Any]) -> tuple[Effects, int
             )
             continue
         effects = engine.on_record(summary, record.offset, record.timestamp * 1000)
-        if effects.reports or effects.alarms or effects.rollbacks:
+        if effects.closed_windows or effects.alarms or effects.rollbacks:
             return effects, count
     return Effects(), len(records)
+
+
+def _series_of(report: dict[str, Any]) -> str:
+    """Key of a report: the windows of one series are in order, and a model's are stored by many workers."""
+    return "/".join(str(report[name]) for name in ("model", "version", "source", "segment", "horizon_us"))
 
 
 def last_end_us(report: dict[str, Any]) -> int:

@@ -8,9 +8,8 @@ import logging
 import os
 import time
 import zlib
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -28,7 +27,6 @@ log = logging.getLogger(__name__)
 Message = tuple[str, str, dict[str, Any], str, int | None]
 #: Exit code for an error that nobody foresaw: the supervisor starts the worker again.
 EXIT_UNEXPECTED = 70
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -97,7 +95,7 @@ class Worker:
                 self._end_deciding()
             else:
                 loop = asyncio.get_running_loop()
-                future.add_done_callback(lambda _: _tell(loop, self._end_deciding))
+                future.add_done_callback(lambda _: tell(loop, self._end_deciding))
 
     def _end_deciding(self) -> None:
         self._undecided -= 1
@@ -148,25 +146,7 @@ class Worker:
             self.die(where, error)
 
 
-class SpreadOver:
-    """A `map` that works on a few items at a time, in threads: numpy lets go of the interpreter."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, "judge")
-
-    def __call__(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Yield the results in order. Items are taken a few ahead and no more: each holds a batch of windows."""
-        under_way: deque[Future[Result]] = deque()
-        for item in items:
-            under_way.append(self._pool.submit(work, item))
-            if len(under_way) > self._threads:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-
-
-def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+def tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
     """Call something in the loop's thread; a loop that is closed meanwhile has no use for it."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(what)

@@ -9,8 +9,8 @@ helped to make than the next one will be.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,22 @@ class Calibration:
     """What a single window must exceed to page at once."""
     scores: Floats
     """Scores of the baseline's own windows, [W, Q]."""
+
+    def of_columns(self, columns: Sequence[int]) -> Calibration:
+        """Return the same for some of the columns, in this order; nothing is known of those that are -1."""
+        q = len(self.scale.mean) // len(WATCHED)
+        at = np.concatenate(
+            [np.where(np.asarray(columns) < 0, -1, k * q + np.asarray(columns)) for k in range(len(WATCHED))]
+        )
+        unknown = unknown_scale(len(at), UNKNOWN_WANDER)
+        scale = Scale(
+            *(
+                np.where(at < 0, getattr(unknown, name), getattr(self.scale, name)[at])
+                for name in ("chance", "wander", "mean", "std")
+            )
+        )
+        scores = np.where(at < 0, np.nan, self.scores[:, at])
+        return replace(self, scale=scale, scores=scores)
 
 
 @dataclass(frozen=True, slots=True)

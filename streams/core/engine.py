@@ -7,11 +7,11 @@ again gives the same windows, alarms and rollbacks, with the same ids.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,18 +76,6 @@ class ModelState:
     saved_through: int = -1
 
 
-class _Closed(NamedTuple):
-    """Windows that closed, and what predictions carried in them, where they are of feature vectors."""
-
-    spec: MonitorSpec
-    batch: WindowBatch
-    served: npt.NDArray[np.int64] | None
-
-
-#: Applies a function to each item, in order; may do several at the same time.
-Spread = Callable[[Callable[[_Closed], Judgement], Iterable[_Closed]], Iterable[Judgement]]
-
-
 class PartitionEngine:
     """All models whose summaries come through one partition.
 
@@ -95,8 +83,10 @@ class PartitionEngine:
     ----------
     log_epoch
         Orders what is written before and after a log began anew.
-    spread
-        How batches of windows are judged: one after the other by default.
+    on_report
+        Given each report as soon as there is one; without it they are among the effects. One record may close
+        months of windows, and what they say need not wait for the last of them. Reports come before the alarms
+        that they explain, and are the same again when a record is taken again.
     """
 
     def __init__(
@@ -105,7 +95,7 @@ class PartitionEngine:
         registry: RegistryView,
         watermarks: Watermarks,
         log_epoch: int = 0,
-        spread: Spread = map,
+        on_report: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.control = control
         self.registry = registry
@@ -114,7 +104,7 @@ class PartitionEngine:
         self.classic = ClassicJudge(control)
         self.models: dict[str, ModelState] = {}
         self._ver_base = log_epoch << 32
-        self._spread = spread
+        self._on_report = on_report
         self._rollback_steps_seen = 0
 
     def state(self, model: str) -> ModelState:
@@ -162,9 +152,9 @@ class PartitionEngine:
         effects, verdicts = Effects(), []
         rows_by_pane: Counter[int] = Counter()
         ver = self._ver_base + offset
-        for judgement in self._spread(self._judged, self._closed(state, spec, now_us)):
-            batch = judgement.batch
-            effects.reports.append(report_record(model, spec.pane_us, ver, judgement))
+        for batch in state.merge.advance(spec, now_us):
+            judgement = self.judge.judge(spec, batch, self._served(state, batch))
+            self._report(effects, report_record(model, spec.pane_us, ver, judgement))
             effects.closed_windows += batch.windows
             effects.revised_windows += int(np.count_nonzero(batch.revisions))
             verdicts += judgement.windows
@@ -178,19 +168,17 @@ class PartitionEngine:
             verdicts += state.traffic.advance(spec, rows_by_pane, closed_us)
         late = state.merge.take_late()
         if late:
-            effects.reports.append(late_record(model, ver, late))
+            self._report(effects, late_record(model, ver, late))
             effects.late_rows += sum(e.rows for e in late)
         self._decide(state, spec, verdicts, effects)
         state.through = offset
         return effects
 
-    def _closed(self, state: ModelState, spec: MonitorSpec, now_us: int) -> Iterator[_Closed]:
-        for batch in state.merge.advance(spec, now_us):
-            self.judge.learn(spec, batch)
-            yield _Closed(spec, batch, self._served(state, batch))
-
-    def _judged(self, closed: _Closed) -> Judgement:
-        return self.judge.judge(*closed)
+    def _report(self, effects: Effects, report: dict[str, Any]) -> None:
+        if self._on_report is None:
+            effects.reports.append(report)
+        else:
+            self._on_report(report)
 
     def _served(self, state: ModelState, batch: WindowBatch) -> npt.NDArray[np.int64] | None:
         """Return what predictions carried in the windows of a batch of feature vectors, in the batch's layout."""

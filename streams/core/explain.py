@@ -85,7 +85,7 @@ def with_importance(verdict: WindowVerdict, baseline: Baseline | None) -> Window
     """Say of each column how much the model makes of it, where the baseline knows."""
     if baseline is None or not verdict.columns:
         return verdict
-    known = {f"{c.role}/{c.name}": c.importance for c in baseline.columns if c.importance is not None}
+    known = baseline.importances
     if not known:
         return verdict
     return replace(verdict, columns=tuple(replace(c, importance=known.get(c.key)) for c in verdict.columns))

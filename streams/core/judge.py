@@ -9,12 +9,14 @@ time of day, nor the number of columns raise an alarm.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from detectors import compare as distances
+from detectors.blocks import blocks_of, padded
 from detectors.compare import Comparison
 from detectors.describe import Description, describe
 from detectors.distinct import estimate
@@ -41,6 +43,7 @@ from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.intp]
 #: How much further than the 95 % line of chance two sources of the same windows must be apart. A distance is a root:
 #: on the scale of chi-squared this is 2.56 lines, which chance passes about once in a million windows of ten bins.
 CHANCE_MARGIN = 1.6
@@ -149,18 +152,10 @@ class Judge:
                 found.joint = joint_reference(baseline, seasons)
         return found
 
-    def learn(self, spec: MonitorSpec, batch: WindowBatch) -> None:
-        """Learn what `judge` has to know of a baseline, if it is not known yet. Takes up to a second, once."""
-        reference = self.reference(spec, batch)
-        if reference is not None and self._is_judged(spec, batch):
-            self.calibration(spec, batch, reference)
-            if reference.joint is not None and spec.multivariate:
-                reference.joint.calibration(self._terms(spec, batch, reference, JOINT_SHARE)[0])
-
     def judge(
         self, spec: MonitorSpec, batch: WindowBatch, predictions: npt.NDArray[np.int64] | None = None
     ) -> Judgement:
-        """Judge a batch. After `learn`, several batches may be judged at the same time, in threads.
+        """Judge a batch. The first windows of a baseline take up to a second more: its own are learnt from.
 
         Parameters
         ----------
@@ -293,6 +288,8 @@ class Judge:
 
     def calibration(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference) -> Calibration:
         """Return what the baseline teaches about windows like these."""
+        if batch.key[1] == "features":
+            return self._calibration_of_features(spec, batch, reference)
         across = JOINT_SHARE if reference.joint and spec.multivariate else 0.0
         terms, shorter = self._terms(spec, batch, reference, 1.0 - across)
         key = (terms.width, terms.min_rows, spec.open_after, terms.pages_per_pane)
@@ -309,6 +306,28 @@ class Judge:
             if shorter > 1:
                 found = replace(found, scale=found.scale.widened(SHORT_WANDER))
             reference.calibrations[key] = found
+        return reference.calibrations[key]
+
+    def _calibration_of_features(
+        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference
+    ) -> Calibration:
+        """Return what is learnt for predictions, which carry the same columns: learning takes a second."""
+        terms, _ = self._terms(spec, batch, reference, 1.0)
+        key = (terms.width, terms.min_rows, spec.open_after, terms.pages_per_pane)
+        if key not in reference.calibrations:
+            version, _, _, segment = batch.key
+            whole = Layout.of(
+                baseline_layout(self.control.baselines[spec.model, version], "predictions").columns
+            )
+            like = (version, "predictions", whole.layout_id, segment)
+            twin = self.reference_of(spec, like, batch.baseline_id, whole)
+            assert twin is not None  # noqa: S101 - this batch has a reference, and they differ in columns alone
+            known = [
+                whole.index[c.key] if ok else -1
+                for c, ok in zip(batch.layout.columns, reference.known, strict=True)
+            ]
+            found = self.calibration(spec, replace(batch, key=like, layout=whole), twin)
+            reference.calibrations[key] = found.of_columns(known)
         return reference.calibrations[key]
 
     def _terms(
@@ -390,26 +409,31 @@ class Judge:
     def _drift_windows(
         self, spec: MonitorSpec, judgement: Judgement, share_limits: dict[str, Floats]
     ) -> list[WindowVerdict]:
-        out = []
+        culprits: dict[int, list[ColumnVerdict]] = {}
         comparison = judgement.comparison
         assert comparison is not None  # noqa: S101 - only judged windows have verdicts
-        drifted = judgement.column_verdicts == Verdict.DRIFT
-        moved = movement(comparison) if drifted.any() else np.zeros(drifted.shape)
-        for w in range(judgement.batch.windows):
-            culprits = [
-                replace(_column_verdict(judgement, share_limits, w, c), moved=float(moved[w, c]))
-                for c in np.flatnonzero(drifted[w]).tolist()
-            ]
-            if judgement.joint is not None:
-                culprits += judgement.joint.culprits(w)
-            said = _window_verdict(
-                spec, judgement.batch, w, Verdict(int(judgement.verdicts[w])), "drift", culprits
+        windows, columns = np.nonzero(judgement.column_verdicts == Verdict.DRIFT)
+        moved = movement(comparison) if len(windows) else np.zeros(judgement.ratio.shape)
+        told = _column_verdicts(judgement, share_limits, windows, columns, moved[windows, columns])
+        for w, culprit in zip(windows.tolist(), told, strict=True):
+            culprits.setdefault(w, []).append(culprit)
+        joint, sudden = judgement.joint, judgement.sudden
+        if joint is not None:
+            for w in np.flatnonzero(joint.verdicts == Verdict.DRIFT).tolist():
+                culprits.setdefault(w, []).extend(joint.culprits(w))
+        return [
+            _window_verdict(
+                spec,
+                judgement.batch,
+                w,
+                Verdict(verdict),
+                "drift",
+                culprits.get(w, []),
+                sudden=w in culprits and sudden is not None and bool(sudden[w]),
+                near=_near(judgement, moved, w) if w in culprits else (),
             )
-            if culprits:
-                is_sudden = judgement.sudden is not None and bool(judgement.sudden[w])
-                said = replace(said, sudden=is_sudden, near=_near(judgement, moved, w))
-            out.append(said)
-        return out
+            for w, verdict in enumerate(judgement.verdicts.tolist())
+        ]
 
     def _skew(
         self,
@@ -419,17 +443,15 @@ class Judge:
         enough: npt.NDArray[np.bool_],
     ) -> list[WindowVerdict]:
         batch = judgement.batch
-        served = _shares_by_column(predictions, batch.layout)
-        rows = served.rows
-        skew = compare(batch.counts, served.shares, np.maximum(rows, 1), batch.layout, only_deciding=True)
-        judgement.skew_js = skew.js
-        limit = np.fmax(spec.effect, CHANCE_MARGIN * skew.js_chance)
+        rows, skew_js, chance = _distance_from(predictions, batch)
+        judgement.skew_js = skew_js
+        limit = np.fmax(spec.effect, CHANCE_MARGIN * chance)
         # While predictions are still coming in, a difference says nothing.
         enough = enough & (rows >= np.maximum(spec.min_rows, SKEW_COVERAGE * batch.rows))
         watched = self._watched(spec, batch.layout)[0]
         out = []
         for w in range(batch.windows):
-            drifted = np.flatnonzero(watched & (skew.js[w] >= limit[w]))
+            drifted = np.flatnonzero(watched & (skew_js[w] >= limit[w]))
             verdict = (
                 Verdict.NOT_ENOUGH_DATA
                 if not enough[w]
@@ -443,9 +465,9 @@ class Judge:
                     batch.layout.columns[c].role,
                     Verdict.DRIFT,
                     "skew_js",
-                    float(skew.js[w, c]),
+                    float(skew_js[w, c]),
                     float(limit[w, c]),
-                    float(skew.js_chance[w, c]),
+                    float(chance[w, c]),
                     "the feature store and the predictions disagree",
                 )
                 for c in (drifted if verdict is Verdict.DRIFT else ())
@@ -461,19 +483,49 @@ def _uncompared(batch: WindowBatch) -> Judgement:
     return Judgement(batch, None, None, nothing, nothing, nothing, unknown, unknown[:, 0], nothing, [])
 
 
-@dataclass(slots=True)
-class _Served:
-    shares: Floats
-    rows: Floats
+def _distance_from(served: npt.NDArray[np.int64], batch: WindowBatch) -> tuple[Floats, Floats, Floats]:
+    """Compare windows with what predictions carried in them.
+
+    Returns the rows of the predictions, [W], and their distance and its line of chance, [W, C].
+    """
+    layout = batch.layout
+    totals = np.add.reduceat(served, layout.first_slots, axis=1).astype(np.float64)
+    rows = totals.max(axis=1)
+    js = np.full(totals.shape, np.nan)
+    chance = js.copy()
+    # Mostly the two agree to the last row: then there is no distance to measure, where there are values.
+    differ = (batch.counts != served).any(axis=1)
+    same = np.flatnonzero(~differ)
+    blocks = blocks_of(layout)
+    counts = padded(batch.counts[same], layout.slots, np.int64)
+    present = totals[same] - counts[:, blocks.missing] - counts[:, blocks.invalid]
+    js[same] = np.where(present > 0, 0.0, np.nan)
+    if differ.any():
+        shares = served[differ] / np.maximum(totals[differ], 1)[:, layout.column_of_slot]
+        found = compare(batch.counts[differ], shares, np.maximum(rows[differ], 1), layout, only_deciding=True)
+        js[differ], chance[differ] = found.js, found.js_chance
+    return rows, js, chance
 
 
-def _shares_by_column(counts: npt.NDArray[np.int64], layout: Layout) -> _Served:
-    totals = np.add.reduceat(counts, layout.first_slots, axis=1).astype(np.float64)
-    shares: Floats = counts / np.maximum(totals, 1)[:, layout.column_of_slot]
-    return _Served(shares, totals.max(axis=1))
+def _column_verdicts(
+    judgement: Judgement, share_limits: dict[str, Floats], windows: Ints, columns: Ints, moved: Floats
+) -> Iterator[ColumnVerdict]:
+    """Say what is wrong with some columns of some windows, and how far they moved, [n] each."""
+    comparison = judgement.comparison
+    assert comparison is not None  # noqa: S101 - only judged windows have verdicts
+    at_chance = {}
+    for name in _SHARES:
+        value, usual = (getattr(comparison, n)[windows, columns] for n in (name, f"{name[:-6]}_expected"))
+        n = comparison.present[windows, columns] if name != "missing_share" else judgement.batch.rows[windows]
+        at_chance[name] = share_at_chance(usual, n, above=value >= usual).tolist()
+    for k, (w, c) in enumerate(zip(windows.tolist(), columns.tolist(), strict=True)):
+        here = {name: at_chance[name][k] for name in _SHARES}
+        yield replace(_column_verdict(judgement, share_limits, w, c, here), moved=float(moved[k]))
 
 
-def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: int, c: int) -> ColumnVerdict:
+def _column_verdict(
+    judgement: Judgement, share_limits: dict[str, Floats], w: int, c: int, at_chance: Mapping[str, float]
+) -> ColumnVerdict:
     comparison, column = judgement.comparison, judgement.batch.layout.columns[c]
     assert comparison is not None  # noqa: S101 - only judged windows have verdicts
     best = (
@@ -491,8 +543,7 @@ def _column_verdict(judgement: Judgement, share_limits: dict[str, Floats], w: in
         if np.isfinite(value) and abs(value - usual) / limit > ratio:
             ratio = abs(value - usual) / limit
             side = limit if value >= usual else -limit
-            n = float(comparison.present[w, c]) if name != "missing_share" else float(judgement.batch.rows[w])
-            best = (name, value, usual + side, share_at_chance(usual, n, above=value >= usual))
+            best = (name, value, usual + side, at_chance[name])
             detail = f"{name.removesuffix('_share').replace('_', ' ')} {value:.1%}, usually {usual:.1%}"
     # Whoever is paged has to know when the limits are guesswork.
     detail = "; ".join(part for part in (detail, judgement.warning) if part)
@@ -520,7 +571,15 @@ def _detail(judgement: Judgement, w: int, c: int) -> str:
 
 
 def _window_verdict(
-    spec: MonitorSpec, batch: WindowBatch, w: int, verdict: Verdict, kind: str, columns: list[ColumnVerdict]
+    spec: MonitorSpec,
+    batch: WindowBatch,
+    w: int,
+    verdict: Verdict,
+    kind: str,
+    columns: list[ColumnVerdict],
+    *,
+    sudden: bool = False,
+    near: tuple[str, ...] = (),
 ) -> WindowVerdict:
     end = (batch.first_end + w) * spec.pane_us
     source: Source = batch.key[1]  # type: ignore[assignment]  # a series key holds a source
@@ -536,4 +595,6 @@ def _window_verdict(
         verdict,
         kind,
         tuple(columns),
+        sudden,
+        near,
     )

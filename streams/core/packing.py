@@ -1,4 +1,4 @@
-"""Counts as compressed bytes: as narrow as the largest of them allows, for most counts of most cells are small."""
+"""Counts as bytes: as narrow as the largest of them allows, for most counts of most cells are small."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ DTYPES = ("<u1", "<u2", "<u4")
 
 
 def packed_counts(counts: npt.NDArray[np.integer]) -> tuple[bytes, str]:
-    """Compress counts, and say as what they were written.
+    """Write counts, and say as what.
+
+    A zlib stream, as the contracts say, but one that is only stored: producers compress whole batches with zstd, which
+    makes as little of them in a tenth of the time.
 
     Examples
     --------
@@ -23,7 +26,7 @@ def packed_counts(counts: npt.NDArray[np.integer]) -> tuple[bytes, str]:
     """
     largest = int(counts.max(initial=0))
     dtype = next((d for d in DTYPES[:2] if largest <= np.iinfo(d).max), DTYPES[2])
-    return zlib.compress(counts.astype(dtype).tobytes(), 1), dtype
+    return zlib.compress(counts.astype(dtype).tobytes(), 0), dtype
 
 
 def unpacked_counts(packed: bytes, dtype: str, rows: int, where: str) -> npt.NDArray[np.integer]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,7 +11,7 @@ import pytest
 
 from seawall.settings import Settings
 from seawall.wire import encode
-from streams.agents.worker import SpreadOver, Worker
+from streams.agents.worker import Worker
 from streams.io.kafka import RunApp
 
 
@@ -72,25 +71,3 @@ async def test_a_bad_monitor_is_said_and_nothing_else_is_disturbed(caplog: pytes
     assert "monitors m" in caplog.text
     one.on_control(*monitor("m", "2m"))
     assert one.control.monitor("m").pane_us == 120_000_000
-
-
-def test_work_that_is_spread_over_threads_comes_back_in_order_and_is_taken_a_few_items_ahead() -> None:
-    taken: list[int] = []
-
-    def items() -> Iterator[int]:
-        for k in range(50):
-            taken.append(k)
-            yield k
-
-    ahead = []
-    results = []
-    for result in SpreadOver(2)(lambda k: k * k, items()):
-        results.append(result)
-        ahead.append(len(taken) - len(results))
-    assert results == [k * k for k in range(50)]
-    assert max(ahead) <= 2
-
-
-def test_an_error_in_a_thread_reaches_whoever_asked() -> None:
-    with pytest.raises(ZeroDivisionError):
-        list(SpreadOver(2)(lambda k: 1 // k, [1, 0, 1]))
