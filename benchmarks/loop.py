@@ -8,10 +8,12 @@ the same broker and decoded, doing nothing with them. Writes ``build/bench.json`
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,6 +36,8 @@ from seawall.wire import decode
 from streams.embedded.stack import running_stack
 
 STEP_US = 5 * DAY_US
+#: Whole weeks, so that the next year has its weekdays where this one has them.
+WEEKS_OF_A_YEAR_US = 53 * 7 * DAY_US
 DEADLINE_S = 150.0
 #: A replay's last panes close when everything has been silent for so long; that wait is part of the measured time.
 IDLE_S = 4.0
@@ -41,9 +45,9 @@ IDLE_S = 4.0
 
 @dataclass
 class Memory:
-    """Samples a process' resident memory until told to stop."""
+    """Samples the resident memory of some processes together until told to stop."""
 
-    pid: int
+    pids: list[int]
     samples: list[tuple[float, int]] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -51,10 +55,11 @@ class Memory:
         threading.Thread(target=self._sample, daemon=True).start()
 
     def _sample(self) -> None:
-        process = psutil.Process(self.pid)
+        processes = [psutil.Process(pid) for pid in self.pids]
         while not self._stop.wait(0.25):
             try:
-                self.samples.append((time.monotonic(), process.memory_info().rss))
+                held = sum(process.memory_info().rss for process in processes)
+                self.samples.append((time.monotonic(), held))
             except psutil.NoSuchProcess:
                 return
 
@@ -81,9 +86,9 @@ class Outcome:
 
 
 def run(
-    settings: Settings, year: world.World, data_dir: Path, console: Console, workers: int
+    settings: Settings, year: world.World, data_dir: Path, console: Console, workers: int, years: int = 1
 ) -> tuple[Outcome, float]:
-    """Replay the year once; returns the outcome and the floor's events a second."""
+    """Replay the year, and again as the years after it; returns the outcome and the floor's events a second."""
     with running_stack(data_dir, workers=0, settings=settings) as stack:
         publish_monitor(stack.settings, MODEL, MONITOR.read_text(encoding="utf-8"))
         for release in story.RELEASES[:1]:
@@ -91,25 +96,31 @@ def run(
         for number in range(workers):
             stack.start_worker(number)
         wait_ready(stack.settings)
-        memory = Memory(stack.worker_pid(0))
+        memory = Memory([stack.worker_pid(number) for number in range(workers)])
         memory.start()
         with Client(MODEL, settings=stack.settings, max_buffer_events=400_000) as client:
-            product = Product(year, client, lambda: story.RELEASES[0].version)
+            sent: Counter[str] = Counter()
             began = time.monotonic()
-            for start in range(story.YEAR[0], story.YEAR[1], STEP_US):
-                product.run(start, min(start + STEP_US, story.YEAR[1]))
-            client.flush(120.0)
+            for number in range(years):
+                shift = number * WEEKS_OF_A_YEAR_US
+                later = replace(year, planned_us=year.planned_us + shift, landed_us=year.landed_us + shift)
+                product = Product(later, client, lambda: story.RELEASES[0].version)
+                for start in range(story.YEAR[0], story.YEAR[1], STEP_US):
+                    product.run(start + shift, min(start + STEP_US, story.YEAR[1]) + shift)
+                sent += product.sent
+            client.flush(DEADLINE_S * years)
             sent_seconds = time.monotonic() - began
             questions = Questions(stack.settings)
             while True:
                 found = questions.tallies()
                 events = {
                     t: {"sent": n, **found.get(t, {"counted": 0, "late": 0, "dead_lettered": 0})}
-                    for t, n in product.sent.items()
+                    for t, n in sent.items()
                 }
                 outcome = Outcome(events, time.monotonic() - began, sent_seconds, memory)
-                stack.worker_pid(0)  # raises when the worker has died
-                if outcome.is_exact or time.monotonic() - began > DEADLINE_S:
+                for number in range(workers):
+                    stack.worker_pid(number)  # raises when the worker has died
+                if outcome.is_exact or time.monotonic() - began > DEADLINE_S * years:
                     break
                 time.sleep(0.5)  # asking is work for the store
         memory.stop()
@@ -181,7 +192,8 @@ def report(outcomes: list[Outcome], floors: list[float], console: Console, out: 
         rss = [b / 2**20 for _, b in o.memory.samples]
         quarters = [max(rss[i * len(rss) // 4 : (i + 1) * len(rss) // 4] or [0]) for i in range(4)]
         console.print(
-            "worker's resident memory by quarter of the run, MiB: " + ", ".join(f"{q:.0f}" for q in quarters)
+            "workers' resident memory together, by quarter of the run, MiB: "
+            + ", ".join(f"{q:.0f}" for q in quarters)
         )
         if not o.is_exact:
             console.print(f"[red]not exact: {o.events}")
@@ -199,8 +211,14 @@ def report(outcomes: list[Outcome], floors: list[float], console: Console, out: 
 def main() -> int:
     """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loop", description=__doc__)
-    parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(len(os.sched_getaffinity(0)), 2),
+        help="processes that share the work",
+    )
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--years", type=int, default=1, help="replay the year so often, one after the other")
     parser.add_argument("--out", type=Path, default=Path("build"))
     arguments = parser.parse_args()
     console = Console()
@@ -211,7 +229,7 @@ def main() -> int:
         shutil.rmtree(data_dir, ignore_errors=True)
         console.print(f"[dim]run {number + 1} of {arguments.runs}")
         settings = replace(demo_settings(), idle_timeout_s=IDLE_S)
-        outcome, lowest = run(settings, year, data_dir, console, arguments.workers)
+        outcome, lowest = run(settings, year, data_dir, console, arguments.workers, arguments.years)
         outcomes.append(outcome)
         floors.append(lowest)
     report(outcomes, floors, console, arguments.out)

@@ -23,7 +23,7 @@ Counts = npt.NDArray[np.int64]
 Number = TypeVar("Number", np.int64, np.float64)
 
 #: Windows handled at a time: enough to outweigh the cost of a call, and few enough for the cache.
-CHUNK = 128
+CHUNK = 256
 #: A block pads its columns to its widest one, at most to this many times the narrowest.
 _PADDING = 2.0
 
@@ -191,8 +191,8 @@ def chunks(windows: int) -> Iterator[slice]:
 
     Examples
     --------
-    >>> list(chunks(129))
-    [slice(0, 128, None), slice(128, 129, None)]
+    >>> list(chunks(257))
+    [slice(0, 256, None), slice(256, 257, None)]
     """
     return (slice(at, min(at + CHUNK, windows)) for at in range(0, windows, CHUNK))
 

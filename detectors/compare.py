@@ -14,6 +14,7 @@ from detectors.kolmogorov_smirnov import kolmogorov_smirnov_point
 from detectors.layout import Layout
 from detectors.pooling import GROUPS, Cells, group_bounds, groups_for, pool, sparseness
 from detectors.psi import inverse_size, psi, psi_chance
+from detectors.sums import row_sums
 from detectors.wasserstein import wasserstein_line, wasserstein_null
 
 Floats = npt.NDArray[np.float64]
@@ -214,7 +215,7 @@ def _write_shares(
 def _reference(block: Block, reference: Floats, *, shared: bool, only_deciding: bool) -> _Reference:
     """Prepare what depends on the reference alone."""
     held = reference[:, block.slots]
-    mass = held.sum(-1)
+    mass = row_sums(held)
     share = held / np.where(mass > 0.0, mass, 1.0)[..., None]
     if block.kind == "categorical":
         return _Reference(share, mass, sparseness(share[..., 1:]), np.empty(0), None, None, only_deciding)
@@ -231,13 +232,13 @@ def _reference(block: Block, reference: Floats, *, shared: bool, only_deciding: 
 
 def _order(block: Block, share: Floats, cumulative: Floats) -> _Order:
     gaps = np.diff(block.positions)
-    centre = (share * block.positions).sum(-1, keepdims=True)
+    centre = row_sums(share * block.positions)[..., None]
     return _Order(
         gaps,
         kolmogorov_smirnov_point(share, cumulative),
         # A line of chance is right to a few per cent: single precision takes half the time.
         wasserstein_line(*wasserstein_null(cumulative[..., :-1].astype(np.float32), gaps.astype(np.float32))),
-        np.sqrt((share * np.square(block.positions - centre)).sum(-1)),
+        np.sqrt(row_sums(share * np.square(block.positions - centre))),
     )
 
 

@@ -131,6 +131,7 @@ def _wire(
         services[f"tick {source}"] = lambda ingest=ingest: _ticking(worker, ingest)  # type: ignore[misc]
     _agent(worker, "summaries", decider.on_run)
     services["save"] = lambda: _saving(worker, decider)
+    services["prepare"] = lambda: _preparing(worker, decider)
     for topic in ("windows", "registry", "monitors", "baselines", "dead-letters"):
         _fan_out(worker, topic, services, [Handler(Sink(worker, topic, metrics).write)])
     for topic in ("alarms", "rollbacks"):
@@ -189,6 +190,13 @@ async def _saving(worker: Worker, decider: Decider) -> None:
         await asyncio.sleep(worker.settings.save_interval_s)
         if worker.app.runs.flow_active:
             await decider.save_all()
+
+
+async def _preparing(worker: Worker, decider: Decider) -> None:
+    while True:
+        await asyncio.sleep(worker.settings.publish_interval_s)
+        if worker.app.runs.flow_active:
+            await decider.prepare()
 
 
 def partition_counts(settings: Settings) -> dict[str, int]:

@@ -13,10 +13,13 @@ from typing import Any
 
 from faust.types import TP
 
+from seawall.baseline import Baseline
 from seawall.errors import WireError
+from seawall.monitor import MonitorSpec
 from seawall.wire import decode
 from streams.agents.worker import Message, Worker, now_us, tell
 from streams.core.engine import Effects, PartitionEngine
+from streams.core.judge import Judge
 from streams.core.state import Part, claim_of, restore, save, superseded
 from streams.core.watermark import Watermarks
 from streams.io import metrics as m
@@ -62,6 +65,8 @@ class Decider:
         self._superseded: dict[TP, list[bytes]] = {}
         self._unacknowledged: deque[Awaitable[Any]] = deque()
         self._lock = asyncio.Lock()
+        self.judge = Judge(worker.control)
+        self._prepared: dict[str, tuple[str, MonitorSpec]] = {}
 
     async def on_run(self, run: Run) -> None:
         """Take a run of summaries; everything that follows from it is acknowledged when this returns."""
@@ -128,6 +133,30 @@ class Decider:
                 if self._epoch == self.worker.app.runs.current.epoch and self._unsaved(tp):
                     await self._save(tp)
 
+    async def prepare(self) -> None:
+        """Learn from the newest baseline of one model of this worker's, if there is one left to learn from.
+
+        Takes a second or two, so it is done while nothing is to be decided.
+        """
+        await self.worker.control_ready.wait()
+        if self.worker.is_deciding:
+            return
+        newest: dict[str, Baseline] = {}
+        for baseline in self.worker.control.baselines.values():
+            known = newest.get(baseline.model)
+            if known is None or known.created_us <= baseline.created_us:
+                newest[baseline.model] = baseline
+        for model, baseline in newest.items():
+            spec = self.worker.control.monitor(model)
+            if self._prepared.get(model) != (baseline.baseline_id, spec) and self._is_ours(model):
+                self._prepared[model] = (baseline.baseline_id, spec)
+                await self.worker.decide(partial(self.judge.prepare, spec, baseline.version))
+                return
+
+    def _is_ours(self, model: str) -> bool:
+        tp = TP(self.worker.topic("summaries"), self.worker.model_partition(model))
+        return tp in self.worker.app.runs.current.starts
+
     def _unsaved(self, tp: TP) -> int:
         return self._position.get(tp, -1) - self._saved.get(tp, -1)
 
@@ -174,6 +203,7 @@ class Decider:
             watermarks,
             settings.log_epoch,
             lambda report: tell(loop, partial(told.put, report)),
+            self.judge,
         )
         assignment = self.worker.app.runs.current
         parts = {

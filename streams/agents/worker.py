@@ -79,6 +79,11 @@ class Worker:
         if problem:
             log.error("ignored: %s", problem)
 
+    @property
+    def is_deciding(self) -> bool:
+        """Whether something is being decided, or waits to be."""
+        return self._undecided > 0
+
     async def decide(self, work: Callable[[], Result]) -> Result:
         """Run pure work in a thread of its own, while the control state stands still.
 

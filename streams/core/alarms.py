@@ -375,7 +375,6 @@ class AlarmBook:
         return replace(
             step,
             updated_us=max(step.updated_us, verdict.end_us),
-            summary=drift_sentence(verdict, culprits, tuple(s.name for s in segments), step.opened_us),
             window_start_us=verdict.start_us,
             window_end_us=verdict.end_us,
             horizon_us=verdict.horizon_us,
@@ -416,7 +415,11 @@ class AlarmBook:
 
     def _told(self, step: AlarmStep, heard: _Heard) -> AlarmStep:
         """Complete a step that is going to be told."""
-        step = self._attributed(step, heard.attribute)
+        segments = () if heard.verdict.segment else self._drifting_segments(heard.verdict)
+        summary = drift_sentence(
+            heard.verdict, heard.culprits, tuple(s.name for s in segments), step.opened_us
+        )
+        step = self._attributed(replace(step, summary=summary), heard.attribute)
         if heard.explain:
             step = heard.explain(step, heard.verdict)
         return replace(step, story=story_of(step))

@@ -87,6 +87,8 @@ class PartitionEngine:
         Given each report as soon as there is one; without it they are among the effects. One record may close
         months of windows, and what they say need not wait for the last of them. Reports come before the alarms
         that they explain, and are the same again when a record is taken again.
+    judge
+        One that other partitions use too, in the same thread: it remembers what baselines teach.
     """
 
     def __init__(
@@ -96,11 +98,12 @@ class PartitionEngine:
         watermarks: Watermarks,
         log_epoch: int = 0,
         on_report: Callable[[dict[str, Any]], None] | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self.control = control
         self.registry = registry
         self.watermarks = watermarks
-        self.judge = Judge(control)
+        self.judge = judge or Judge(control)
         self.classic = ClassicJudge(control)
         self.models: dict[str, ModelState] = {}
         self._ver_base = log_epoch << 32

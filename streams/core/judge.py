@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,16 @@ MULTIVARIATE_COVERAGE = 0.9
 #: Skew is judged where predictions cover at least this share of the feature events.
 SKEW_COVERAGE = 0.95
 _SHARES = ("missing_share", "unseen_share", "out_of_range_share")
+
+
+class Kind(NamedTuple):
+    """Windows of one series and length, whatever is in them."""
+
+    key: SeriesKey
+    layout: Layout
+    baseline_id: str
+    width: int
+    """Panes."""
 
 
 @dataclass(slots=True)
@@ -151,6 +162,21 @@ class Judge:
             if source == "predictions" and not segment:
                 found.joint = joint_reference(baseline, seasons)
         return found
+
+    def prepare(self, spec: MonitorSpec, version: str) -> None:
+        """Learn what a version's baseline teaches of all traffic, so that its first windows need not wait for it."""
+        baseline = self.control.baselines.get((spec.model, version))
+        if baseline is None:
+            return
+        layout = Layout.of(baseline_layout(baseline, "predictions").columns)
+        key = (version, "predictions", layout.layout_id, "")
+        reference = self.reference_of(spec, key, baseline.baseline_id, layout)
+        assert reference is not None  # noqa: S101 - all traffic has one
+        for horizon_us in spec.horizons_us:
+            kind = Kind(key, layout, baseline.baseline_id, horizon_us // spec.pane_us)
+            self.calibration(spec, kind, reference)
+            if reference.joint is not None and spec.multivariate:
+                reference.joint.calibration(self._terms(spec, kind, reference, JOINT_SHARE)[0])
 
     def judge(
         self, spec: MonitorSpec, batch: WindowBatch, predictions: npt.NDArray[np.int64] | None = None
@@ -286,7 +312,7 @@ class Judge:
             out[at] = ((columns >= calibration.sudden).any(axis=1) & drifted[at]).any(axis=1)
         return out
 
-    def calibration(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference) -> Calibration:
+    def calibration(self, spec: MonitorSpec, batch: Kind | WindowBatch, reference: Reference) -> Calibration:
         """Return what the baseline teaches about windows like these."""
         if batch.key[1] == "features":
             return self._calibration_of_features(spec, batch, reference)
@@ -309,7 +335,7 @@ class Judge:
         return reference.calibrations[key]
 
     def _calibration_of_features(
-        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference
+        self, spec: MonitorSpec, batch: Kind | WindowBatch, reference: Reference
     ) -> Calibration:
         """Return what is learnt for predictions, which carry the same columns: learning takes a second."""
         terms, _ = self._terms(spec, batch, reference, 1.0)
@@ -326,12 +352,12 @@ class Judge:
                 whole.index[c.key] if ok else -1
                 for c, ok in zip(batch.layout.columns, reference.known, strict=True)
             ]
-            found = self.calibration(spec, replace(batch, key=like, layout=whole), twin)
+            found = self.calibration(spec, Kind(like, whole, batch.baseline_id, batch.width), twin)
             reference.calibrations[key] = found.of_columns(known)
         return reference.calibrations[key]
 
     def _terms(
-        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference, share: float
+        self, spec: MonitorSpec, batch: Kind | WindowBatch, reference: Reference, share: float
     ) -> tuple[Terms, float]:
         """Say what a calibration for a share of the budget is for, and how many windows there are to a pane."""
         pane_us = reference.seasons.pane_us or DAY_US
@@ -379,7 +405,7 @@ class Judge:
             >= calibration.sudden,
         )
 
-    def _budget_share(self, spec: MonitorSpec, batch: WindowBatch) -> float:
+    def _budget_share(self, spec: MonitorSpec, batch: Kind | WindowBatch) -> float:
         """Share the budget: horizons equally; half of it for the segments, where there are any."""
         share = 1 / len(spec.horizons_us)
         version, _, _, segment = batch.key

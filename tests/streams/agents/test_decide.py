@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -78,6 +79,30 @@ def rows(one: Decider) -> int:
     (engine,) = one.engines.values()
     series = engine.models["m"].merge.series
     return sum(int(s.rows.sum()) for key, s in series.items() if key[3] == "")
+
+
+async def test_a_worker_learns_from_the_newest_baseline_of_its_own_models_while_nothing_is_decided(
+    settings: Settings, producer: Producer
+) -> None:
+    one, runs = decider(settings, producer, None)
+    learnt: list[tuple[str, str]] = []
+    one.judge = cast(
+        "Any", SimpleNamespace(prepare=lambda spec, version: learnt.append((spec.model, version)))
+    )
+    for version, created_us in (("old", 1), ("new", 2)):
+        one.worker.control.baselines["m", version] = cast(
+            "Any", SimpleNamespace(model="m", version=version, created_us=created_us, baseline_id=version)
+        )
+    await one.prepare()
+    await one.prepare()
+    assert learnt == [("m", "new")]
+    one.worker.control.set_monitor(replace(one.worker.control.monitor("m"), min_rows=7))
+    await one.prepare()
+    assert learnt == [("m", "new")] * 2
+    runs.current = Assignment(2, {}, 2)  # the model's partition is somebody else's now
+    one.worker.control.set_monitor(replace(one.worker.control.monitor("m"), min_rows=8))
+    await one.prepare()
+    assert len(learnt) == 2
 
 
 async def test_a_save_that_is_cut_short_is_forgotten_and_the_next_one_whole(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from detectors.layout import Column, Layout
 from seawall.frames import Columns, Source, to_record
 from seawall.monitor import MonitorSpec
 from seawall.wire import encode
 from streams.core.build_baseline import build_baseline
 from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.engine import PartitionEngine
+from streams.core.judge import _distance_from
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView
 from streams.core.watermark import Watermarks
@@ -70,6 +73,17 @@ class Loop:
 
 def values(seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(MINUTES, PER_MINUTE))
+
+
+def test_a_store_that_agrees_to_the_last_value_has_no_distance_and_one_that_does_not_has():
+    counts = np.array([[0, 0, 0, 5, 5, 0], [0, 0, 0, 9, 1, 0], [3, 0, 0, 0, 0, 0]])
+    served = np.array([[0, 0, 0, 5, 5, 0], [0, 0, 0, 1, 9, 0], [3, 0, 0, 0, 0, 0]])
+    layout = Layout.of([Column("x", "feature", "numeric", (0.0, 1.0, 2.0))])
+    rows, js, _ = _distance_from(served, SimpleNamespace(layout=layout, counts=counts))  # type: ignore[arg-type]
+    assert rows.tolist() == [10, 10, 3]
+    assert js[0, 0] == 0.0
+    assert js[1, 0] > 0.5
+    assert np.isnan(js[2, 0])  # nothing is there
 
 
 def test_a_feature_stream_far_behind_is_no_skew():
