@@ -30,6 +30,8 @@ Ints = npt.NDArray[np.int64]
 WATCHED = ("js", "missing_share", "novel_share", "location", "spread")
 #: Windows shorter than a pane of the baseline may wander more than it shows.
 SHORT_WANDER = 2.0
+#: One in so many of the baseline's windows is further from usual than a warning allows.
+RARE = 100
 #: Wander assumed where the baseline has no time: that of a distance of .05.
 UNKNOWN_WANDER = 0.05**2
 
@@ -43,6 +45,8 @@ class Calibration:
     """What windows in a row must exceed, as many as it takes to page."""
     sudden: float
     """What a single window must exceed to page at once."""
+    rare: float
+    """What one in `RARE` of the baseline's own windows exceeds in any quantity; at most the limit."""
     scores: Floats
     """Scores of the baseline's own windows, [W, Q]."""
 
@@ -211,14 +215,21 @@ def calibrate_windows(
         for windows in (terms.run, 1)
     )
     scale = _fit(found.discrepancy, found.chance, fold, effective, family)
-    return Calibration(scale, limit, max(limit.score, sudden.score), scores)
+    known = greatest[np.isfinite(greatest)]
+    rare = float(np.quantile(known, 1 - 1 / RARE)) if len(known) else union_limit(1 / RARE, quantities)
+    return Calibration(scale, limit, max(limit.score, sudden.score), min(rare, limit.score), scores)
 
 
 def _uncalibrated(quantities: int, probability: float) -> Calibration:
     limit = 1.5 * union_limit(probability, quantities)
     warning = "the baseline has no two stretches of days to learn from: limits are 1.5 times as wide"
+    rare = min(union_limit(1 / RARE, quantities), limit)
     return Calibration(
-        unknown_scale(quantities, UNKNOWN_WANDER), Limit(limit, warning), limit, np.empty((0, quantities))
+        unknown_scale(quantities, UNKNOWN_WANDER),
+        Limit(limit, warning),
+        limit,
+        rare,
+        np.empty((0, quantities)),
     )
 
 

@@ -152,6 +152,10 @@ class PartitionEngine:
     def advance(self, model: str, offset: int, now_us: int) -> Effects:
         """Close and revise windows of one model, and decide."""
         state, spec = self.models[model], self.control.monitor(model)
+        if not state.merge.has_news(spec, now_us):
+            # Every second each model is asked what is new; a pane closes once a minute.
+            state.through = offset
+            return Effects()
         effects, verdicts = Effects(), []
         rows_by_pane: Counter[int] = Counter()
         ver = self._ver_base + offset

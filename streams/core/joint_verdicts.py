@@ -24,7 +24,7 @@ from streams.core.verdicts import ColumnVerdict, Verdict
 Floats = npt.NDArray[np.float64]
 Verdicts = npt.NDArray[np.int8]
 
-#: From this part of a limit on, a warning.
+#: No change below this part of the smallest effect is a warning, however rare.
 WARNING_AT = 0.8
 #: Pairs that a window names at most, and that are stored of it.
 MAX_TOLD = 10
@@ -141,6 +141,7 @@ class JointFinding:
 def judge_jointly(
     measured: Measured,
     limits: Floats,
+    rare: Floats,
     plan: Plan,
     enough: npt.NDArray[np.bool_],
     column_verdicts: Mapping[str, Verdicts],
@@ -155,6 +156,9 @@ def judge_jointly(
         Windows against what is expected of them.
     limits
         Discrepancies that are evidence, in the order of the quantities of `measured`, [W, pairs + 2].
+    rare
+        Discrepancies that are a warning, [W, pairs + 2]: so far that quiet windows seldom have any there. A share of
+        the limit would not do: of hundreds of pairs, the furthest always is near its own.
     plan
         Of the baseline.
     enough
@@ -167,24 +171,35 @@ def judge_jointly(
         Which quantities prove a drift by a single window, [W, pairs + 2].
     """
     found = measured.quantities
-    allowed, chance = np.sqrt(limits), np.sqrt(found.chance)
+    allowed, close, chance = np.sqrt(limits), np.sqrt(np.fmin(rare, limits)), np.sqrt(found.chance)
     usual, r = measured.usual, measured.correlation
     correlation_limit = np.fmax(CORRELATION_EFFECT, _moved(usual, measured.usual_fisher, r, allowed[:, :-2]))
-    change = np.nan_to_num(np.abs(r - usual) / correlation_limit)
+    moved = np.nan_to_num(np.abs(r - usual))
+    change = np.nan_to_num(moved / correlation_limit)
+    correlation_warning = np.fmax(
+        WARNING_AT * CORRELATION_EFFECT, _moved(usual, measured.usual_fisher, r, close[:, :-2])
+    )
     error_limit = np.fmax(RECONSTRUCTION_EFFECT, allowed[:, -2])
     mmd_limit = np.fmax(MMD_EFFECT, allowed[:, -1])
-    error = np.abs(measured.reconstruction - measured.reconstruction_usual) / error_limit
+    error = np.abs(measured.reconstruction - measured.reconstruction_usual)
     none = np.zeros(len(limits), dtype=np.int8)
     drifted = np.stack([column_verdicts.get(key, none) for key in plan.keys], axis=1) == _DRIFT
     watched = np.array([key in column_verdicts for key in plan.keys])
     i, j = plan.pairs
     told = enough[:, None] & (watched[i] & watched[j])[None, :] & ~(drifted[:, i] | drifted[:, j])
-    pair_verdicts = np.where(told, _verdicts(change), 0).astype(np.int8)
+    pair_verdicts = np.where(told, _verdicts(moved, correlation_limit, correlation_warning), 0).astype(
+        np.int8
+    )
     # What a column or a pair shows, all columns show too.
     explained = (pair_verdicts == _DRIFT).any(axis=1)
     if column_verdicts:
         explained |= (np.stack([*column_verdicts.values()]) == _DRIFT).any(axis=0)
-    whole = _verdicts(np.stack([error, measured.mmd / mmd_limit], axis=1))
+    effects = WARNING_AT * np.array([RECONSTRUCTION_EFFECT, MMD_EFFECT])
+    whole = _verdicts(
+        np.stack([error, measured.mmd], axis=1),
+        np.stack([error_limit, mmd_limit], axis=1),
+        np.fmax(effects, close[:, -2:]),
+    )
     whole_verdicts = np.where((enough & ~explained & watched.all())[:, None], whole, 0).astype(np.int8)
     said = np.concatenate([pair_verdicts, whole_verdicts], axis=1) == _DRIFT
     return JointFinding(
@@ -209,7 +224,8 @@ def _moved(usual: Floats, usual_fisher: Floats, seen: Floats, by: Floats) -> Flo
     return out
 
 
-def _verdicts(ratio: Floats) -> Verdicts:
+def _verdicts(value: Floats, limit: Floats, warning: Floats) -> Verdicts:
     # Drift is two and a warning one; what is not known is neither.
-    out: Verdicts = (ratio >= 1).astype(np.int8) + (ratio >= WARNING_AT).astype(np.int8)
+    is_drift = value >= limit
+    out: Verdicts = is_drift.astype(np.int8) + (is_drift | (value >= warning)).astype(np.int8)
     return out

@@ -235,8 +235,8 @@ class Judge:
             if judgement.joint is not None and judgement.sudden is not None:
                 judgement.sudden |= judgement.joint.sudden
         if judgement.joint is not None:
-            # Of many pairs the furthest is always near its limit: only what is beyond it speaks for the window. A
-            # warning would end every run of stable windows, and keep alarms about anything from closing.
+            # Only what is beyond its limit speaks for the window. A warning of one of hundreds of pairs would end a run
+            # of stable windows, and keep alarms about anything from closing.
             beyond = (judgement.joint.verdicts == Verdict.DRIFT) & (verdicts <= Verdict.DRIFT)
             judgement.verdicts = np.where(beyond, Verdict.DRIFT, verdicts).astype(np.int8)
         if batch.key[1] == "predictions":
@@ -397,6 +397,7 @@ class Judge:
         return judge_jointly(
             measured,
             calibration.scale.limit(calibration.limit.score, measured.quantities.chance),
+            calibration.scale.limit(calibration.rare, measured.quantities.chance),
             joint.plan,
             enough & (batch.joint[:, 0] >= np.maximum(spec.min_rows, MULTIVARIATE_COVERAGE * batch.rows)),
             {c.key: column_verdicts[:, i] for i, c in enumerate(batch.layout.columns) if watched[i]},

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,8 @@ class ModelMerge:
         self.dirty: dict[SeriesKey, set[int]] = defaultdict(set)
         self._forgotten: dict[Source, int] = {}
         """Pane number before which nothing is kept."""
+        self._has_finished = True
+        """Whether panes became final since what is not needed was last forgotten."""
         self._keeps_panes = False
         """Whether windows bring their panes: a day of minutes is a lot of memory, and few monitors ask for it."""
 
@@ -152,12 +155,24 @@ class ModelMerge:
             if self.final[source] <= pane < closed and old.get(pane, 0) != new.get(pane, 0):
                 self.dirty[key].add(pane)
 
+    def has_news(self, spec: MonitorSpec, now_us: int) -> bool:
+        """Tell whether `advance` has anything to do: panes to close, to revise or to forget, or late events."""
+        if self._has_finished or self.dirty or self.late:
+            return True
+        for source in _SOURCES:
+            upto = self._closable(source, spec, now_us)
+            if upto is not None and (source not in self.closed or upto > self.closed[source]):
+                return True
+        return False
+
     def advance(self, spec: MonitorSpec, now_us: int) -> Iterator[WindowBatch]:
         """Close what the watermark has passed and revise what changed; yields the windows."""
         self._keeps_panes = bool(spec.detectors) or any(rule.detectors for rule in spec.columns.values())
-        for source in _SOURCES:
+        if self._has_finished:
             # Not when a window closes: what is decided about it may look at the panes under it.
-            self._forget(source, spec)
+            for source in _SOURCES:
+                self._forget(source, spec)
+            self._has_finished = False
         for source in _SOURCES:
             upto = self._closable(source, spec, now_us)
             if upto is None:
@@ -256,6 +271,7 @@ class ModelMerge:
         """Fold open parts of panes whose grace is over."""
         final = upto - -(-spec.grace_us // spec.pane_us)
         self.final[source] = max(self.final[source], final)
+        self._has_finished = True
         for part in self.open.values():
             for key in [k for k in part.cells if k[1] == source]:
                 cells = part.cells[key]
@@ -293,7 +309,13 @@ def _rows_by_pane(cells: Cells | None) -> dict[int, int]:
 
 def widths(spec: MonitorSpec) -> tuple[int, ...]:
     """Window lengths in panes: the pane itself first, then every horizon."""
-    return (1, *(w for h in sorted(set(spec.horizons_us)) if (w := h // spec.pane_us) > 1))
+    return _widths(spec.pane_us, spec.horizons_us)
+
+
+@lru_cache(maxsize=1024)
+def _widths(pane_us: int, horizons_us: tuple[int, ...]) -> tuple[int, ...]:
+    # Asked several times for each summary of each model.
+    return (1, *(w for h in sorted(set(horizons_us)) if (w := h // pane_us) > 1))
 
 
 __all__ = ["LateEvents", "ModelMerge", "OpenPart", "Progress", "widths"]

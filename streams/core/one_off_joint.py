@@ -60,7 +60,7 @@ def compare_sums(
     wander = _wander(baseline, reference, int(sums[0]))
     limits = np.fmax(chance, wander_margin**2 * wander)
     verdicts = {key: np.array([v], dtype=np.int8) for key, v in column_verdicts.items()}
-    found = judge_jointly(measured, limits, reference.plan, np.array([sums[0] >= min_rows]), verdicts)
+    found = judge_jointly(measured, limits, limits, reference.plan, np.array([sums[0] >= min_rows]), verdicts)
     return found.culprits(0)
 
 

@@ -166,3 +166,36 @@ def test_the_direct_path_makes_the_windows_that_merging_makes():
             np.testing.assert_array_equal(a.counts, b.counts)
             np.testing.assert_array_equal(a.rows, b.rows)
             np.testing.assert_array_equal(a.pane_rows, b.pane_rows)
+
+
+def test_a_warning_about_relations_is_rare_where_nothing_changes():
+    """Rows that resemble their neighbours: the furthest of 190 pairs is within 0.8 of its limit in a quarter of hours."""
+    traffic = with_features(QUIET[3], 20)
+    baseline = traffic.baseline(28, 1)
+    layout, counts = traffic.counts(baseline, 20, 2)
+    across = traffic.joint(baseline, 20, 2)
+    judge = judge_of(baseline)
+    warned = []
+    for batch in batches(layout, counts, 1, baseline.baseline_id, across):
+        found = judge.judge(SPEC, batch).joint
+        assert found is not None
+        near = found.evidence.max(axis=1) >= 0.8
+        warned.append(np.stack([found.verdicts >= Verdict.WARNING, near], axis=1))
+    by_rarity, by_share = np.concatenate(warned).mean(axis=0)
+    assert by_rarity <= 0.03
+    assert by_share > 0.1, "the traffic no longer shows what the rule is for"
+
+
+def test_a_relation_that_gives_way_is_more_than_a_warning():
+    traffic = with_features(QUIET[3], 20)
+    baseline = traffic.baseline(28, 1)
+    hit = (Fault("decorrelate", 1.0, 24, 0),)
+    layout, counts = traffic.counts(baseline, 4, 2, hit)
+    across = traffic.joint(baseline, 4, 2, hit)
+    judge = judge_of(baseline)
+    said = [
+        found.verdicts
+        for batch in batches(layout, counts, 6, baseline.baseline_id, across)
+        if (found := judge.judge(SPEC, batch).joint) is not None
+    ]
+    assert np.mean(np.concatenate(said)[30:] == Verdict.DRIFT) > 0.9
