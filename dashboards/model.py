@@ -46,6 +46,7 @@ def build() -> Json:
         _volume(),
         _compare(),
         _history(),
+        _relations(),
     ]
     annotations = [
         annotation("Releases", "model/releases", BLUE),
@@ -430,4 +431,35 @@ def _history() -> Json:
             field("reason", "Reason", custom__minWidth=160),
         ],
         empty="The registry reported nothing about this model.",
+    )
+
+
+def _relations() -> Json:
+    gauge = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
+    number = {"unit": "none", "decimals": 2, "custom__width": 110}
+    return table(
+        "Columns that go together differently",
+        "model/relations",
+        (0, 50, 24, 8),
+        "Pairs of columns at their worst moment of the range: their correlation, what it usually is, and how far "
+        "beyond its limit the change is. A pair beyond 1 whose columns are both as usual: rows are joined wrongly, or "
+        "one of the two is computed from something else now. While a column drifts by itself, see that one first. Of "
+        "hundreds of pairs the furthest is often near its limit, and means nothing.",
+        overrides=[
+            field("pair", "Pair", custom__minWidth=240),
+            field(
+                "ratio",
+                "Change / limit",
+                custom__cellOptions=gauge,
+                thresholds=RATIO,
+                min=0,
+                max=3,
+                decimals=2,
+                custom__width=200,
+            ),
+            field("correlation_then", "Correlation then", **number),
+            field("correlation_usual", "Usually", **number),
+            time_field("window_end", "Worst at"),
+        ],
+        empty="Nothing was said of columns together: no window of this length was judged, or they are not watched.",
     )

@@ -37,6 +37,9 @@ def sliding_sum(counts: npt.ArrayLike, width: int) -> npt.NDArray[np.int64]:
     """
     given = np.asarray(counts)
     _check(width, len(given))
+    if width == len(given):
+        # One window, as in a worker that keeps up: a plain sum takes a fifth of the time.
+        return np.add.reduce(given, axis=0, dtype=np.int64, keepdims=True)
     total = np.cumsum(given, axis=0, dtype=np.int64)
     out = total[width - 1 :].copy()
     out[1:] -= total[:-width]

@@ -10,7 +10,16 @@ import pytest
 from seawall.settings import Settings
 from tests.dashboards.fleet_sample import load
 
-TABLES = ("windows", "window_columns", "alarms", "rollbacks", "late_events", "layouts", "dead_letters")
+TABLES = (
+    "windows",
+    "window_columns",
+    "window_relations",
+    "alarms",
+    "rollbacks",
+    "late_events",
+    "layouts",
+    "dead_letters",
+)
 
 
 @pytest.fixture(scope="session")

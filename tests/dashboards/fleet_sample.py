@@ -54,6 +54,7 @@ def load(client: Any) -> None:
         _load_layout(client, version, columns)
         _load_panes(client, version)
         _load_windows(client, version, columns)
+    _load_relations(client, "v2")
     _load_alarms(client)
     _load_rollbacks(client)
     _load_losses(client)
@@ -137,6 +138,42 @@ def _load_windows(client: Any, version: str, columns: list[Any]) -> None:
             )
     _insert(client, "window_columns", [r | {"evidence": 9.0, "missing_share": 0.9, "ver": 1} for r in rows])
     _insert(client, "window_columns", rows)
+
+
+def _load_relations(client: Any, version: str) -> None:
+    """Say of two pairs that one gives way; a report before the last said it had not, a thin window says more."""
+    first, minutes, _ = PERIODS[version]
+    ends = [START + (first + i + 1) * MINUTE for i in range(4, minutes)]
+
+    def row(at: int, evidence: list[float], correlation: list[float], ver: int = 2) -> dict[str, Any]:
+        return {
+            "model": MODEL,
+            "version": version,
+            "source": "predictions",
+            "segment": "",
+            "layout_id": f"layout-{version}",
+            "horizon_us": HORIZON_US,
+            "end": ends[at],
+            "verdict": "stable",
+            "first": ["feature/carrier", "feature/dep_delay"],
+            "second": ["~feature/dep_delay", "score/p"],
+            "correlation": correlation,
+            "usual": [0.8, 0.5],
+            "evidence": evidence,
+            **dict.fromkeys(("mmd", "mmd_chance", "mmd_limit"), 0.0),
+            **dict.fromkeys(("reconstruction", "reconstruction_usual", "reconstruction_limit"), 0.0),
+            "revision": 0,
+            "ver": ver,
+        }
+
+    drifted = ends.index(START + (first + 40) * MINUTE)
+    rows = [row(drifted - 1, [0.3, 0.6], [0.7, 0.4]), row(drifted, [2.5, 0.2], [0.1, 0.5])]
+    _insert(client, "window_relations", [r | {"evidence": [9.0, 9.0], "ver": 1} for r in rows])
+    _insert(client, "window_relations", rows)
+    thin = row(drifted + 1, [7.0, 7.0], [0.0, 0.0])
+    _insert(client, "window_relations", [thin])
+    window = _window(version, thin["end"], 5, verdict="not_enough_data")
+    _insert(client, "windows", [window | {"ver": 3}])
 
 
 def _described(

@@ -126,7 +126,9 @@ def test_readers_of_replacing_tables_say_final(dashboard: Json) -> None:
     for name, sql in queries(dashboard):
         for table in ("alarms", "rollbacks", "late_events", "dead_letters", "registry_events", "layouts"):
             assert not re.search(rf"FROM {table}\b(?!( AS \w+)? FINAL)", sql), (name, table)
-        for match in re.finditer(r"FROM (windows|window_columns)\b(?!( AS \w+)? FINAL)", sql):
+        for match in re.finditer(
+            r"FROM (windows|window_columns|window_relations)\b(?!( AS \w+)? FINAL)", sql
+        ):
             before = sql[: match.start()]
             assert name.startswith("$") or "min(horizon_us)" in before[before.rfind("SELECT") :], name
 

@@ -58,6 +58,7 @@ COLUMNS = {
     "model/now": "state:number worst_ratio:number culprit:text events:number "
     "open_alarms:number window_end:time",
     "model/quantiles": "time:time p05:number p25:number p50:number p75:number p95:number",
+    "model/relations": "pair:text ratio:number correlation_then:number correlation_usual:number window_end:time",
     "model/releases": "time:time text:text tags:text",
     "model/rollback_steps": "time:time text:text tags:text",
     "model/segments": "segment_shown:text",
@@ -107,6 +108,7 @@ def test_sample_really_has_parts_that_were_not_merged(loaded: Any) -> None:
     for table in (
         "windows",
         "window_columns",
+        "window_relations",
         "late_events",
         "alarms",
         "rollbacks",
@@ -215,6 +217,23 @@ def test_culprits_show_values_of_their_worst_window(loaded: Any) -> None:
     )
     assert worst["unseen"] is None  # a number has no categories
     assert {row["column"]: row["unseen"] for row in others} == {"carrier": 0.25, "p": None}
+
+
+def test_relations_show_the_worst_moment_of_each_pair_and_nothing_of_windows_without_enough_events(
+    loaded: Any,
+) -> None:
+    worst, other = run(loaded, "model/relations")
+    assert worst == {
+        "pair": "carrier and ~dep_delay",
+        "ratio": pytest.approx(2.5),
+        "correlation_then": pytest.approx(0.1),
+        "correlation_usual": pytest.approx(0.8),
+        "window_end": worst["window_end"],
+    }
+    assert other["pair"] == "dep_delay and p"
+    assert (other["ratio"], other["correlation_then"]) == (pytest.approx(0.6), pytest.approx(0.4))
+    # Of pairs as far from usual as ever the last moment is shown.
+    assert worst["window_end"] > other["window_end"]
 
 
 def test_missing_share_is_of_the_last_revision(loaded: Any) -> None:
