@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from seawall.embeddings import LEAST_DIMENSIONS, project, stacked
 from seawall.errors import ContractError
-from seawall.frames import Categorical, Columns
+from seawall.frames import Categorical, Columns, Floats
 from seawall.values import (
     NUMBER_TYPES,
     TEXT_TYPES,
@@ -33,7 +34,7 @@ SOURCE, MODEL, VERSION, TS, EVENT_ID, ENTITY_ID, SCORE, LABEL, WEIGHT, SIZE, NAM
     13
 )
 #: Events between two breaths, where each is handled by itself; odd ones take some 20 µs each.
-_BREATH, _BREATH_ODD = 200, 8
+_BREATH, _BREATH_ODD, _BREATH_VECTORS = 200, 8, 64
 
 
 @dataclass(slots=True)
@@ -50,12 +51,22 @@ class Rejected:
 
 
 class Kinds:
-    """Remembers which columns were text, for batches in which such a column is missing throughout."""
+    """Remembers which columns were text or vectors, for batches in which such a column is missing throughout."""
 
     _LIMIT = 10_000
 
     def __init__(self) -> None:
         self._text: set[tuple[str, str]] = set()
+        self._vectors: set[tuple[str, str]] = set()
+
+    def note_vectors(self, model: str, name: str) -> None:
+        """Remember that the model's column held vectors."""
+        if len(self._vectors) < self._LIMIT:
+            self._vectors.add((model, name))
+
+    def is_vectors(self, model: str, name: str) -> bool:
+        """Whether it ever held vectors."""
+        return (model, name) in self._vectors
 
     def note_text(self, model: str, name: str) -> None:
         """Remember that the model's column held text."""
@@ -114,11 +125,12 @@ def columns_of(
             good.append(_plain_event(event))
         except Exception as error:
             rejected.add(error)
-    by_kind: dict[tuple[frozenset[str], ...], list[Event]] = {}
+    by_kind: dict[tuple[frozenset[Any], ...], list[Event]] = {}
     mixed = _mixed_columns(good)
     for event in good:
         text = frozenset(n for n, v in _features(event).items() if n in mixed and isinstance(v, str))
-        key = (frozenset(event[NAMES]), text, frozenset(event[SCORE] or ()))
+        vectors = frozenset((n, len(v)) for n, v in _features(event).items() if type(v) is bytes)
+        key = (frozenset(event[NAMES]), text, vectors, frozenset(event[SCORE] or ()))
         by_kind.setdefault(key, []).append(event)
     return [_assemble(group, kinds, breathe) for group in by_kind.values()], rejected
 
@@ -199,18 +211,7 @@ def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]
         "".join(columns.entity_ids).encode()
     for place, name in enumerate(names, FIRST):
         breathe()
-        values = [event[place] for event in events]
-        types = set(map(type, values))
-        if types == {type(None)} and kinds.is_text(model, name):
-            columns.categorical[name] = texts(values)
-        elif types <= NUMBER_TYPES:
-            columns.numeric[name] = numbers(values)
-        elif types <= TEXT_TYPES:
-            columns.categorical[name] = texts(values)
-            kinds.note_text(model, name)
-        else:
-            msg = f"feature {name!r} holds {types}"
-            raise ContractError(msg)
+        _put_feature(columns, name, [event[place] for event in events], kinds, breathe)
     for place, name in enumerate(segments, FIRST + len(names)):
         breathe()
         columns.segments[name] = _plain_texts([event[place] for event in events])
@@ -221,6 +222,38 @@ def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]
         breathe()
     _put_scores(columns, [event[SCORE] for event in events])
     return columns
+
+
+def _put_feature(
+    columns: Columns, name: str, values: list[Any], kinds: Kinds, breathe: Callable[[], None]
+) -> None:
+    """Add a feature as the columns that it becomes; raises when its values are of several kinds."""
+    types = set(map(type, values))
+    is_missing = types == {type(None)}
+    if is_missing and kinds.is_text(columns.model, name):
+        columns.categorical[name] = texts(values)
+    elif is_missing and kinds.is_vectors(columns.model, name):
+        columns.numeric |= project(name, np.full((len(values), LEAST_DIMENSIONS), np.nan))
+    elif types <= NUMBER_TYPES:
+        columns.numeric[name] = numbers(values)
+    elif types <= TEXT_TYPES:
+        columns.categorical[name] = texts(values)
+        kinds.note_text(columns.model, name)
+    elif types <= {bytes, type(None)}:
+        columns.numeric |= _projected(name, values, breathe)
+        kinds.note_vectors(columns.model, name)
+    else:
+        msg = f"feature {name!r} holds {types}"
+        raise ContractError(msg)
+
+
+def _projected(name: str, values: list[Any], breathe: Callable[[], None]) -> dict[str, Floats]:
+    dimensions = len(next(v for v in values if v is not None)) // 4
+    parts = []
+    for at in range(0, len(values), _BREATH_VECTORS):
+        breathe()
+        parts.append(project(name, stacked(values[at : at + _BREATH_VECTORS], dimensions)))
+    return {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
 
 
 def _in_one_order(events: Sequence[Event], breathe: Callable[[], None]) -> list[Event]:
@@ -282,7 +315,11 @@ def _plain_event(event: Event) -> Event:
     source, model, version, ts, event_id, entity_id, score, label, weight, size, names, segments = event[
         :FIRST
     ]
-    features = {clean(str(n)): plain(f"feature {n!r}", v) for n, v in _features(event).items()}
+    # Bytes are a vector: the client copied it into them.
+    features = {
+        clean(str(n)): v if type(v) is bytes else plain(f"feature {n!r}", v)
+        for n, v in _features(event).items()
+    }
     if len(features) != len(names):
         msg = f"features: two of {list(names)!r} have the same name as text"
         raise ContractError(msg)

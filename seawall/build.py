@@ -21,7 +21,7 @@ from seawall.errors import ConfigError, ContractError
 from seawall.frames import Categorical, Columns, Floats
 from seawall.reference_times import is_time, read_reference_times
 from seawall.series import read_column, read_labels
-from seawall.tables import checked_lengths, column_names, pick, read_scores
+from seawall.tables import checked_lengths, column_names, pick, read_feature, read_scores
 from seawall.values import clean
 
 
@@ -192,12 +192,10 @@ def read_reference(
     columns = Columns("predictions", clean(model), clean(version), np.empty(0, dtype=np.int64))
     for name in names:
         text = clean(str(name))
-        read = read_labels if name in categorical else read_column
-        column: Categorical | Floats = read(f"column {text!r}", table[name])
-        if isinstance(column, Categorical):
-            columns.categorical[text] = column
+        if name in categorical:
+            columns.categorical[text] = read_labels(f"column {text!r}", table[name])
         else:
-            columns.numeric[text] = column
+            read_feature(text, table[name], columns.numeric, columns.categorical)
     columns.scores = read_scores(named)
     columns.label = None if predicted is None else read_labels("labels", predicted)
     lengths = _lengths(columns, found_truths)

@@ -27,6 +27,7 @@ from seawall.cutting import (
     rows_per_frame,
     take,
 )
+from seawall.embeddings import VECTOR_TYPES, packed
 from seawall.errors import ConfigError, ContractError
 from seawall.frames import Columns, Source
 from seawall.sampling import Sampler
@@ -35,14 +36,15 @@ from seawall.settings import Settings
 from seawall.tables import Asked, read_table, rows_of
 from seawall.tally import ClientStats
 from seawall.transport import KafkaTransport, Transport
-from seawall.values import as_text, clean
+from seawall.values import as_text, clean, shown
 
-Feature = float | int | bool | str | None
+Feature = float | int | bool | str | Sequence[float] | np.ndarray[Any, Any] | None
 Time = datetime | int | None
 _NOTHING: dict[str, Any] = {}
 #: An event in the buffer, measured: the tuple, its id, the mapping; then each value; four bytes a character.
 _EVENT_BYTES, _VALUE_BYTES = 500, 90
 _SMALL = frozenset({float, int, bool, type(None)})
+_NOT_PLAIN = VECTOR_TYPES | {bytes}
 #: Features of an event that is wide, and values of wide events that the collector may meet in one pass.
 _WIDE, _MOST_UNSEEN = 40, 20_000
 #: Sets of feature names that are kept.
@@ -160,7 +162,8 @@ class Client:
         ----------
         features
             What the model saw. Booleans are the numbers 0 and 1; None and NaN are missing; whole numbers
-            beyond 2^53 are rounded.
+            beyond 2^53 are rounded. A list or an array of 2 to 1024 numbers is an embedding: see
+            `seawall.embeddings` for the numbers that are sent of it.
         score
             What it said: a number, or one per class as a mapping or a sequence.
         label
@@ -197,10 +200,10 @@ class Client:
     ) -> str | Sequence[str]:
         """Log features as a store or pipeline computed them: one vector (a mapping of values) or a table.
 
-        A mapping whose first value is a list or an array is a table. See `log_prediction` and
-        `log_predictions`.
+        A mapping whose first value is a list or an array is a table, unless `event_id` says that it is one event
+        that begins with an embedding. See `log_prediction` and `log_predictions`.
         """
-        if isinstance(features, Mapping) and not _is_table(features):
+        if isinstance(features, Mapping) and (event_id is not None or not _is_table(features)):
             return self._log(
                 "features", features, None, None, event_id, entity_id, ts, model, version, segments
             )
@@ -336,10 +339,13 @@ class Client:
                     return event_id  # type: ignore[no-any-return]  # a str by now
                 weight = self._sampler.weight(model)
             seen = features if type(features) is dict else dict(features)
-            names, values = tuple(seen), seen.values()
+            names, values = tuple(seen), [*seen.values()]
             size = _EVENT_BYTES + _VALUE_BYTES * len(seen)
-            for value in [v for v in values if v.__class__ not in _SMALL]:
+            odd = [v for v in values if v.__class__ not in _SMALL]
+            for value in odd:
                 size += 4 * len(value) if value.__class__ is str else value.__sizeof__()
+            if odd and not _NOT_PLAIN.isdisjoint(map(type, odd)):
+                values = _with_vectors(seen)
             if score is not None and score.__class__ not in _SMALL:
                 score, size = _own(score), size + score.__sizeof__()
             segment_names, segment_values = self._segment_names, self._segment_values
@@ -458,6 +464,17 @@ def _own(score: Any) -> Any:
     if isinstance(score, np.ndarray):
         return score.tolist() if score.ndim else score.item()
     return tuple(score) if isinstance(score, list) else score
+
+
+def _with_vectors(features: Mapping[Any, Any]) -> list[Any]:
+    """Return the values of features, vectors among them copied: in the buffer they are bytes."""
+    out = []
+    for name, value in features.items():
+        if type(value) is bytes:
+            msg = f"feature {name!r}: {shown(value)} is bytes, expected a number, bool, str, vector or None"
+            raise ContractError(msg)
+        out.append(packed(f"feature {name!r}", value) if type(value) in VECTOR_TYPES else value)
+    return out
 
 
 def _is_table(features: Mapping[Any, Any]) -> bool:

@@ -1,8 +1,9 @@
 """Read a table: a pandas or polars DataFrame, or a mapping of columns.
 
 Numeric and boolean columns become numeric, text and categorical ones categorical. A column of mixed text and
-numbers is categorical, its numbers written out. Everything is copied, so the caller may change the table
-as soon as the call returns.
+numbers is categorical, its numbers written out. A column of vectors (lists, arrays, a matrix) is an embedding and
+becomes the numbers of `seawall.embeddings`. Everything is copied, so the caller may change the table as soon as
+the call returns.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seawall.embeddings import project, read_vectors
 from seawall.errors import ContractError
 from seawall.frames import Categorical, Columns, Floats, Source
 from seawall.series import read_column, read_ids, read_labels, read_times
@@ -114,12 +116,24 @@ def read_features(table: Any, without: frozenset[str]) -> tuple[dict[str, Floats
         if name in without:
             continue
         text = clean(str(name))
-        column = read_column(f"column {text!r}", table[name])
-        if isinstance(column, Categorical):
-            categorical[text] = column
-        else:
-            numeric[text] = column
+        read_feature(text, table[name], numeric, categorical)
     return numeric, categorical
+
+
+def read_feature(
+    name: str, values: Any, numeric: dict[str, Floats], categorical: dict[str, Categorical]
+) -> None:
+    """Read one column into the numeric columns or the categorical ones; of vectors, what they are projected onto."""
+    field = f"column {name!r}"
+    vectors = read_vectors(field, values)
+    if vectors is not None:
+        numeric |= project(name, vectors)
+        return
+    column = read_column(field, values)
+    if isinstance(column, Categorical):
+        categorical[name] = column
+    else:
+        numeric[name] = column
 
 
 def read_scores(scores: Any) -> dict[str, Floats]:

@@ -56,10 +56,10 @@ def plain(field: str, value: Any) -> float | str | None:
         try:
             return float(value)
         except (OverflowError, ValueError) as error:
-            shown = f"{type(value).__name__} of that size"
-            msg = f"{field}: a {shown} does not fit a float, expected a number below 1.8e308"
+            what = f"{type(value).__name__} of that size"
+            msg = f"{field}: a {what} does not fit a float, expected a number below 1.8e308"
             raise ContractError(msg) from error
-    msg = f"{field}: {_shown(value)} is a {type(value).__name__}, expected a number, bool, str or None"
+    msg = f"{field}: {shown(value)} is a {type(value).__name__}, expected a number, bool, str, vector or None"
     raise ContractError(msg)
 
 
@@ -93,7 +93,7 @@ def number(field: str, value: Any) -> float:
     """Reduce a value that must be a number; missing is NaN."""
     reduced = plain(field, value)
     if isinstance(reduced, str):
-        msg = f"{field}: {_shown(value)} is a text, expected a number"
+        msg = f"{field}: {shown(value)} is a text, expected a number"
         raise ContractError(msg)
     return float("nan") if reduced is None else reduced
 
@@ -117,7 +117,7 @@ def time_us(value: Any) -> int:
     elif isinstance(value, int | np.integer) and not isinstance(value, bool):
         time = int(value)
     else:
-        msg = f"ts: {_shown(value)} is a {type(value).__name__}, expected an aware datetime or an int"
+        msg = f"ts: {shown(value)} is a {type(value).__name__}, expected an aware datetime or an int"
         raise ContractError(msg)
     if not _EARLIEST_US <= time <= _LATEST_US:
         msg = f"ts: {value} is not within 1980 to 2262, expected microseconds since 1970 UTC (another unit?)"
@@ -144,7 +144,7 @@ def texts(values: Sequence[str | None]) -> Categorical:
     return column
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Show a value of anyone's making in a message: short, and without trusting its repr."""
     try:
         text = ascii(value)

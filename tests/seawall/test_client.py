@@ -268,11 +268,13 @@ def test_bad_input_is_counted_and_its_neighbours_arrive(
 def test_the_warning_names_field_value_and_expectation(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    features: dict[str, Any] = {"delay": [1.0, 2.0]}
+    features: dict[str, Any] = {"delay": {"a": 1.0}}
     client.log_prediction(features)
     client.flush()
     client.close()
-    assert "feature 'delay': [1.0, 2.0] is a list, expected a number, bool, str or None" in caplog.text
+    assert (
+        "feature 'delay': {'a': 1.0} is a dict, expected a number, bool, str, vector or None" in caplog.text
+    )
 
 
 def test_without_a_model_an_event_is_invalid() -> None:

@@ -183,7 +183,7 @@ def test_the_table_may_change_after_the_call(client: Client, transport: InMemory
         ({"a": [1, 2]}, {"event_ids": ["x", None]}, "event_ids: row 1 has none"),
         ({"a": [1, 2]}, {"scores": "p"}, "scores: there is no column 'p'"),
         ({"a": [1, 2]}, {"scores": ["x", "y"]}, "score 'score': holds text, expected numbers"),
-        ({"a": [[1], [2]]}, {}, "column 'a': [1] is a list"),
+        ({"a": [["x"], ["y"]]}, {}, "column 'a', first vector: ['x'] is a list but no row of numbers"),
         ({"a": pd.Series([START, START])}, {}, "column 'a': holds datetime64"),
         ({"a": pl.Series([START, START])}, {}, "column 'a': holds Datetime"),
         ({"a": 7}, {}, "has no len"),
