@@ -80,9 +80,9 @@ def names_of(name: str) -> tuple[str, ...]:
     Examples
     --------
     >>> names_of("text")[0], names_of("text")[-2:]
-    ('text[1]', ('text[16]', 'text[length]'))
+    ('text[01]', ('text[16]', 'text[length]'))
     """
-    return (*(f"{name}[{k}]" for k in range(1, DIRECTIONS + 1)), f"{name}[length]")
+    return (*(f"{name}[{k:02}]" for k in range(1, DIRECTIONS + 1)), f"{name}[length]")
 
 
 def project(name: str, vectors: npt.NDArray[Any]) -> dict[str, Floats]:

@@ -37,7 +37,7 @@ def list_alarms(arguments: argparse.Namespace, settings: Settings) -> int:
     """List alarms, open ones first. Those that another speaks for stand below it."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.padding import Padding
 
     from streams.io.alarms import read_alarms
 
@@ -50,23 +50,21 @@ def list_alarms(arguments: argparse.Namespace, settings: Settings) -> int:
     if not found:
         print("no alarm is open" if not arguments.all else "there has been no alarm")
         return 0
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("id", "state", "began", "model", "what"):
-        table.add_column(title, no_wrap=title != "what")
+    console = Console(highlight=False)
     speakers = {a["alarm_id"] for a in found}
     first = [a for a in found if _speaker(a) == a["alarm_id"] or _speaker(a) not in speakers]
     for each in first:
         members = [a for a in found if a is not each and _speaker(a) == each["alarm_id"]]
         for alarm, mark in [(each, ""), *((m, "└ ") for m in members)]:
             colour = "green" if alarm["state"] == "resolved" else _COLOURS.get(alarm["severity"], "blue")
-            table.add_row(
-                f"{mark}{escape(alarm['alarm_id'])}",
-                f"[{colour}]{alarm['state']}[/]",
-                alarm["onset"] or alarm["opened"],
-                escape(f"{alarm['model']} {alarm['version']}".strip()),
-                escape(alarm["summary"]),
+            # No table: a summary is a sentence, and a sentence in a narrow column is unreadable.
+            model = escape(f"{alarm['model']} {alarm['version']}".strip())
+            began = alarm["onset"] or alarm["opened"]
+            console.print(
+                f"{mark}{escape(alarm['alarm_id'])} [{colour}]{alarm['state']}[/] {model} [dim]since {began}[/]",
+                soft_wrap=True,
             )
-    Console(highlight=False).print(table)
+            console.print(Padding(escape(alarm["summary"]), (0, 0, 0, 2 + len(mark))))
     return 0
 
 
@@ -120,8 +118,11 @@ def _show(life: AlarmLife) -> None:
     for each in told["context"].get("coincides", []):
         console.print(f"[dim]at the same time[/] {each['kind']}: {escape(each['what'])}", soft_wrap=True)
     features = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("column", "statistic", "value", "limit", "chance", "importance", "before", "after", ""):
+    has_importance = any(f.get("importance") is not None for f in told["features"])
+    titles = ("column", "statistic", "value", "limit", "chance", *(["importance"] if has_importance else []))
+    for title in (*titles, "before", "after"):
         features.add_column(title, no_wrap=True)
+    features.add_column("", overflow="fold")  # what is said in words gives way first
     for f in told["features"]:
         before, after = spark_pair(f.get("before", ()), f.get("after", ()))
         weight = f.get("importance")
@@ -131,7 +132,7 @@ def _show(life: AlarmLife) -> None:
             escape(name),
             escape(f["statistic"]),
             *numbers,
-            "" if weight is None else f"{weight:.2g}",
+            *(["" if weight is None else f"{weight:.2g}"] if has_importance else []),
             f"[cyan]{before}[/]",
             f"[magenta]{after}[/]",
             escape(f["detail"]),

@@ -54,6 +54,7 @@ def of_running_stack(settings: Settings) -> Settings:
 
 def _show(status: Any) -> None:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
 
     console = Console(highlight=False)
@@ -71,19 +72,18 @@ def _show(status: Any) -> None:
         )
     console.print(models if status.models else "No windows yet: send predictions and declare a monitor.")
     if status.alarms:
-        alarms = Table(
-            "began", "severity", "model", "version", "what", "id", title="Open alarms", title_justify="left"
-        )
+        console.print("[italic]Open alarms[/]")
         for a in status.alarms:
-            what = f"{_plain(a.summary)}\n[dim]{_plain(a.story)}[/]" if a.story else _plain(a.summary)
-            alarms.add_row(
-                a.onset or a.opened, a.severity, _plain(a.model), _plain(a.version), what, _plain(a.alarm_id)
-            )
-        console.print(alarms)
+            of = _plain(f"{a.model} {a.version}".strip())
+            since = f"[dim]since {a.onset or a.opened}[/]"
+            console.print(f"[red]{a.severity}[/] {of} {since} {_plain(a.alarm_id)}", soft_wrap=True)
+            console.print(Padding(_plain(a.summary), (0, 0, 0, 2)))
+            if a.story:
+                console.print(Padding(f"[dim]{_plain(a.story)}[/]", (0, 0, 0, 2)))
         console.print("[dim]`seawall alarms show ID` says more about one[/]")
     if status.lag:
         behind = ", ".join(f"{topic} {count}" for topic, count in status.lag.items())
-        console.print(f"records behind: {behind}")
+        console.print(f"records not committed yet, those of chunks that still fill among them: {behind}")
 
 
 def _plain(text: str) -> str:
