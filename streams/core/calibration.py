@@ -149,7 +149,26 @@ def calibrate(
     def compared(fold_of_pane: npt.NDArray[np.intp]) -> Quantities:
         return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width))
 
-    return calibrate_windows(seasons, family, Terms(width, min_rows, pages_per_pane, run), compared)
+    found = calibrate_windows(seasons, family, Terms(width, min_rows, pages_per_pane, run), compared)
+    per_window = max(rows * width / max(len(counts), 1), 1.0)
+    return replace(found, scale=_in_clusters(found.scale, layout, float(share_chance(per_window))))
+
+
+def _in_clusters(scale: Scale, layout: Layout, line: float) -> Scale:
+    """Let numbers leave their range in clusters, as long as those in which their values come.
+
+    No row of a baseline is out of its range, so how such rows cluster cannot be learnt from them. Where rows resemble
+    their neighbours, or the level wanders, one excursion beyond all that was seen lasts for several: they count for as
+    few independent ones as the same column's location says, whose line of chance is about `line` for windows of the
+    usual size.
+    """
+    chance = scale.chance.reshape(len(WATCHED), -1).copy()
+    wander = scale.wander.reshape(len(WATCHED), -1)
+    novel, location = WATCHED.index("novel_share"), WATCHED.index("location")
+    numbers = list(layout.numeric)
+    clustered = chance[location, numbers] + wander[location, numbers] / line
+    chance[novel, numbers] = np.fmax(chance[novel, numbers], clustered)
+    return replace(scale, chance=chance.ravel())
 
 
 @dataclass(frozen=True, slots=True)
