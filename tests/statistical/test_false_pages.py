@@ -199,3 +199,32 @@ def test_a_relation_that_gives_way_is_more_than_a_warning():
         if (found := judge.judge(SPEC, batch).joint) is not None
     ]
     assert np.mean(np.concatenate(said)[30:] == Verdict.DRIFT) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "expected"),
+    [(0, 8, Verdict.DRIFT), (3, 8, Verdict.STABLE), (3, 60, Verdict.DRIFT)],
+    ids=["independent rows", "rows like their neighbours", "most of the rows"],
+)
+def test_a_burst_out_of_range_is_news_only_where_rows_do_not_come_in_bursts(
+    kind: int, rows: int, expected: Verdict, baselines: dict[str, Baseline], judges: dict[str, Judge]
+):
+    """Eight rows of a hundred beyond all that was seen: one excursion of a value that remembers where it was."""
+    traffic = QUIET[kind]
+    baseline = baselines[traffic.name]
+    layout, counts = traffic.counts(baseline, 2, 6)
+    hour = 30
+    at = layout.slice_of(layout.index["feature/x000"])
+    column = counts[hour, at]
+    column[-1] += rows
+    while rows:  # from the highest values that there are
+        highest = int(np.flatnonzero(column[:-1])[-1])
+        taken = min(rows, int(column[highest]))
+        column[highest] -= taken
+        rows -= taken
+    (batch,) = batches(layout, counts, 1, baseline.baseline_id)
+    judgement = judges[traffic.name].judge(SPEC, batch)
+    assert judgement.comparison is not None
+    found = judgement.column_verdicts[hour, layout.index["feature/x000"]]
+    assert judgement.comparison.out_of_range_share[hour, layout.index["feature/x000"]] > 0.05
+    assert found == expected
