@@ -76,7 +76,26 @@ class NormalScores:
             self.present[values] = 1.0
             self.first[values], self.second[values] = _scores(held[values])
 
-    def moved(self, counts: npt.ArrayLike, expected: npt.ArrayLike, reference_rows: float) -> Moved:
+    def totals(self, expected: npt.ArrayLike) -> Floats:
+        """Add up what `moved` needs of shares: they are sums, so those of a mixture are mixed from its parts'.
+
+        Parameters
+        ----------
+        expected
+            Shares of each column's rows, [R, S].
+
+        Returns
+        -------
+        Floats
+            [R, 6 C]: of what is present, of a, q, a², a q and q², column by column.
+        """
+        known = np.asarray(expected, np.float64)
+        a, q = self.first, self.second
+        return np.concatenate(
+            [self._total(known, w) for w in (self.present, a, q, a**2, a * q, q**2)], axis=1
+        )
+
+    def moved(self, counts: npt.ArrayLike, totals: Floats, reference_rows: float) -> Moved:
         r"""Say how far windows have moved from what is expected of them.
 
         .. math:: d_{location} = (\bar a - \bar a_0)^2, \quad c = \chi^2_1(0.95) \, v_0 \, (1/n + 1/m)
@@ -89,10 +108,10 @@ class NormalScores:
         ----------
         counts
             Slot by slot, [W, S].
-        expected
-            Shares of each column's rows, [W, S] or [1, S].
+        totals
+            What `totals` says of what is expected of them, [W, 6 C] or [1, 6 C].
         reference_rows
-            Rows behind `expected`, m; may be infinite.
+            Rows behind it, m; may be infinite.
 
         Returns
         -------
@@ -100,12 +119,10 @@ class NormalScores:
             [W, C]. The lines hold for independent rows.
         """
         n, mean, square = self._means(np.asarray(counts, np.float64))
-        known = np.asarray(expected, np.float64)
-        mass, mean_0, square_0 = self._means(known)
+        mass, *sums = np.split(totals, 6, axis=1)
+        mass = np.where(mass > 0, mass, np.nan)
+        mean_0, square_0, variance, cross, of_square = (total / mass for total in sums)
         s_0 = np.maximum(square_0 - mean_0**2, _LEAST_VARIANCE)
-        variance, cross, of_square = (
-            self._total(known, w) / mass for w in (self.first**2, self.first * self.second, self.second**2)
-        )
         variance -= mean_0**2
         cross -= mean_0 * square_0
         about = of_square - square_0**2 - 4 * mean_0 * cross + 4 * mean_0**2 * variance

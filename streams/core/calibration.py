@@ -298,7 +298,7 @@ def _cross_fitted(
         m = max(float(rows) * (1 - np.mean(fold_of_pane == k)), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             compared = compare(windows[here], expected, m, layout, only_deciding=True)
-            moved = seasons.normal_scores.moved(windows[here], expected, m)
+            moved = seasons.normal_scores.moved(windows[here], seasons.normal_scores.totals(expected), m)
             found = quantities_of(compared, moved, window_rows[here], m)
         out.discrepancy[here], out.chance[here] = found.discrepancy, found.chance
     return out

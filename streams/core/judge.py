@@ -191,10 +191,10 @@ class Judge:
         if not self._is_judged(spec, batch):
             return _uncompared(batch)
         reference = self.reference(spec, batch)
-        expected, reference_rows = self._expected(spec, batch, reference)
+        expected, totals, reference_rows = self._expected(spec, batch, reference)
         comparison = compare(batch.counts, expected, reference_rows, batch.layout)
         js_limit, share_limits, found = self._limits(
-            spec, batch, reference, comparison, expected, reference_rows
+            spec, batch, reference, comparison, totals, reference_rows
         )
         ratio = comparison.js / js_limit
         for name in _SHARES:
@@ -256,12 +256,14 @@ class Judge:
 
     def _expected(
         self, spec: MonitorSpec, batch: WindowBatch, reference: Reference | None
-    ) -> tuple[Floats, float]:
+    ) -> tuple[Floats, Floats, float]:
+        """Return the shares that are expected, what normal scores add up of them, and the rows behind them."""
         if reference is None:
-            return np.zeros((1, batch.layout.slots)), np.inf
+            return np.zeros((1, batch.layout.slots)), np.empty((1, 0)), np.inf
         first = (batch.first_end - batch.width) * spec.pane_us
         starts = first + np.arange(len(batch.pane_rows), dtype=np.int64) * spec.pane_us
-        return reference.seasons.expected(starts, batch.pane_rows, batch.width), float(reference.rows)
+        mixture = reference.seasons.mixture(starts, batch.pane_rows, batch.width)
+        return mixture @ reference.seasons.shares, mixture @ reference.seasons.totals, float(reference.rows)
 
     def _limits(
         self,
@@ -269,7 +271,7 @@ class Judge:
         batch: WindowBatch,
         reference: Reference | None,
         comparison: Comparison,
-        expected: Floats,
+        totals: Floats,
         reference_rows: float,
     ) -> tuple[Floats, dict[str, Floats], Quantities | None]:
         """Return the limits on the distance and on the excess of each share, and what evidence is made of."""
@@ -280,7 +282,7 @@ class Judge:
             shares_of_effect = dict.fromkeys(_SHARES, np.full_like(comparison.js, SHARE_EFFECT))
             return np.fmax(effect, comparison.js_chance), shares_of_effect, None
         with np.errstate(divide="ignore", invalid="ignore"):
-            moved = reference.seasons.normal_scores.moved(batch.counts, expected, reference_rows)
+            moved = reference.seasons.normal_scores.moved(batch.counts, totals, reference_rows)
             found = quantities_of(comparison, moved, np.maximum(batch.rows, 1), reference_rows)
         calibration = self.calibration(spec, batch, reference)
         evidence = calibration.scale.limit(calibration.limit.score, found.chance)

@@ -68,6 +68,11 @@ class Seasons:
         """The scale of ranks on which this data is normal."""
         return NormalScores(self.layout, self._counts.sum(axis=0))
 
+    @cached_property
+    def totals(self) -> Floats:
+        """What `normal_scores` adds up of the shares of each slot, [slots, 6 columns]."""
+        return self.normal_scores.totals(self.shares)
+
     def without(self, starts_us: Ints) -> Seasons:
         """Return what the rest of the data shows, with as many slots, when some panes are left out."""
         keep = ~np.isin(self._starts, starts_us)

@@ -62,7 +62,7 @@ def test_scores_are_the_moments_of_a_normal_value_in_its_bin():
 
 def test_moved_is_what_the_scores_of_single_values_give(scores: NormalScores, totals: npt.NDArray[np.int64]):
     values = np.random.default_rng(2).normal(0.4, 1.3, size=500)
-    moved = scores.moved(counts_of(values)[None, :], expected_of(totals), M)
+    moved = scores.moved(counts_of(values)[None, :], scores.totals(expected_of(totals)), M)
     first = LAYOUT.slice_of(X).start
     of_value = slots_of_numeric(LAYOUT.columns[X], values) + first
     a, q = scores.first[of_value], scores.second[of_value]
@@ -81,7 +81,7 @@ def test_independent_rows_pass_the_line_of_chance_in_one_of_twenty_windows(
 ):
     rng = np.random.default_rng(3)
     windows = np.stack([counts_of(rng.normal(size=300)) for _ in range(4000)])
-    moved = scores.moved(windows, expected_of(totals), M)
+    moved = scores.moved(windows, scores.totals(expected_of(totals)), M)
     for value, chance in ((moved.location, moved.location_chance), (moved.spread, moved.spread_chance)):
         assert np.mean(value[:, X] > chance[:, X]) == pytest.approx(0.05, abs=0.012)
 
@@ -89,7 +89,7 @@ def test_independent_rows_pass_the_line_of_chance_in_one_of_twenty_windows(
 def test_a_shift_and_a_change_of_spread_are_told_apart(scores: NormalScores, totals: npt.NDArray[np.int64]):
     rng = np.random.default_rng(4)
     shifted, wider = (counts_of(v) for v in (rng.normal(0.5, 1, 20_000), rng.normal(0, 1.5, 20_000)))
-    moved = scores.moved(np.stack([shifted, wider]), expected_of(totals), M)
+    moved = scores.moved(np.stack([shifted, wider]), scores.totals(expected_of(totals)), M)
     assert math.sqrt(moved.location[0, X]) == pytest.approx(0.5, abs=0.03)
     assert math.sqrt(moved.spread[0, X]) < 0.05
     assert math.sqrt(moved.location[1, X]) < 0.03
@@ -103,18 +103,27 @@ def test_scores_are_those_of_ranks_whatever_the_unit(scores: NormalScores, total
     column = warped.columns[0]
     counted = np.bincount(slots_of_numeric(column, np.exp(values)), minlength=column.slots)
     alone = totals[LAYOUT.slice_of(X)]
-    other = NormalScores(warped, alone).moved(counted[None, :], (alone / alone.sum())[None, :], M)
-    here = scores.moved(counts_of(values)[None, :], expected_of(totals), M)
+    bent = NormalScores(warped, alone)
+    other = bent.moved(counted[None, :], bent.totals((alone / alone.sum())[None, :]), M)
+    here = scores.moved(counts_of(values)[None, :], scores.totals(expected_of(totals)), M)
     assert other.location[0, 0] == pytest.approx(here.location[0, X])
     assert other.spread[0, 0] == pytest.approx(here.spread[0, X])
 
 
 def test_a_category_and_an_empty_window_have_neither(scores: NormalScores, totals: npt.NDArray[np.int64]):
-    moved = scores.moved(np.zeros((1, LAYOUT.slots)), expected_of(totals), M)
+    moved = scores.moved(np.zeros((1, LAYOUT.slots)), scores.totals(expected_of(totals)), M)
     assert all(np.isnan(part).all() for part in moved)
 
 
 def test_a_window_of_one_value_has_a_finite_spread(scores: NormalScores, totals: npt.NDArray[np.int64]):
-    moved = scores.moved(counts_of(np.full(100, 0.1))[None, :], expected_of(totals), M)
+    moved = scores.moved(counts_of(np.full(100, 0.1))[None, :], scores.totals(expected_of(totals)), M)
     assert np.isfinite(moved.spread[0, X])
     assert moved.spread[0, X] > 100 * moved.spread_chance[0, X]
+
+
+def test_totals_of_a_mixture_are_mixed_from_those_of_its_parts() -> None:
+    rng = np.random.default_rng(5)
+    parts = rng.dirichlet(np.ones(LAYOUT.slots), size=3)
+    scores = NormalScores(LAYOUT, rng.integers(1, 100, LAYOUT.slots))
+    mixture = rng.dirichlet(np.ones(3), size=7)
+    np.testing.assert_allclose(mixture @ scores.totals(parts), scores.totals(mixture @ parts), rtol=1e-12)
