@@ -16,6 +16,7 @@ _CONTINUOUS = 1.3581
 _STEP = 0.5826
 #: A step larger than this is not watched at random: the walk is seen where it lands, so it earns no more
 #: correction.
+_ROUNDING = 1e-12
 _LARGEST_STEP = 0.2
 
 
@@ -128,11 +129,14 @@ def kolmogorov_smirnov_point(expected: npt.ArrayLike, cumulative: npt.ArrayLike 
     """
     p = np.asarray(expected, np.float64)
     share = np.cumsum(p, axis=-1) if cumulative is None else np.asarray(cumulative, np.float64)
-    variance = np.where((share > 1e-12) & (share < 1.0 - 1e-12), share * (1.0 - share), 0.0)
-    # Empty bins repeat an edge: they are the same event, not another one.
-    edges = np.count_nonzero((variance > 0.0) & (p > 0.0), axis=-1)
-    watched = _CONTINUOUS - _STEP * np.sqrt((p * np.minimum(p, _LARGEST_STEP)).sum(-1))
-    separate = special.ndtri(1.0 - 0.025 / np.maximum(edges, 1)) * np.sqrt(variance.max(-1))
+    variance = 1.0 - share
+    variance *= share
+    # Empty bins repeat an edge: they are the same event, not another one. What rounding leaves is no edge.
+    edges = np.count_nonzero((variance > _ROUNDING) & (p > 0.0), axis=-1)
+    watched = _CONTINUOUS - _STEP * np.sqrt(np.einsum("...b,...b->...", p, np.minimum(p, _LARGEST_STEP)))
+    largest = variance.max(-1)
+    largest = np.where(largest > _ROUNDING, largest, 0.0)
+    separate = special.ndtri(1.0 - 0.025 / np.maximum(edges, 1)) * np.sqrt(largest)
     return np.asarray(np.minimum(watched, separate), np.float64)
 
 

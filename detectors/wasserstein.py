@@ -131,16 +131,24 @@ def wasserstein_null(cumulative: npt.ArrayLike, gaps: npt.ArrayLike) -> tuple[Fl
     """
     share = np.asarray(cumulative)
     share = share if share.dtype == np.float32 else share.astype(np.float64)
-    spread = np.sqrt(np.maximum(share * (1.0 - share), 0.0)) * np.asarray(gaps, share.dtype)
+    # In place: fresh memory for every step takes as long as the arithmetic.
+    rest = 1.0 - share
+    spread = share * rest
+    np.maximum(spread, 0.0, out=spread)
+    np.sqrt(spread, out=spread)
+    spread = spread * np.asarray(gaps, share.dtype)
     least = 4.0 * np.finfo(share.dtype).eps
-    inside = np.clip(share, least, 1.0 - least)
-    odds = inside / (1.0 - inside)
+    odds = np.maximum(share, least)
+    odds /= np.maximum(rest, least, out=rest)
     mean = _MEAN_OF_ABS * row_sums(spread)
     variance = np.zeros(mean.shape, share.dtype)
     for power, weight in ((odds, 0.5), (np.square(odds), np.pi / 2.0 - 1.5)):
         below = spread * power
-        pairs = (spread / power) * (2.0 * np.cumsum(below, axis=-1) - below)
-        variance += weight * row_sums(pairs)
+        upto = np.cumsum(below, axis=-1)
+        upto *= 2.0
+        upto -= below
+        np.divide(spread, power, out=below)
+        variance += weight * np.einsum("...b,...b->...", upto, below)
     with np.errstate(invalid="ignore", divide="ignore"):
         dof = 2.0 * np.square(mean) / (2.0 / np.pi * variance)
     return mean.astype(np.float64), np.asarray(dof, np.float64)
