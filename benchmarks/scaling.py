@@ -2,9 +2,7 @@
 
 Run ``python -m benchmarks.scaling``. Single Avro events of 20 numbers lie on Apache Kafka (or the embedded broker)
 before any worker starts, so that nobody sends meanwhile. Each worker has a core of its own; broker, store and this
-program share the last one, with a worker when there are two of them on two cores. ``--share 0.5`` (as root, on Linux)
-gives each worker half a core instead, by a control group: what two workers make of twice the processor time then shows
-on two cores, too, without a worker and the broker in each other's way.
+program share the last one, with a worker when there are two of them on two cores.
 
 The rate is that of all workers together, from the moment at which each has counted its first thousand events until
 nine tenths of all are counted. The windows are added up in the store at the end: a run that did not count every event
@@ -19,8 +17,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -55,36 +51,6 @@ class Outcome:
     """Of the events, by worker."""
 
 
-@contextmanager
-def control_groups(share: float, workers: int) -> Iterator[list[Path]]:
-    """Make a group for each worker that gets so much of a core, within this process's own; none for 0."""
-    if not share:
-        yield []
-        return
-    root = Path("/sys/fs/cgroup/cpu")
-    own = next(
-        (
-            line.split(":")[2]
-            for line in Path("/proc/self/cgroup").read_text().splitlines()
-            if ":cpu:" in line
-        ),
-        "",
-    )
-    if not own:
-        msg = "--share needs the cpu controller of control groups (version 1)"
-        raise SystemExit(msg)
-    made = [root / own.lstrip("/") / f"seawall-bench-{os.getpid()}-{n}" for n in range(workers)]
-    for group in made:
-        group.mkdir()
-        (group / "cpu.cfs_period_us").write_text("20000")
-        (group / "cpu.cfs_quota_us").write_text(str(int(20_000 * share)))
-    try:
-        yield made
-    finally:
-        for group in made:
-            group.rmdir()
-
-
 def pin(cores: set[int]) -> None:
     """Keep this process, and the children that it starts from now on, on these cores."""
     os.sched_setaffinity(0, cores)
@@ -99,19 +65,14 @@ def taken(stack: Stack, number: int) -> float:
         return 0.0
 
 
-def run(track: Track, workers: int, cores: list[int], share: float) -> Outcome:
+def run(track: Track, workers: int, cores: list[int]) -> Outcome:
     """Let so many workers take the whole topic."""
     pin({cores[-1]})
-    with (
-        control_groups(share, workers) as groups,
-        seawall_stack(track, track.fresh_directory()) as stack,
-    ):
+    with seawall_stack(track, track.fresh_directory()) as stack:
         for number in range(workers):
-            pin({cores[number]} if not share else set(cores))
+            pin({cores[number]})
             stack.start_worker(number)
-            if groups:  # it has no threads yet
-                (groups[number] / "tasks").write_text(str(stack.worker_pid(number)))
-        pin({cores[-1]} if not share else set(cores))
+        pin({cores[-1]})
         processes = [psutil.Process(stack.worker_pid(n)) for n in range(workers)]
         marks: list[tuple[float, list[float], float]] = []
         deadline = time.monotonic() + DEADLINE_S
@@ -119,7 +80,7 @@ def run(track: Track, workers: int, cores: list[int], share: float) -> Outcome:
             if time.monotonic() > deadline:
                 msg = f"the workers took {marks[-1:]} of {track.work.events} events: {stack.worker_log()[-1000:]}"
                 raise RuntimeError(msg)
-            time.sleep(0.05)
+            time.sleep(0.2)
             seen = [taken(stack, n) for n in range(workers)]
             if min(seen) >= 1000:
                 marks.append((time.monotonic(), seen, sum(cpu_of(p) for p in processes)))
@@ -153,9 +114,6 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--per-minute", type=int, default=20_000, help="events of a window")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument(
-        "--share", type=float, default=0.0, help="of a core for each worker; 0: a core of its own"
-    )
     parser.add_argument("--broker", choices=("auto", "kafka", "embedded"), default="auto")
     parser.add_argument("--out", type=Path, default=Path("build"))
     options = parser.parse_args()
@@ -172,7 +130,7 @@ def main() -> int:
             track.fill(partial(work.send_events, partitions=PARTITIONS))
         for number in range(options.runs):
             for workers in (1, 2):
-                outcome = run(track, workers, cores, options.share)
+                outcome = run(track, workers, cores)
                 found[workers].append(outcome)
                 shares = ", ".join(f"{share:.0%}" for share in outcome.shares)
                 console.print(
@@ -207,9 +165,8 @@ def write(options: argparse.Namespace, kind: str, cores: int, found: dict[int, l
         )
         for workers, outcomes in found.items()
     }
-    about = {"broker": kind, "cores": cores, "share": options.share, "machine": results.machine()}
-    key = "scaling_by_share" if options.share else "scaling"
-    return results.merge(options.out, {key: {**fresh, **about}})
+    about = {"broker": kind, "cores": cores, "machine": results.machine()}
+    return results.merge(options.out, {"scaling": {**fresh, **about}})
 
 
 if __name__ == "__main__":

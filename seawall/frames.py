@@ -106,8 +106,10 @@ def to_record(columns: Columns) -> dict[str, Any]:
     return record
 
 
-def from_record(source: Source, record: Mapping[str, Any]) -> Columns:
+def from_record(source: Source, record: Mapping[str, Any], *, ids: bool = True) -> Columns:
     """Read a frame record. The arrays are views of the record's bytes where that is possible.
+
+    Without `ids`, those of events and entities are checked and left out: nobody counts by them.
 
     Raises
     ------
@@ -127,8 +129,8 @@ def from_record(source: Source, record: Mapping[str, Any]) -> Columns:
         _array("ts", record["ts"], "<i8", rows),
         weight=record["weight"],
         frame_id=record["frame_id"],
-        event_ids=_strings_in("event_ids", record["event_ids"], rows),
-        entity_ids=_strings_in("entity_ids", record["entity_ids"], rows),
+        event_ids=_strings_in("event_ids", record["event_ids"], rows, wanted=ids),
+        entity_ids=_strings_in("entity_ids", record["entity_ids"], rows, wanted=ids),
         segments={c["name"]: _categorical_in(c, rows) for c in record["segments"]},
     )
     if source == "labels":
@@ -193,15 +195,28 @@ def _strings_out(values: list[str] | None) -> dict[str, bytes] | None:
     return {"data": b"".join(encoded), "ends": ends.tobytes()}
 
 
-def _strings_in(name: str, column: Mapping[str, bytes] | None, rows: int) -> list[str] | None:
+def _strings_in(name: str, column: Mapping[str, Any] | None, rows: int, *, wanted: bool) -> list[str] | None:
     if column is None:
         return None
+    data = column["data"]
     ends = _array(name, column["ends"], "<i4", rows)
     end = ends[-1] if rows else 0
-    if np.any(np.diff(ends, prepend=0) < 0) or end != len(column["data"]):
-        raise WireError("bad_frame", f"{name}: row ends do not fit {len(column['data'])} bytes of text")
+    if np.any(np.diff(ends, prepend=0) < 0) or end != len(data):
+        raise WireError("bad_frame", f"{name}: row ends do not fit {len(data)} bytes of text")
+    if not wanted and _are_texts(data, ends):
+        return None
     starts = np.concatenate(([0], ends[:-1])) if rows else ends
     try:
-        return [column["data"][a:b].decode() for a, b in zip(starts, ends, strict=True)]
+        return [str(data[a:b], "utf-8") for a, b in zip(starts, ends, strict=True)]
     except UnicodeDecodeError as error:
         raise WireError("bad_frame", f"{name}: {error}") from error
+
+
+def _are_texts(data: Any, ends: Any) -> bool:
+    """Whether every piece is UTF-8: all of it is, and no piece begins within a character."""
+    try:
+        str(data, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    inner = ends[ends < len(data)]
+    return bool(np.all(np.frombuffer(data, dtype=np.uint8)[inner] & 0xC0 != 0x80))

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from seawall.errors import WireError
 from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source, from_record
 from seawall.wire import Resolver, SchemaId, decode
+from streams.core.frame_views import read_frame
 from streams.core.layouts import MAX_COLUMNS
 
 SINGLE_CONTRACT: dict[Source, str] = {"predictions": "prediction", "features": "feature", "labels": "label"}
@@ -125,7 +126,10 @@ def decode_record(source: Source, record: Record, resolver: Resolver | None = No
     """Decode one record. Never raises for bad input."""
     single, frame = SINGLE_CONTRACT[source], FRAME_CONTRACT[source]
     try:
-        name, content = decode(record.value, (single, frame), resolver, record.schema_id)
+        content = read_frame(frame, record.value)
+        name = frame
+        if content is None:
+            name, content = decode(record.value, (single, frame), resolver, record.schema_id)
         if not content["model"]:
             raise WireError("empty_model", "model is an empty string")
         weight = content["weight"]
@@ -144,7 +148,7 @@ def _dead(record: Record, reason: str, detail: str, events: int, *, is_partial: 
 
 
 def _frame(source: Source, record: Record, content: dict[str, Any]) -> Decoded:
-    columns = from_record(source, content)
+    columns = from_record(source, content, ids=False)
     if len(columns.numeric) + len(columns.categorical) + len(columns.scores) > MAX_COLUMNS:
         raise WireError("too_many_columns", f"more than {MAX_COLUMNS} columns")
     rows = columns.rows

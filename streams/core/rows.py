@@ -46,8 +46,8 @@ def to_rows(
             if data is None:
                 slots[i], values[number] = first, np.nan
             else:
-                np.add(slots_of_numeric(column, data), first, out=slots[i])
-                values[number] = data
+                values[number] = data  # first, because a frame's own bytes may lie anywhere
+                np.add(slots_of_numeric(column, values[number]), first, out=slots[i])
             number += 1
         else:
             words = _categorical(columns, column.role, column.name)
