@@ -87,6 +87,9 @@ async def read_whole(settings: Settings, topic: str, partition: int) -> dict[byt
     consumer = AIOKafkaConsumer(
         **aiokafka_config(settings),
         enable_auto_commit=False,
+        # Without it, aiokafka looks for the end as soon as the partition is assigned, and may find it after it was told
+        # to go to the beginning: the topic then looks empty.
+        auto_offset_reset="earliest",
         max_partition_fetch_bytes=32 << 20,
         fetch_max_bytes=64 << 20,
     )

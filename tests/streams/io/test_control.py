@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aiokafka import AIOKafkaProducer
+
 from seawall.bus import append_values
 from seawall.settings import Settings
 from streams.io.control import read_between, read_whole
@@ -29,3 +31,17 @@ async def test_reading_a_topic_whole_gives_the_last_value_of_each_key(settings: 
     append_values(settings, "registry", "a", [b"1", b"2"])
     append_values(settings, "registry", "b", [b"3", b"4", b"5"])
     assert await read_whole(settings, settings.topic("registry"), 0) == {b"a": b"2", b"b": b"5"}
+
+
+async def test_a_topic_is_read_whole_every_time(settings: Settings) -> None:
+    # A client that begins at the end unless it is told otherwise may be told too late: on Apache Kafka every fourth time.
+    create_topics(settings)
+    producer = AIOKafkaProducer(bootstrap_servers=settings.broker)
+    await producer.start()
+    try:
+        for number in range(10):
+            await producer.send_and_wait(settings.topic("state"), b"x", f"{number}".encode(), 0)
+        found = [len(await read_whole(settings, settings.topic("state"), 0)) for _ in range(40)]
+    finally:
+        await producer.stop()
+    assert found == [10] * 40
