@@ -17,6 +17,7 @@ from seawall.settings import Settings
 from streams.io.kafka import aiokafka_config
 
 log = logging.getLogger(__name__)
+_RETRY_S = 0.2
 #: Called with (short topic name, key, value) for each record, in order.
 OnRecord = Callable[[str, bytes, bytes | None], None]
 
@@ -57,14 +58,22 @@ class ControlReader:
             await consumer.stop()
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
-        found: list[TopicPartition] = []
+        """Return the partitions of every topic, waiting for those that the broker does not know yet.
+
+        One that was just started tells of its topics bit by bit, and a topic that is left out here is never read.
+        """
         for topic in self._names:
             await consumer._client.add_topic(topic)
-        await consumer._client.force_metadata_update()
-        for topic in self._names:
-            numbers = consumer.partitions_for_topic(topic) or set()
-            found += [TopicPartition(topic, n) for n in sorted(numbers)]
-        return found
+        while True:
+            await consumer._client.force_metadata_update()
+            known = {topic: consumer.partitions_for_topic(topic) for topic in self._names}
+            if all(known.values()):
+                return [
+                    TopicPartition(topic, n)
+                    for topic, numbers in known.items()
+                    for n in sorted(numbers or ())
+                ]
+            await asyncio.sleep(_RETRY_S)
 
 
 async def _at_end(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> bool:

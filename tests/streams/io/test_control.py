@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from aiokafka import AIOKafkaProducer
 
 from seawall.bus import append_values
 from seawall.settings import Settings
-from streams.io.control import read_between, read_whole
+from streams.io.control import ControlReader, read_between, read_whole
 from streams.io.topics import create_topics
 
 
@@ -45,3 +48,23 @@ async def test_a_topic_is_read_whole_every_time(settings: Settings) -> None:
     finally:
         await producer.stop()
     assert found == [10] * 40
+
+
+async def test_a_topic_that_the_broker_does_not_know_yet_is_waited_for(settings: Settings) -> None:
+    create_topics(settings, ["monitors"])
+    seen: list[tuple[str, bytes | None]] = []
+    reader = ControlReader(
+        settings, ["monitors", "baselines"], lambda topic, _, value: seen.append((topic, value))
+    )
+    reading = asyncio.create_task(reader.run())
+    try:
+        await asyncio.sleep(1)
+        create_topics(settings, ["baselines"])
+        append_values(settings, "baselines", "m", [b"1"])
+        deadline = time.monotonic() + 20
+        while ("baselines", b"1") not in seen:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
