@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
-from aiokafka import AIOKafkaProducer
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from seawall.bus import append_values
 from seawall.settings import Settings
@@ -50,21 +50,28 @@ async def test_a_topic_is_read_whole_every_time(settings: Settings) -> None:
     assert found == [10] * 40
 
 
-async def test_a_topic_that_the_broker_does_not_know_yet_is_waited_for(settings: Settings) -> None:
-    create_topics(settings, ["monitors"])
+async def test_a_topic_that_the_broker_does_not_tell_of_at_first_is_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_topics(settings, ["monitors", "baselines"])
+    append_values(settings, "baselines", "m", [b"1"])
+    late, asked = settings.topic("baselines"), []
+    told = AIOKafkaConsumer.partitions_for_topic
+
+    def partitions_for_topic(consumer: AIOKafkaConsumer, topic: str) -> set[int] | None:
+        asked.append(topic)
+        return None if asked.count(late) < 3 and topic == late else told(consumer, topic)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "partitions_for_topic", partitions_for_topic)
     seen: list[tuple[str, bytes | None]] = []
     reader = ControlReader(
         settings, ["monitors", "baselines"], lambda topic, _, value: seen.append((topic, value))
     )
     reading = asyncio.create_task(reader.run())
     try:
-        await asyncio.sleep(1)
-        create_topics(settings, ["baselines"])
-        append_values(settings, "baselines", "m", [b"1"])
-        deadline = time.monotonic() + 20
-        while ("baselines", b"1") not in seen:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.1)
+        await asyncio.wait_for(reader.ready.wait(), 20)
+        # Ready means that everything was read which was there.
+        assert seen == [("baselines", b"1")]
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
