@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 _UNDER_WAY = 64
 #: Records taken at most without a look at what else is to be done.
 _AT_ONCE = 64
+#: How long what is said of windows waits for company while more is being decided.
+_GATHER_S = 0.25
 #: Records read since the last save after which state is saved without waiting for the clock.
 _SAVE_AFTER_RECORDS = 5_000
 
@@ -40,13 +43,11 @@ _SAVE_AFTER_RECORDS = 5_000
 class Told:
     """What an engine's thread tells of windows, until it is published."""
 
-    reports: deque[dict[str, Any]] = field(default_factory=deque)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    reports: list[dict[str, Any]] = field(default_factory=list)
 
     def put(self, report: dict[str, Any]) -> None:
         """Add a report; in the loop's thread."""
         self.reports.append(report)
-        self.news.set()
 
 
 class Decider:
@@ -103,15 +104,17 @@ class Decider:
             self._position[tp] = max(records[taken - 1].offset, self._position.get(tp, -1))
 
     async def _publish_reports(self, told: Told, deciding: asyncio.Future[Any]) -> None:
-        """Publish reports as they come, until nothing is being decided any more and all are out."""
-        deciding.add_done_callback(lambda _: told.news.set())
+        """Publish reports a few times a second, until nothing is being decided any more and all are out.
+
+        One by one they would be stored one by one, which costs the store more than it costs to judge them.
+        """
         while True:
-            told.news.clear()
-            while told.reports:
-                await self._publish(Effects(reports=[told.reports.popleft()]))
-            if deciding.done():
-                return  # what its thread told came before
-            await told.news.wait()
+            await asyncio.wait({deciding}, timeout=_GATHER_S)
+            is_done = deciding.done()  # what its thread told came before
+            reports, told.reports = told.reports, []
+            await self._publish(Effects(reports=reports))
+            if is_done:
+                return
 
     def _forget(self, tp: TP) -> None:
         """Let go of an engine whose state is in doubt; the next one begins at what is saved."""
@@ -281,7 +284,8 @@ class Decider:
 
 
 def _take(engine: PartitionEngine, records: Sequence[Any]) -> tuple[Effects, int]:
-    """Take records until something is to be published; returns it, and how many were taken."""
+    """Take records until there is an alarm, or for a moment; returns what comes of them, and how many were taken."""
+    effects, until_s = Effects(), time.monotonic() + _GATHER_S
     for count, record in enumerate(records, 1):
         try:
             summary = decode(record.value or b"", ("chunk_summary",))[1]
@@ -290,10 +294,10 @@ def _take(engine: PartitionEngine, records: Sequence[Any]) -> tuple[Effects, int
                 "summaries offset %d is not a summary (%s): somebody else writes there", record.offset, error
             )
             continue
-        effects = engine.on_record(summary, record.offset, record.timestamp * 1000)
-        if effects.closed_windows or effects.alarms or effects.rollbacks:
+        effects.extend(engine.on_record(summary, record.offset, record.timestamp * 1000))
+        if effects.alarms or effects.rollbacks or time.monotonic() > until_s:
             return effects, count
-    return Effects(), len(records)
+    return effects, len(records)
 
 
 def _series_of(report: dict[str, Any]) -> str:
