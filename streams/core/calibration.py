@@ -18,7 +18,7 @@ import numpy.typing as npt
 from detectors.compare import Comparison, compare
 from detectors.evidence.limits import Limit, score_limit, union_limit
 from detectors.evidence.normal_scores import Moved
-from detectors.evidence.scale import Scale, fit_scale, folds_of, unknown_scale
+from detectors.evidence.scale import LEAST_CHANCE, Scale, fit_scale, folds_of, unknown_scale
 from detectors.evidence.shares import share_chance, share_discrepancy
 from detectors.layout import Layout
 from detectors.slide import sliding_sum
@@ -32,6 +32,8 @@ WATCHED = ("js", "missing_share", "novel_share", "location", "spread")
 SHORT_WANDER = 2.0
 #: One in so many of the baseline's windows is further from usual than a warning allows.
 RARE = 100
+#: Rows that count as one at the most, where it is about leaving the range.
+MOST_ALIKE = 20.0
 #: Wander assumed where the baseline has no time: that of a distance of .05.
 UNKNOWN_WANDER = 0.05**2
 
@@ -150,23 +152,21 @@ def calibrate(
         return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width))
 
     found = calibrate_windows(seasons, family, Terms(width, min_rows, pages_per_pane, run), compared)
-    per_window = max(rows * width / max(len(counts), 1), 1.0)
-    return replace(found, scale=_in_clusters(found.scale, layout, float(share_chance(per_window))))
+    return replace(found, scale=_in_clusters(found.scale, layout))
 
 
-def _in_clusters(scale: Scale, layout: Layout, line: float) -> Scale:
+def _in_clusters(scale: Scale, layout: Layout) -> Scale:
     """Let numbers leave their range in clusters, as long as those in which their values come.
 
     No row of a baseline is out of its range, so how such rows cluster cannot be learnt from them. Where rows resemble
-    their neighbours, or the level wanders, one excursion beyond all that was seen lasts for several: they count for as
-    few independent ones as the same column's location says, whose line of chance is about `line` for windows of the
-    usual size.
+    their neighbours, one excursion beyond all that was seen lasts for several: they count for as few independent ones
+    as the same column's location says, but never for fewer than one in twenty (a correlation of 0.9 from row to row):
+    most of a window's rows out of range are no burst.
     """
     chance = scale.chance.reshape(len(WATCHED), -1).copy()
-    wander = scale.wander.reshape(len(WATCHED), -1)
     novel, location = WATCHED.index("novel_share"), WATCHED.index("location")
     numbers = list(layout.numeric)
-    clustered = chance[location, numbers] + wander[location, numbers] / line
+    clustered = np.minimum(chance[location, numbers], MOST_ALIKE * LEAST_CHANCE)
     chance[novel, numbers] = np.fmax(chance[novel, numbers], clustered)
     return replace(scale, chance=chance.ravel())
 
