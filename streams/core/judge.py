@@ -542,6 +542,8 @@ def _column_verdicts(
     """Say what is wrong with some columns of some windows, and how far they moved, [n] each."""
     comparison = judgement.comparison
     assert comparison is not None  # noqa: S101 - only judged windows have verdicts
+    if not len(windows):
+        return  # as nearly always: lines of chance are found by halving, fifty times
     at_chance = {}
     for name in _SHARES:
         value, usual = (getattr(comparison, n)[windows, columns] for n in (name, f"{name[:-6]}_expected"))

@@ -230,8 +230,11 @@ class ModelMerge:
         parts = [p.cells[key] for p in self.open.values() if key in p.cells]
         for start in range(a, b, _BATCH):
             stop = min(start + _BATCH, b)
-            dense = series.dense(start - width, stop - start + width - 1, parts)
-            rows, weights, counts, moments, distinct = windows_of(dense, series.layout, width)
+            # A worker that keeps up closes one window at a time, whose panes nobody looks at.
+            brings_panes = self._keeps_panes and not key[3]
+            summed = stop - start == 1 and not brings_panes
+            dense = series.dense(start - width, stop - start + width - 1, parts, summed=summed)
+            rows, weights, counts, moments, distinct = windows_of(dense, width)
             revisions = [self.revisions.get((key, width, e), 0) for e in range(start, stop)]
             yield WindowBatch(
                 key,
@@ -248,7 +251,7 @@ class ModelMerge:
                 dense.rows,
                 self.first_pane[key[0], key[1]],
                 None if dense.joint is None else sliding_sum(dense.joint, width),
-                dense.counts if self._keeps_panes and not key[3] else None,
+                dense.counts if brings_panes else None,
             )
 
     def window_counts(
@@ -259,8 +262,8 @@ class ModelMerge:
         if series is None:
             return None
         parts = [p.cells[key] for p in self.open.values() if key in p.cells]
-        dense = series.dense(first_end - width, windows + width - 1, parts)
-        return windows_of(dense, series.layout, width)[2], series
+        dense = series.dense(first_end - width, windows + width - 1, parts, summed=windows == 1)
+        return windows_of(dense, width)[2], series
 
     def dense(self, key: SeriesKey, first: int, panes: int) -> Dense:
         """Lay out consecutive panes of a series as they are now; those that were forgotten are empty."""

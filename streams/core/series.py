@@ -77,13 +77,16 @@ def _of_panes(sums: PaneSums, panes: Ints, pane_us: int) -> Ints:
 class Dense:
     """Consecutive panes, empty ones included.
 
-    `rows` and `weights` are [panes], `counts` [panes, slots], `moments` [panes, numeric, 4] (NaN where empty),
-    `distinct` [panes, categorical, 256], `joint` [panes, sums] where something is summed across columns.
+    `rows` and `weights` are [panes], `counts` [panes, slots] or their sum alone [1, slots], `finite` [panes, numeric],
+    `moments` [panes, numeric, 4] (NaN where empty), `distinct` [panes, categorical, 256], `joint` [panes, sums] where
+    something is summed across columns.
     """
 
     rows: Ints
     weights: Floats
     counts: Ints
+    finite: Ints
+    """Present, finite values."""
     moments: Floats
     distinct: npt.NDArray[np.uint8]
     joint: Ints | None = None
@@ -115,6 +118,7 @@ class Series:
         self.rows = np.zeros(capacity, dtype=np.int64)
         self.weights = np.zeros(capacity)
         self.counts = np.zeros((capacity, layout.slots), dtype=np.int64)
+        self.finite = np.zeros((capacity, len(layout.numeric)), dtype=np.int64)
         self.moments = np.full((capacity, len(layout.numeric), 4), np.nan)
         self.distinct = np.zeros((capacity, len(layout.categorical), REGISTERS), dtype=np.uint8)
 
@@ -128,7 +132,7 @@ class Series:
 
         self.rows, self.weights = extended(self.rows), extended(self.weights)
         self.counts, self.distinct = extended(self.counts), extended(self.distinct)
-        self.moments = extended(self.moments, np.nan)
+        self.finite, self.moments = extended(self.finite), extended(self.moments, np.nan)
         if self.joint is not None:
             self.joint = extended(self.joint)
 
@@ -141,9 +145,9 @@ class Series:
         for pane in fresh:
             self.index[pane] = self._free.pop()
         at = np.fromiter((self.index[int(p)] for p in cells.panes), dtype=np.intp, count=len(cells.panes))
-        n_old = finite_counts(self.counts[at], self.layout)
-        n_new = finite_counts(cells.counts, self.layout)
-        self.moments[at] = pair_moments(n_old, self.moments[at], n_new, cells.moments)
+        finite = finite_counts(cells.counts, self.layout)
+        self.moments[at] = pair_moments(self.finite[at], self.moments[at], finite, cells.moments)
+        self.finite[at] += finite
         self.rows[at] += cells.rows
         self.weights[at] += cells.weights
         self.counts[at] += cells.counts
@@ -160,6 +164,7 @@ class Series:
             self.rows[at] = 0
             self.weights[at] = 0
             self.counts[at] = 0
+            self.finite[at] = 0
             self.moments[at] = np.nan
             self.distinct[at] = 0
             if self.joint is not None:
@@ -181,13 +186,17 @@ class Series:
             None if self.joint is None else self.joint[at],
         )
 
-    def dense(self, first: int, panes: int, open_parts: Iterable[Cells]) -> Dense:
-        """Lay out panes ``first … first + panes - 1``, sealed and open parts together."""
+    def dense(self, first: int, panes: int, open_parts: Iterable[Cells], *, summed: bool = False) -> Dense:
+        """Lay out panes ``first … first + panes - 1``, sealed and open parts together.
+
+        Counts are nearly all that there is of a pane. With `summed` only their sum is made, in half of the time.
+        """
         shape = self.layout
         out = Dense(
             np.zeros(panes, dtype=np.int64),
             np.zeros(panes),
-            np.zeros((panes, shape.slots), dtype=np.int64),
+            np.zeros((1 if summed else panes, shape.slots), dtype=np.int64),
+            np.zeros((panes, len(shape.numeric)), dtype=np.int64),
             np.full((panes, len(shape.numeric), 4), np.nan),
             np.zeros((panes, len(shape.categorical), REGISTERS), dtype=np.uint8),
         )
@@ -200,27 +209,36 @@ class Series:
         if held:
             to, rows = (np.array(x, dtype=np.intp) for x in zip(*held, strict=True))
             out.rows[to], out.weights[to] = self.rows[rows], self.weights[rows]
-            out.counts[to], out.moments[to], out.distinct[to] = (
-                self.counts[rows],
+            out.finite[to], out.moments[to], out.distinct[to] = (
+                self.finite[rows],
                 self.moments[rows],
                 self.distinct[rows],
             )
+            if summed:
+                for at in rows.tolist():
+                    out.counts[0] += self.counts[at]
+            else:
+                out.counts[to] = self.counts[rows]
             if out.joint is not None and self.joint is not None:
                 out.joint[to] = self.joint[rows]
         for part in open_parts:
             keep = (part.panes >= first) & (part.panes < first + panes)
             if keep.any():
-                _add_open(out, part.take(keep), first, shape)
+                _add_open(out, part.take(keep), first, shape, summed=summed)
         return out
 
 
-def _add_open(out: Dense, part: Cells, first: int, layout: Layout) -> None:
+def _add_open(out: Dense, part: Cells, first: int, layout: Layout, *, summed: bool) -> None:
     to = (part.panes - first).astype(np.intp)
-    n_old = finite_counts(out.counts[to], layout)
-    out.moments[to] = pair_moments(n_old, out.moments[to], finite_counts(part.counts, layout), part.moments)
+    finite = finite_counts(part.counts, layout)
+    out.moments[to] = pair_moments(out.finite[to], out.moments[to], finite, part.moments)
+    out.finite[to] += finite
     out.rows[to] += part.rows
     out.weights[to] += part.weights
-    out.counts[to] += part.counts
+    if summed:
+        out.counts[0] += part.counts.sum(axis=0, dtype=np.int64)
+    else:
+        out.counts[to] += part.counts
     out.distinct[to] = np.maximum(out.distinct[to], part.distinct)
     if part.joint is not None:
         if out.joint is None:
@@ -271,18 +289,16 @@ class WindowBatch:
         return len(self.rows)
 
 
-def windows_of(
-    dense: Dense, layout: Layout, width: int
-) -> tuple[Ints, Floats, Ints, Floats, npt.NDArray[np.uint8]]:
+def windows_of(dense: Dense, width: int) -> tuple[Ints, Floats, Ints, Floats, npt.NDArray[np.uint8]]:
     """Slide a window of `width` panes over `dense`: rows, weights, counts, moments, distinct per window."""
     if width == 1:
         return dense.rows, dense.weights, dense.counts, dense.moments, dense.distinct
     weights = np.lib.stride_tricks.sliding_window_view(dense.weights, width).sum(axis=-1)
-    _, moments = sliding_moments(finite_counts(dense.counts, layout), dense.moments, width)
+    _, moments = sliding_moments(dense.finite, dense.moments, width)
     return (
         sliding_sum(dense.rows[:, None], width)[:, 0],
         weights,
-        sliding_sum(dense.counts, width),
+        sliding_sum(dense.counts, min(width, len(dense.counts))),
         moments,
         sliding_max(dense.distinct, width),
     )

@@ -55,7 +55,8 @@ class Watermarks:
     replay: bool = False
     progress: dict[Partition, Progress] = field(default_factory=dict)
     partitions: dict[str, int] = field(default_factory=dict)
-    _seen: dict[tuple[str, Partition], _Seen] = field(default_factory=dict)
+    _seen: dict[str, dict[Partition, _Seen]] = field(default_factory=dict)
+    """What was seen of each model."""
     _reached: dict[tuple[str, Source], int] = field(default_factory=dict)
     _first_heard_us: dict[str, int] = field(default_factory=dict)
 
@@ -82,7 +83,7 @@ class Watermarks:
 
     def saw(self, model: str, partition: Partition, max_ts: int, now_us: int) -> None:
         """Take the greatest event time of a model on a source partition."""
-        seen = self._seen.setdefault((model, partition), _Seen(-1, now_us))
+        seen = self._seen.setdefault(model, {}).setdefault(partition, _Seen(-1, now_us))
         if max_ts > seen.max_ts:
             seen.max_ts = max_ts
             seen.at_us = now_us
@@ -106,14 +107,18 @@ class Watermarks:
     def snapshot_model(self, model: str) -> dict[str, Any]:
         """Return what is known of one model, fit for JSON."""
         return {
-            "seen": [[*p, s.max_ts, s.at_us] for (m, p), s in self._seen.items() if m == model],
-            "reached": {source: at for (m, source), at in self._reached.items() if m == model},
+            "seen": [[*p, s.max_ts, s.at_us] for p, s in self._seen.get(model, {}).items()],
+            "reached": {
+                s: self._reached[model, s]
+                for s in sorted(set(self.sources.values()))
+                if (model, s) in self._reached
+            },
         }
 
     def restore_model(self, model: str, state: dict[str, Any]) -> None:
         """Undo `snapshot_model`."""
         for topic, partition, max_ts, at_us in state["seen"]:
-            self._seen[model, Partition(topic, partition)] = _Seen(max_ts, at_us)
+            self._seen.setdefault(model, {})[Partition(topic, partition)] = _Seen(max_ts, at_us)
         for source, at in state["reached"].items():
             self._reached[model, source] = at
 
@@ -129,7 +134,10 @@ class Watermarks:
         return reached
 
     def _fresh(self, model: str, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
+        mine = self._seen.get(model, {})
         topics = [t for t, s in self.sources.items() if s == source]
+        if not any(p.topic in topics for p in mine):
+            return None  # asked of every model once a second, and few have labels or feature events
         holding: list[int] = []
         resting: list[int] = []
         greatest, last_us = -1, 0
@@ -139,7 +147,7 @@ class Watermarks:
             for partition, progress in self.progress.items():
                 if partition.topic != topic:
                     continue
-                seen = self._seen.get((model, partition))
+                seen = mine.get(partition)
                 if seen is not None:
                     greatest, last_us = max(greatest, seen.max_ts), max(last_us, seen.at_us)
                 held = self._held_at(seen, progress, now_us)

@@ -41,6 +41,19 @@ def test_an_empty_side_leaves_the_other_bit_for_bit() -> None:
     assert np.isnan(merge_moments(0, nothing, 0, nothing)).all()
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 16, 60])
+def test_one_window_by_itself_has_the_bits_that_it_has_among_others(width: int) -> None:
+    rng = np.random.default_rng(4)
+    both = [[of(rng.normal(1e3, 1.0, size=rng.integers(0, 9))) for _ in range(5)] for _ in range(61)]
+    both[3] = [of(np.empty(0))] * 5
+    counts, moments = (np.array([[one[part] for one in pane] for pane in both]) for part in (0, 1))
+    n, m = sliding_moments(counts, moments, width)
+    for w in range(len(n)):
+        alone = sliding_moments(counts[w : w + width], moments[w : w + width], width)
+        np.testing.assert_array_equal(alone[0][0], n[w])
+        np.testing.assert_array_equal(alone[1][0], m[w])
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 7, 16, 60, 61])
 @pytest.mark.parametrize("mean", [0.0, 1e6, 1e9])
 def test_windows_agree_with_a_recount_to_nine_digits(width: int, mean: float) -> None:
