@@ -152,21 +152,26 @@ def calibrate(
         return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width))
 
     found = calibrate_windows(seasons, family, Terms(width, min_rows, pages_per_pane, run), compared)
-    return replace(found, scale=_in_clusters(found.scale, layout))
+    per_window = max(rows * width / max(len(counts), 1), 1.0)
+    return replace(found, scale=_in_clusters(found.scale, layout, float(share_chance(per_window))))
 
 
-def _in_clusters(scale: Scale, layout: Layout) -> Scale:
+def _in_clusters(scale: Scale, layout: Layout, line: float) -> Scale:
     """Let numbers leave their range in clusters, as long as those in which their values come.
 
     No row of a baseline is out of its range, so how such rows cluster cannot be learnt from them. Where rows resemble
     their neighbours, one excursion beyond all that was seen lasts for several: they count for as few independent ones
-    as the same column's location says, but never for fewer than one in twenty (a correlation of 0.9 from row to row):
-    most of a window's rows out of range are no burst.
+    as the same column's location says, whose line of chance is about `line` for windows of the usual size. Windows that
+    all have about as many rows do not tell what rows have in common from what the level wanders by, so both count. But
+    never for fewer than one in twenty (a correlation of 0.9 from row to row): most of a window's rows out of range are
+    no burst, however much the level wanders.
     """
     chance = scale.chance.reshape(len(WATCHED), -1).copy()
+    wander = scale.wander.reshape(len(WATCHED), -1)
     novel, location = WATCHED.index("novel_share"), WATCHED.index("location")
     numbers = list(layout.numeric)
-    clustered = np.minimum(chance[location, numbers], MOST_ALIKE * LEAST_CHANCE)
+    alike = chance[location, numbers] + wander[location, numbers] / line
+    clustered = np.minimum(alike, MOST_ALIKE * LEAST_CHANCE)
     chance[novel, numbers] = np.fmax(chance[novel, numbers], clustered)
     return replace(scale, chance=chance.ravel())
 
