@@ -42,7 +42,7 @@ RELATIONS_SAID = {
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What `compare` found; `found` holds everything, the strongest evidence first."""
+    """What `compare` found; `found` holds everything, the columns that drifted first, and of these what moved most."""
 
     found: OneOff
     reference_name: str = "reference"

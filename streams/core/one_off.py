@@ -17,6 +17,7 @@ import numpy.typing as npt
 from detectors.compare import Comparison, compare
 from detectors.joint.sums import joint_sums
 from detectors.layout import Column, Layout
+from detectors.movement import movement
 from detectors.summary import MEAN, Block, merge, summarise
 from seawall.baseline import Baseline, BaselineColumn
 from seawall.frames import Categorical, Columns
@@ -38,6 +39,8 @@ CHANCE_MARGIN = 1.6
 SHARE_EFFECT, CHANCE_LOG = 0.05, 13.8
 WARNING_AT = 0.8
 _SHARES = ("missing_share", "unseen_share", "out_of_range_share")
+#: Verdicts that say something of a column, from best to worst.
+_KNOWN = (Verdict.STABLE, Verdict.WARNING, Verdict.DRIFT)
 _ROWS_AT_ONCE = 1 << 18
 #: A single pane wide enough for any event time.
 _FOREVER_US = 1_000_000 * DAY_US
@@ -59,6 +62,8 @@ class ColumnFinding:
     """What chance alone exceeds in 5 % of samples of this size; for a share, the reference's own share."""
     ratio: float
     """Value over limit; of a share, its change over the change allowed."""
+    moved: float
+    """How far it moved, in standard deviations of the reference (`detectors.movement`)."""
     beyond_chance: bool
     """Whether anything at all has surely changed, be it small."""
     detail: str
@@ -78,7 +83,7 @@ class ColumnFinding:
 
 @dataclass(frozen=True, slots=True)
 class OneOff:
-    """The whole comparison; columns with the strongest evidence first."""
+    """The whole comparison; columns by verdict, the worst first, and among these what moved most."""
 
     reference_rows: int
     current_rows: int
@@ -134,8 +139,9 @@ def compare_once(
         notes.append(f"not compared, because no column was named for it: {', '.join(left_out)}")
     if not baseline.pane_us:
         notes.append("the reference has no times: how far quiet periods of it wander is not known")
-    findings.sort(key=lambda f: (-f.ratio if np.isfinite(f.ratio) else 1.0, f.key))
-    known: list[Verdict] = [f.verdict for f in findings if f.verdict is not Verdict.NOT_ENOUGH_DATA]
+    # A ratio to a limit says how sure it is that a column moved, and does not compare columns.
+    findings.sort(key=lambda f: (-f.verdict if f.verdict in _KNOWN else 1, -f.moved, f.key))
+    known: list[Verdict] = [f.verdict for f in findings if f.verdict in _KNOWN]
     relations: list[ColumnVerdict] = []
     if sums is not None:
         said = {f.key: f.verdict for f in findings}
@@ -221,6 +227,7 @@ def _findings(
     expected = (before / np.maximum(totals, 1))[None, :]
     result = compare(after[None, :], expected, baseline.rows, layout)
     wander = _wander(panes, expected, int(block.rows[0]), layout)
+    moved = movement(result)[0].tolist()
     described = {f"{c.role}/{c.name}": c for c in baseline.columns}
     means = dict(zip(layout.numeric, block.moments[0, :, MEAN].tolist(), strict=True))
     found = []
@@ -251,6 +258,7 @@ def _findings(
                 best.limit,
                 best.chance,
                 best.ratio,
+                moved[i],
                 best.beyond_chance,
                 _detail(column, columns, told, result, i),
                 float(result.psi[0, i]),

@@ -204,7 +204,12 @@ def test_a_relation_that_gives_way_is_more_than_a_warning():
 @pytest.mark.parametrize(
     ("kind", "rows", "expected"),
     [(0, 8, Verdict.DRIFT), (3, 8, Verdict.STABLE), (3, 60, Verdict.DRIFT), (5, 60, Verdict.DRIFT)],
-    ids=["independent rows", "rows like their neighbours", "most of the rows", "most, of a level that wanders"],
+    ids=[
+        "independent rows",
+        "rows like their neighbours",
+        "most of the rows",
+        "most, of a level that wanders",
+    ],
 )
 def test_a_burst_out_of_range_is_news_only_where_rows_do_not_come_in_bursts(
     kind: int, rows: int, expected: Verdict, baselines: dict[str, Baseline], judges: dict[str, Judge]

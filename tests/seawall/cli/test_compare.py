@@ -62,6 +62,17 @@ def test_a_unit_change_is_drift_first_in_the_list_and_ends_the_command_with_thre
     assert main(command) == 0  # nothing was said about failing
 
 
+def test_what_moved_most_comes_first_though_something_else_is_further_beyond_its_limit() -> None:
+    """A share of 0..1 that leaves its range by a little is a surer thing than an input that moves within its own."""
+    rng = RNG(5)
+    before = pl.DataFrame({"share": rng.random(ROWS), "temp": rng.normal(15, 8, ROWS)})
+    after = pl.DataFrame({"share": rng.random(ROWS) + 0.2, "temp": rng.normal(23, 8, ROWS)})
+    share, temp = sorted(seawall.compare(before, after).found.columns, key=lambda c: c.name)
+    assert share.ratio > temp.ratio > 1
+    assert temp.moved > share.moved > 0
+    assert [c.name for c in seawall.compare(before, after).found.columns] == ["temp", "share"]
+
+
 def test_the_screen_shows_before_and_after(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["compare", "reference.parquet", "fahrenheit.parquet", "--time-column", "ts"])
     shown = capsys.readouterr().out
