@@ -10,7 +10,7 @@ Both sides are counted by the code that counts live traffic. That needs the serv
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,9 @@ from seawall.baseline import Baseline
 from seawall.build import Reference, build_from, read_reference
 from seawall.errors import ConfigError
 from seawall.frames import Categorical, Columns
+from seawall.monitor import Effects, MonitorSpec
+from seawall.monitor_yaml.problems import any_of, did_you_mean
+from seawall.monitor_yaml.rules import EFFECTS
 from seawall.sparks import spark_pair
 from seawall.tables import column_names
 from seawall.values import clean
@@ -122,7 +125,7 @@ def compare(
     labels: Any = None,
     truths: Any = None,
     categorical: Collection[str] = (),
-    effect: float = 0.1,
+    effect: float | Mapping[str, float] = 0.1,
     min_rows: int = 30,
 ) -> DriftReport:
     """Compare two tables, or a baseline and a table, column by column.
@@ -139,7 +142,8 @@ def compare(
         As in `build_baseline`, by name and for both tables. With `ts` the report knows how far quiet periods of the
         reference wander, and asks for more than that.
     effect
-        Smallest Jensen-Shannon distance that is drift, above 0 and at most 1.
+        Smallest Jensen-Shannon distance that is drift, above 0 and at most 1; or smallest changes by statistic: ``js``,
+        ``missing``, ``unseen``, ``out_of_range``, ``correlation``, ``mmd``, ``reconstruction``.
     min_rows
         Fewer values than this are not enough data.
 
@@ -155,9 +159,7 @@ def compare(
     ConfigError
         When a parameter is wrong, or the service extra is not installed.
     """
-    if not 0.0 < effect <= 1.0:
-        msg = f"effect: {effect!r}: expected a number above 0 and at most 1"
-        raise ConfigError(msg)
+    distance, others = _effects(effect)
     if min_rows < 1:
         msg = f"min_rows: {min_rows!r}: expected at least 1"
         raise ConfigError(msg)
@@ -196,8 +198,23 @@ def compare(
         categorical=[n for n in there if clean(str(n)) in texts and n not in asked],
         **roles,
     )
-    found = compare_once(baseline, _parts(rows), effect=effect, min_rows=min_rows, only=columns)
+    found = compare_once(
+        baseline, _parts(rows), effect=distance, effects=others, min_rows=min_rows, only=columns
+    )
     return DriftReport(found)
+
+
+def _effects(effect: float | Mapping[str, float]) -> tuple[float, Effects]:
+    given = dict(effect) if isinstance(effect, Mapping) else {"js": effect}
+    for name, value in given.items():
+        if name not in EFFECTS:
+            msg = f"effect: {name!r}: expected {any_of(EFFECTS)}{did_you_mean(name, EFFECTS)}"
+            raise ConfigError(msg)
+        if not 0.0 < value <= EFFECTS[name]:
+            field = f"effect[{name!r}]" if isinstance(effect, Mapping) else "effect"
+            msg = f"{field}: {value!r}: expected a number above 0 and at most {EFFECTS[name]:g}"
+            raise ConfigError(msg)
+    return given.pop("js", MonitorSpec.effect), Effects(**given)
 
 
 def _check_columns(columns: Collection[str] | None, baseline: Baseline) -> None:

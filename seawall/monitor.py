@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,12 +57,32 @@ class DetectorRule:
 
 
 @dataclass(frozen=True)
+class Effects:
+    """Smallest changes worth a page of every statistic but the distance, whose own is `MonitorSpec.effect`."""
+
+    missing: float = 0.05
+    """Of the share of missing values, 0..1."""
+    unseen: float = 0.05
+    """Of the share of categories never seen, 0..1."""
+    out_of_range: float = 0.05
+    """Of the share of numbers out of range, 0..1."""
+    correlation: float = 0.2
+    """Of the correlation of two columns, 0..2."""
+    mmd: float = 0.03
+    """A distance of mean embeddings of all columns, 0..2."""
+    reconstruction: float = 0.05
+    """Of the share of variance outside of the main directions, 0..1."""
+
+
+@dataclass(frozen=True)
 class ColumnRule:
     """An owner's override for one column."""
 
     ignore: bool = False
     effect: float | None = None
     """Smallest Jensen-Shannon distance (base 2, 0..1) worth a page."""
+    effects: Mapping[str, float] = field(default_factory=dict)
+    """Those of `Effects` that are this column's own: missing, unseen, out_of_range."""
     detectors: tuple[DetectorRule, ...] = ()
     """Classic detectors of this column, beside those of the whole monitor."""
 
@@ -96,6 +116,8 @@ class MonitorSpec:
     """Nor is a window of which less than this share lies after the version's first event."""
     effect: float = 0.1
     """Smallest Jensen-Shannon distance (base 2, 0..1) worth a page, unless a column says otherwise."""
+    effects: Effects = field(default_factory=Effects)
+    """… and smallest changes of everything else, unless a column says otherwise."""
     open_after: int = 2
     """Consecutive drifted panes before an alarm opens, unless one alone is proof enough …"""
     resolve_after: int = 4
@@ -113,3 +135,17 @@ class MonitorSpec:
     rollback: RollbackPolicy = field(default_factory=RollbackPolicy)
     notify: tuple[str, ...] = ()
     """Receivers: ``log``, ``webhook``, ``slack:#channel``, ``pagerduty:service``."""
+
+    def effects_on(self, statistic: str, columns: Sequence[str]) -> list[float]:
+        """Return the smallest effect worth a page on each of some columns: of ``js``, or by the names of `Effects`."""
+        usual: float = self.effect if statistic == "js" else getattr(self.effects, statistic)
+        rules = self.columns
+        if statistic == "js":
+            return [
+                usual if (rule := rules.get(name)) is None or rule.effect is None else rule.effect
+                for name in columns
+            ]
+        return [
+            usual if (rule := rules.get(name)) is None else rule.effects.get(statistic, usual)
+            for name in columns
+        ]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from detectors.compare import Comparison
 from detectors.slide import sliding_sum
 from seawall.monitor import MonitorSpec
-from streams.core.judge import SHARE_EFFECT, Judge, Reference, compare
+from streams.core.judge import Judge, Reference, compare
 from streams.core.series import WindowBatch
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +42,10 @@ class WindowRule(Judge):
         for name in SHARES:
             p = np.clip(getattr(comparison, f"{name[:-6]}_expected"), 0.5 / n, 1 - 0.5 / n)
             noise = np.sqrt(2 * p * (1 - p) * CHANCE_LOG / n) + CHANCE_LOG / (3 * n)
-            shares[name] = np.maximum(np.fmax(SHARE_EFFECT, WANDER_MARGIN * wander[name]), noise)
+            shares[name] = np.maximum(
+                np.fmax(getattr(spec.effects, name.removesuffix("_share")), WANDER_MARGIN * wander[name]),
+                noise,
+            )
         return js, shares, None
 
     def _furthest(self, spec: MonitorSpec, batch: WindowBatch, reference: Reference) -> dict[str, Floats]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seawall.baseline import Baseline
+from seawall.cli.effects import HELP, effects_text, read_effects
 from seawall.durations import format_duration
 from seawall.errors import ConfigError
 from seawall.monitor import MonitorSpec
@@ -62,9 +63,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--effect",
         action="append",
         default=[],
-        type=float,
-        metavar="DISTANCE",
-        help="try this smallest effect as well; may be repeated",
+        metavar="EFFECT",
+        help=f"try this smallest effect as well: {HELP}; may be repeated",
     )
     parser.add_argument("--missing", action="append", metavar="TEXT", help="CSV text that means missing")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots there")
@@ -178,7 +178,7 @@ def _time_us(option: str, text: str | None) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1_000_000
 
 
-def settings_of(spec: MonitorSpec, budgets: Sequence[str], effects: Sequence[float]) -> list[Setting]:
+def settings_of(spec: MonitorSpec, budgets: Sequence[str], effects: Sequence[str]) -> list[Setting]:
     """Return the monitor as it is, then once more for each budget and each effect.
 
     Raises
@@ -201,11 +201,11 @@ def settings_of(spec: MonitorSpec, budgets: Sequence[str], effects: Sequence[flo
             spec, false_pages=read.false_pages, false_pages_period_us=read.false_pages_period_us
         )
         found.append(Setting(f"budget {text}", changed))
-    for effect in effects:
-        if not 0.0 < effect <= 1.0:
-            msg = f"--effect: {effect!r}: expected a number above 0 and at most 1"
-            raise ConfigError(msg)
-        found.append(Setting(f"effect {effect:g}", replace(spec, effect=effect)))
+    for text in effects:
+        given = dict(read_effects(text))
+        name = f"effect {effects_text(given)}"
+        effect = given.pop("js", spec.effect)
+        found.append(Setting(name, replace(spec, effect=effect, effects=replace(spec.effects, **given))))
     return found
 
 
@@ -263,6 +263,7 @@ def as_json(backtest: Backtest, outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "false_pages": o.setting.spec.false_pages,
                 "false_pages_period_us": o.setting.spec.false_pages_period_us,
                 "effect": o.setting.spec.effect,
+                "effects": asdict(o.setting.spec.effects),
                 "windows": o.windows,
                 "pages_per_period": o.pages_per_period,
                 "alarmed_share": o.alarmed_share,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seawall.cli.effects import HELP, read_effects
 from seawall.errors import ConfigError
 from seawall.settings import Settings
 
@@ -39,7 +40,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--prediction-column", metavar="COLUMN", help="what the model predicted")
     parser.add_argument("--label-column", metavar="COLUMN", help="what turned out")
     parser.add_argument(
-        "--effect", type=float, default=0.1, help="smallest distance that is drift (default: 0.1)"
+        "--effect",
+        default="0.1",
+        metavar="EFFECT",
+        help=f"smallest change that is drift: {HELP} (default: 0.1)",
     )
     parser.add_argument("--min-rows", type=int, default=30, help="fewer are not enough data (default: 30)")
     parser.add_argument(
@@ -64,6 +68,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from seawall.drift_report import DriftReport, compare
 
     missing = arguments.missing or MISSING_WORDS
+    effect = read_effects(arguments.effect)
     with progress(f"comparing {arguments.current.name}") as begin:
         begin("reading")
         reference = _reference(arguments.reference, missing)
@@ -79,7 +84,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             labels=arguments.prediction_column,
             truths=arguments.label_column,
             categorical=arguments.categorical,
-            effect=arguments.effect,
+            effect=effect,
             min_rows=arguments.min_rows,
         )
     report = DriftReport(report.found, arguments.reference.name, arguments.current.name)

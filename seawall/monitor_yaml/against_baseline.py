@@ -22,6 +22,7 @@ def check_against(top: Section, model: str | None, baseline: Baseline) -> None:
     if node is None or kind_of(node) != "map":
         return
     _check_detectors(top, node, baseline)
+    _check_effects(top, node, baseline)
     for key, _ in node.value:
         if key.id == "scalar" and key.value not in names:
             hint = did_you_mean(key.value, names)
@@ -48,6 +49,24 @@ def _check_detectors(top: Section, columns: Node, baseline: Baseline) -> None:
             known = WINDOW.get(name) or STREAM.get(name)
             if known is not None and known.needs_order:
                 value.refuse(f"a detector of categories: {any_of(without)}; {name} needs an order")
+
+
+def _check_effects(top: Section, columns: Node, baseline: Baseline) -> None:
+    """Report effects on what a column of its kind does not have: numbers leave a range, categories are new."""
+    for key, rule in columns.value:
+        kinds = {c.kind for c in baseline.columns if key.id == "scalar" and c.name == key.value}
+        if len(kinds) != 1 or kind_of(rule) != "map":
+            continue
+        other, own, what = (
+            ("unseen", "out_of_range", "numbers")
+            if kinds == {"numeric"}
+            else ("out_of_range", "unseen", "categories")
+        )
+        effect = next((v for k, v in rule.value if k.id == "scalar" and k.value == "effect"), None)
+        for name, value in effect.value if effect is not None and kind_of(effect) == "map" else ():
+            if name.id == "scalar" and name.value == other:
+                field = f"columns.{key.value}.effect.{other}"
+                Value(value, field, top.report).refuse(f"{own} in its place: the column holds {what}")
 
 
 def _name_of(entry: Node) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from seawall.baseline import Baseline
 from seawall.durations import format_duration
-from seawall.monitor import ColumnRule, MonitorSpec, RollbackMode, RollbackPolicy
+from seawall.monitor import ColumnRule, Effects, MonitorSpec, RollbackMode, RollbackPolicy
 from seawall.monitor_yaml import rules, values
 from seawall.monitor_yaml.against_baseline import check_against
 from seawall.monitor_yaml.detectors import read_detectors
@@ -84,7 +85,9 @@ def _monitor(node: Node, report: Report, baseline: Baseline | None) -> MonitorSp
     _windows(top, fields)
     _segments(top, fields)
     fields.take("max_segments", lambda v: values.whole(v, 1, 10_000))
-    fields.take("effect", lambda v: values.share(v, zero=False))
+    effect, effects = _effects(top, tuple(rules.EFFECTS))
+    fields.set |= {"effect": effect} if effect is not None else {}
+    fields.set["effects"] = Effects(**effects)
     fields.take("timezone", values.timezone)
     fields.take("skew", values.flag)
     fields.take("multivariate", values.flag)
@@ -200,6 +203,19 @@ def _horizons(listed: Value, pane_us: int | None) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _effects(section: Section, known: tuple[str, ...]) -> tuple[float | None, dict[str, float]]:
+    """Read the smallest effect on the distance, if it is given, and those on everything else that are."""
+    value = Value.of(section, "effect")
+    if value is None:
+        return None, {}
+    if kind_of(value.node) != "map":
+        return values.share(value, zero=False), {}
+    fields = _Fields(Section(value.node, value.field, value.report, known))
+    for name in known:
+        fields.take(name, partial(values.share, zero=False, most=rules.EFFECTS[name]))
+    return fields.set.pop("js", None), fields.set
+
+
 def _segments(top: Section, fields: _Fields) -> None:
     listed = Value.of(top, "segments")
     if listed is None:
@@ -224,7 +240,8 @@ def _columns(top: Section, longest_panes: int | None) -> Mapping[str, ColumnRule
     for name, node in section.items():
         rule = _Fields(Section(node, section.field(name), section.report, rules.COLUMN_KEYS))
         rule.take("ignore", values.flag)
-        rule.take("effect", lambda v: values.share(v, zero=False))
+        effect, effects = _effects(rule.section, rules.COLUMN_EFFECTS)
+        rule.set |= {"effect": effect, "effects": effects}
         rule.take("detectors", lambda v: read_detectors(v, longest_panes))
         found[name] = ColumnRule(**rule.set)
     return found

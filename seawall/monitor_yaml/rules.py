@@ -26,12 +26,25 @@ KEYS = (
 )
 PROMISE_KEYS = ("false_pages", "performance", "freshness")
 WINDOW_KEYS = ("pane", "horizons", "lateness", "grace", "min_rows", "min_coverage")
+#: What a smallest effect can be of, and the greatest that makes sense.
+EFFECTS: dict[str, float] = {
+    "js": 1.0,
+    "missing": 1.0,
+    "unseen": 1.0,
+    "out_of_range": 1.0,
+    "correlation": 2.0,
+    "mmd": 2.0,
+    "reconstruction": 1.0,
+}
+#: Those of single columns; the others are of several at once.
+COLUMN_EFFECTS = ("js", "missing", "unseen", "out_of_range")
 COLUMN_KEYS = ("ignore", "effect", "detectors")
 ALARM_KEYS = ("open_after", "resolve_after")
 ROLLBACK_KEYS = ("mode", "target", "cooldown", "release_window", "approval_timeout", "recovery")
 
 #: Where each key belongs, for those that stand in the wrong section.
 PLACES: dict[str, str] = {
+    **{key: f"effect.{key}" for key in EFFECTS},
     **{key: key for key in KEYS},
     **{key: f"promise.{key}" for key in PROMISE_KEYS},
     **{key: f"windows.{key}" for key in WINDOW_KEYS},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from seawall.baseline import Baseline
 from seawall.durations import format_duration
-from seawall.monitor import MonitorSpec, RollbackPolicy
+from seawall.monitor import Effects, MonitorSpec, RollbackPolicy
 from seawall.monitor_yaml import rules, traffic
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -123,14 +124,23 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _columns(baseline: Baseline | None) -> list[str]:
+    effects = {"js": MonitorSpec.effect, **asdict(Effects())}
+    every = ", ".join(f"{name}: {value:g}" for name, value in effects.items())
     lines = [
         "",
         "# Smallest change worth a page: Jensen-Shannon distance, from 0 (same) to 1 (nothing in common).",
+        "# Of other statistics too, here and for single columns:",
+        f"#   effect: {{{every}}}",
         f"effect: {MonitorSpec.effect}",
     ]
     ids = traffic.identifiers(baseline) if baseline else []
     if not ids:
-        return [*lines, "# columns:", "#   some_column: {effect: 0.2}", "#   some_id: {ignore: true}"]
+        return [
+            *lines,
+            "# columns:",
+            "#   some_column: {effect: {js: 0.2, missing: 0.02}}",
+            "#   some_id: {ignore: true}",
+        ]
     return [
         *lines,
         "columns:",

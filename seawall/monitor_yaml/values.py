@@ -109,9 +109,9 @@ def whole(value: Value, least: int, most: int) -> int | None:
     return number
 
 
-def share(value: Value, *, zero: bool) -> float | None:
-    """Read a number from 0 to 1; `zero` says whether 0 itself is allowed."""
-    expected = "a number from 0 to 1" if zero else "a number above 0 and at most 1"
+def share(value: Value, *, zero: bool, most: float = 1.0) -> float | None:
+    """Read a number from 0 to 1, or to `most`; `zero` says whether 0 itself is allowed."""
+    expected = f"a number from 0 to {most:g}" if zero else f"a number above 0 and at most {most:g}"
     try:
         number = float(value.node.value) if value.node.id == "scalar" else math.nan
     except ValueError:
@@ -122,7 +122,7 @@ def share(value: Value, *, zero: bool) -> float | None:
             f"{expected}; write 10% as 0.1" if percent else f"{expected}, found {kind_in_words(value.node)}"
         )
         return None
-    if number > 1 or number < 0 or (number == 0 and not zero):
+    if number > most or number < 0 or (number == 0 and not zero):
         value.refuse(expected)
         return None
     return number

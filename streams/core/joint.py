@@ -33,8 +33,6 @@ from streams.core.seasons import Seasons
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-#: Smallest changes worth a page: of a correlation, of a distance of mean embeddings (0 to 2), of a share of variance.
-CORRELATION_EFFECT, MMD_EFFECT, RECONSTRUCTION_EFFECT = 0.2, 0.03, 0.05
 #: Share of the budget of false pages that changes across columns may use; the rest is for single columns.
 JOINT_SHARE = 0.2
 #: Rows of the overall sums mixed into each slot's, so that a thin slot is not taken at its word.

@@ -13,12 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.joint.plan import Plan
-from streams.core.joint import (
-    CORRELATION_EFFECT,
-    MMD_EFFECT,
-    RECONSTRUCTION_EFFECT,
-    Measured,
-)
+from seawall.monitor import Effects
+from streams.core.joint import Measured
 from streams.core.verdicts import ColumnVerdict, Verdict
 
 Floats = npt.NDArray[np.float64]
@@ -147,6 +143,7 @@ def judge_jointly(
     column_verdicts: Mapping[str, Verdicts],
     warning: str = "",
     proven: npt.NDArray[np.bool_] | None = None,
+    smallest: Effects | None = None,
 ) -> JointFinding:
     """Judge windows across columns.
 
@@ -169,18 +166,23 @@ def judge_jointly(
         What the limits could not be based on.
     proven
         Which quantities prove a drift by a single window, [W, pairs + 2].
+    smallest
+        Changes worth a page.
     """
+    smallest = smallest or Effects()
     found = measured.quantities
     allowed, close, chance = np.sqrt(limits), np.sqrt(np.fmin(rare, limits)), np.sqrt(found.chance)
     usual, r = measured.usual, measured.correlation
-    correlation_limit = np.fmax(CORRELATION_EFFECT, _moved(usual, measured.usual_fisher, r, allowed[:, :-2]))
+    correlation_limit = np.fmax(
+        smallest.correlation, _moved(usual, measured.usual_fisher, r, allowed[:, :-2])
+    )
     moved = np.nan_to_num(np.abs(r - usual))
     change = np.nan_to_num(moved / correlation_limit)
     correlation_warning = np.fmax(
-        WARNING_AT * CORRELATION_EFFECT, _moved(usual, measured.usual_fisher, r, close[:, :-2])
+        WARNING_AT * smallest.correlation, _moved(usual, measured.usual_fisher, r, close[:, :-2])
     )
-    error_limit = np.fmax(RECONSTRUCTION_EFFECT, allowed[:, -2])
-    mmd_limit = np.fmax(MMD_EFFECT, allowed[:, -1])
+    error_limit = np.fmax(smallest.reconstruction, allowed[:, -2])
+    mmd_limit = np.fmax(smallest.mmd, allowed[:, -1])
     error = np.abs(measured.reconstruction - measured.reconstruction_usual)
     none = np.zeros(len(limits), dtype=np.int8)
     drifted = np.stack([column_verdicts.get(key, none) for key in plan.keys], axis=1) == _DRIFT
@@ -194,7 +196,7 @@ def judge_jointly(
     explained = (pair_verdicts == _DRIFT).any(axis=1)
     if column_verdicts:
         explained |= (np.stack([*column_verdicts.values()]) == _DRIFT).any(axis=0)
-    effects = WARNING_AT * np.array([RECONSTRUCTION_EFFECT, MMD_EFFECT])
+    effects = WARNING_AT * np.array([smallest.reconstruction, smallest.mmd])
     whole = _verdicts(
         np.stack([error, measured.mmd], axis=1),
         np.stack([error_limit, mmd_limit], axis=1),

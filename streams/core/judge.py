@@ -48,8 +48,6 @@ Ints = npt.NDArray[np.intp]
 #: How much further than the 95 % line of chance two sources of the same windows must be apart. A distance is a root:
 #: on the scale of chi-squared this is 2.56 lines, which chance passes about once in a million windows of ten bins.
 CHANCE_MARGIN = 1.6
-#: Smallest change of a share (missing, unseen, out of range) worth a page.
-SHARE_EFFECT = 0.05
 #: From this part of the limit on, a column is a warning.
 WARNING_AT = 0.8
 #: Columns are judged together where at least this share of a window's rows was summed across them.
@@ -275,12 +273,14 @@ class Judge:
         reference_rows: float,
     ) -> tuple[Floats, dict[str, Floats], Quantities | None]:
         """Return the limits on the distance and on the excess of each share, and what evidence is made of."""
-        columns = batch.layout.columns
-        rules = (spec.columns.get(c.name) for c in columns)
-        effect = np.array([r.effect if r and r.effect is not None else spec.effect for r in rules])
+        columns = [c.name for c in batch.layout.columns]
+        effect = np.array(spec.effects_on("js", columns))
+        share_effects = {
+            name: np.array(spec.effects_on(name.removesuffix("_share"), columns)) for name in _SHARES
+        }
         if reference is None:
-            shares_of_effect = dict.fromkeys(_SHARES, np.full_like(comparison.js, SHARE_EFFECT))
-            return np.fmax(effect, comparison.js_chance), shares_of_effect, None
+            limits = {name: np.broadcast_to(v, comparison.js.shape) for name, v in share_effects.items()}
+            return np.fmax(effect, comparison.js_chance), limits, None
         with np.errstate(divide="ignore", invalid="ignore"):
             moved = reference.seasons.normal_scores.moved(batch.counts, totals, reference_rows)
             found = quantities_of(comparison, moved, np.maximum(batch.rows, 1), reference_rows)
@@ -298,7 +298,7 @@ class Judge:
             excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
             # The limit on a share is where its excess would be if its discrepancy were just at the limit.
             at = excess / np.sqrt(np.maximum(gone, 1e-300) / np.maximum(limit, 1e-300))
-            limits[name] = np.fmax(SHARE_EFFECT, np.where(excess > 0, at, 0.0))
+            limits[name] = np.fmax(share_effects[name], np.where(excess > 0, at, 0.0))
         return js_limit, limits, found
 
     def _sudden(
@@ -406,6 +406,7 @@ class Judge:
             calibration.limit.warning,
             calibration.scale.score(measured.quantities.discrepancy, measured.quantities.chance)
             >= calibration.sudden,
+            spec.effects,
         )
 
     def _budget_share(self, spec: MonitorSpec, batch: Kind | WindowBatch) -> float:
@@ -474,7 +475,9 @@ class Judge:
         batch = judgement.batch
         rows, skew_js, chance = _distance_from(predictions, batch)
         judgement.skew_js = skew_js
-        limit = np.fmax(spec.effect, CHANCE_MARGIN * chance)
+        limit = np.fmax(
+            np.array(spec.effects_on("js", [c.name for c in batch.layout.columns])), CHANCE_MARGIN * chance
+        )
         # While predictions are still coming in, a difference says nothing.
         enough = enough & (rows >= np.maximum(spec.min_rows, SKEW_COVERAGE * batch.rows))
         watched = self._watched(spec, batch.layout)[0]

@@ -21,7 +21,7 @@ from detectors.movement import movement
 from detectors.summary import MEAN, Block, merge, summarise
 from seawall.baseline import Baseline, BaselineColumn
 from seawall.frames import Categorical, Columns
-from seawall.monitor import DAY_US, MonitorSpec
+from seawall.monitor import DAY_US, Effects, MonitorSpec
 from streams.core.histograms import Histogram, histogram_of
 from streams.core.joint import plan_of
 from streams.core.layouts import SOURCE_ROLES, baseline_layout
@@ -35,8 +35,8 @@ Ints = npt.NDArray[np.int64]
 WANDER_MARGIN = 1.25
 #: How much further than the 95 % line of chance: about one quiet column in a million of ten bins passes it.
 CHANCE_MARGIN = 1.6
-#: Smallest change of a share (missing, unseen, out of range) worth a page, and the log of one in a million.
-SHARE_EFFECT, CHANCE_LOG = 0.05, 13.8
+#: The log of one in a million.
+CHANCE_LOG = 13.8
 WARNING_AT = 0.8
 _SHARES = ("missing_share", "unseen_share", "out_of_range_share")
 #: Verdicts that say something of a column, from best to worst.
@@ -99,6 +99,7 @@ def compare_once(
     parts: Sequence[Columns],
     *,
     effect: float = 0.1,
+    effects: Effects | None = None,
     min_rows: int = 30,
     only: Collection[str] | None = None,
 ) -> OneOff:
@@ -113,11 +114,14 @@ def compare_once(
         no part carries are left out, but a feature that is not there counts as missing.
     effect
         Smallest Jensen-Shannon distance that is drift, 0..1.
+    effects
+        Smallest changes of everything else that are drift.
     min_rows
         Fewer present values than this are not enough data.
     only
         Names of the columns to compare; all by default.
     """
+    effects = effects or Effects()
     findings: list[ColumnFinding] = []
     notes: list[str] = []
     sums: Ints | None = None
@@ -126,7 +130,7 @@ def compare_once(
         notes += _unknown(baseline, columns, only)
         if layout.columns:
             block = count(columns, layout, baseline)
-            findings += _findings(baseline, columns, layout, block, effect, min_rows)
+            findings += _findings(baseline, columns, layout, block, (effect, effects), min_rows)
         if columns.source == "predictions" and columns.rows:
             sums = sum_jointly(columns, baseline)
     compared = {f.key for f in findings}
@@ -145,7 +149,9 @@ def compare_once(
     relations: list[ColumnVerdict] = []
     if sums is not None:
         said = {f.key: f.verdict for f in findings}
-        relations = compare_sums(baseline, sums, said, min_rows=min_rows, wander_margin=WANDER_MARGIN)
+        relations = compare_sums(
+            baseline, sums, said, min_rows=min_rows, wander_margin=WANDER_MARGIN, smallest=effects
+        )
         known += [r.verdict for r in relations]
     rows = max((c.rows for c in parts), default=0)
     return OneOff(
@@ -216,7 +222,12 @@ def _unknown(baseline: Baseline, columns: Columns, only: Collection[str] | None)
 
 
 def _findings(
-    baseline: Baseline, columns: Columns, layout: Layout, block: Block, effect: float, min_rows: int
+    baseline: Baseline,
+    columns: Columns,
+    layout: Layout,
+    block: Block,
+    smallest: tuple[float, Effects],
+    min_rows: int,
 ) -> list[ColumnFinding]:
     whole = baseline_layout(baseline)
     panes = np.zeros((len(baseline.pane_counts), layout.slots), dtype=np.int64)
@@ -233,7 +244,7 @@ def _findings(
     found = []
     for i, column in enumerate(layout.columns):
         at = layout.slice_of(i)
-        best = _best(result, wander, i, int(block.rows[0]), effect)
+        best = _best(result, wander, i, int(block.rows[0]), *smallest)
         enough = block.rows[0] >= min_rows and (
             best.statistic == "missing_share" or result.present[0, i] >= min_rows
         )
@@ -282,7 +293,9 @@ class _Best:
     beyond_chance: bool
 
 
-def _best(result: Comparison, wander: dict[str, Floats], i: int, rows: int, effect: float) -> _Best:
+def _best(
+    result: Comparison, wander: dict[str, Floats], i: int, rows: int, effect: float, effects: Effects
+) -> _Best:
     """Return the statistic that is furthest beyond its limit."""
     js, chance = float(result.js[0, i]), float(result.js_chance[0, i])
     noise = CHANCE_MARGIN * chance
@@ -294,7 +307,9 @@ def _best(result: Comparison, wander: dict[str, Floats], i: int, rows: int, effe
         p = float(np.clip(usual, 0.5 / max(rows, 1), 1.0 - 0.5 / max(rows, 1)))
         # Bernstein's inequality: holds for few rows and rare values, where a normal bound does not.
         noise = float(np.sqrt(2 * p * (1 - p) * CHANCE_LOG / max(rows, 1)) + CHANCE_LOG / (3 * max(rows, 1)))
-        allowed = float(np.nanmax([SHARE_EFFECT, WANDER_MARGIN * wander[name][i], noise]))
+        allowed = float(
+            np.nanmax([getattr(effects, name.removesuffix("_share")), WANDER_MARGIN * wander[name][i], noise])
+        )
         ratio = abs(value - usual) / allowed
         if np.isfinite(ratio) and not ratio <= best.ratio:
             edge = usual + allowed if value >= usual else usual - allowed

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from detectors.joint.relations import beyond_line
 from seawall.baseline import Baseline
+from seawall.monitor import Effects
 from streams.core.joint import JointReference, joint_reference, measure
 from streams.core.joint_verdicts import judge_jointly
 from streams.core.layouts import baseline_layout
@@ -33,6 +34,7 @@ def compare_sums(
     *,
     min_rows: int,
     wander_margin: float,
+    smallest: Effects,
 ) -> list[ColumnVerdict]:
     """Say what several columns show together and none shows alone, worst first.
 
@@ -48,6 +50,8 @@ def compare_sums(
         Fewer rows are not enough data.
     wander_margin
         How many times as far as ever within the reference.
+    smallest
+        Changes that are drift.
     """
     layout = baseline_layout(baseline)
     counts = baseline.pane_counts.astype(np.int64)
@@ -60,7 +64,15 @@ def compare_sums(
     wander = _wander(baseline, reference, int(sums[0]))
     limits = np.fmax(chance, wander_margin**2 * wander)
     verdicts = {key: np.array([v], dtype=np.int8) for key, v in column_verdicts.items()}
-    found = judge_jointly(measured, limits, limits, reference.plan, np.array([sums[0] >= min_rows]), verdicts)
+    found = judge_jointly(
+        measured,
+        limits,
+        limits,
+        reference.plan,
+        np.array([sums[0] >= min_rows]),
+        verdicts,
+        smallest=smallest,
+    )
     return found.culprits(0)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from seawall.baseline import Baseline
 from seawall.errors import ConfigError
 from seawall.frames import Categorical, Columns
-from seawall.monitor import DAY_US, HOUR_US, MINUTE_US, ColumnRule, MonitorSpec, RollbackPolicy
+from seawall.monitor import DAY_US, HOUR_US, MINUTE_US, ColumnRule, Effects, MonitorSpec, RollbackPolicy
 from seawall.monitor_yaml import MonitorError, check_monitor, parse_monitor
 from seawall.monitor_yaml.template import scalar
 from streams.core.build_baseline import build_baseline
@@ -96,6 +96,30 @@ def test_a_complete_file_sets_every_field() -> None:
 
 def test_a_file_of_one_line_is_all_defaults() -> None:
     assert parse_monitor("model: m") == MonitorSpec("m")
+
+
+def test_effects_by_statistic_are_the_distance_and_everything_else() -> None:
+    every = "{js: 0.2, missing: 0.02, unseen: 0.03, out_of_range: 0.01, correlation: 0.4, mmd: 0.1, reconstruction: 0.2}"
+    spec = parse_monitor(
+        f"model: m\neffect: {every}\ncolumns: {{temp: {{effect: {{missing: 0.3}}}}, wind: {{effect: 0.5}}}}\n"
+    )
+    assert (spec.effect, spec.effects) == (0.2, Effects(0.02, 0.03, 0.01, 0.4, 0.1, 0.2))
+    assert spec.columns == {"temp": ColumnRule(effects={"missing": 0.3}), "wind": ColumnRule(effect=0.5)}
+    assert spec.effects_on("missing", ["temp", "wind"]) == [0.3, 0.02]
+    assert spec.effects_on("js", ["temp", "wind", "rain"]) == [0.2, 0.5, 0.2]
+
+
+def test_what_an_effect_leaves_out_is_the_default() -> None:
+    spec = parse_monitor("model: m\neffect: {missing: 0.01}\n")
+    assert spec == MonitorSpec("m", effects=Effects(missing=0.01))
+
+
+def test_an_effect_on_what_a_column_of_its_kind_does_not_have_is_refused() -> None:
+    text = "model: late-arrival\ncolumns:\n  temp: {effect: {unseen: 0.1}}\n  origin: {effect: {out_of_range: 0.1}}\n"
+    assert problems_of(text, baseline()) == [
+        "3: columns.temp.effect.unseen: '0.1': expected out_of_range in its place: the column holds numbers",
+        "4: columns.origin.effect.out_of_range: '0.1': expected unseen in its place: the column holds categories",
+    ]
 
 
 def test_sections_left_empty_are_defaults() -> None:

@@ -74,11 +74,14 @@ def test_it_says_what_would_have_paged_when_and_why(files: Path, capsys: pytest.
     assert page["version"] == "7"
 
 
+EFFECTS = ["--effect", "0.9", "--effect", "missing=0.2,correlation=0.5"]
+
+
 def test_several_budgets_and_effects_are_tried_in_one_pass(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    assert main([*RUN, "--json", "--budget", "1 per 7d", "--budget", "2 per 1d", "--effect", "0.9"]) == 0
+    assert main([*RUN, "--json", "--budget", "1 per 7d", "--budget", "2 per 1d", *EFFECTS]) == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
     assert [
         (s["name"], s["false_pages"], s["false_pages_period_us"] // (24 * HOUR_US)) for s in settings
@@ -87,6 +90,11 @@ def test_several_budgets_and_effects_are_tried_in_one_pass(
         ("budget 1 per 7d", 1, 7),
         ("budget 2 per 1d", 2, 1),
         ("effect 0.9", 1, 30),
+        ("effect missing 0.2, correlation 0.5", 1, 30),
+    ]
+    assert [(s["effect"], s["effects"]["missing"], s["effects"]["mmd"]) for s in settings[-2:]] == [
+        (0.9, 0.05, 0.03),
+        (0.1, 0.2, 0.03),
     ]
     days = 150 / 24
     for s in settings:
@@ -124,7 +132,11 @@ def test_a_version_is_judged_by_the_baseline_that_is_given(
     ("options", "said"),
     [
         (["--budget", "often"], "--budget: 'often': expected"),
-        (["--effect", "0"], "--effect: 0.0: expected a number above 0"),
+        (["--effect", "0"], "--effect: '0': expected a number above 0 and at most 1"),
+        (["--effect", "js"], "--effect: 'js': expected a number above 0"),
+        (["--effect", "mising=0.1"], "--effect: 'mising': expected js, missing"),
+        (["--effect", "correlation=3"], "--effect: '3': expected a number above 0 and at most 2"),
+        (["--effect", "0.1,js=0.2"], "expected each statistic once, found js twice"),
         (["--time-column", "when"], "ts: there is no column 'when'"),
         (["--score", "a=p"], "--score-column: not together with --score"),
     ],

@@ -202,6 +202,8 @@ def test_a_notebook_gets_the_same_report(files: Path) -> None:
     [
         ({"columns": ["tmp"]}, "columns: 'tmp' is none of"),
         ({"effect": 0.0}, "effect: 0.0: expected"),
+        ({"effect": {"mising": 0.1}}, "effect: 'mising': expected js, missing"),
+        ({"effect": {"missing": 2}}, r"effect\['missing'\]: 2: expected a number above 0 and at most 1"),
         ({"min_rows": 0}, "min_rows: 0: expected"),
     ],
 )
@@ -215,6 +217,21 @@ def test_a_file_that_is_not_there_is_a_failure_and_no_drift(
 ) -> None:
     assert main(["compare", "nowhere.parquet", "quiet.parquet", "--fail-on", "drift"]) == 1
     assert "nowhere.parquet: cannot be read" in capsys.readouterr().err
+
+
+def test_the_smallest_change_of_each_statistic_is_the_callers(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = pl.when(pl.int_range(ROWS) % 33 == 0).then(None).otherwise(pl.col("temp"))
+    table(2).with_columns(temp=gone).write_parquet("gaps.parquet")
+    command = ["compare", "reference.parquet", "gaps.parquet", "--fail-on", "drift", "--json"]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main([*command, "--effect", "missing=0.02"]) == 3
+    temp = findings(capsys.readouterr().out)["temp"]
+    assert (temp["verdict"], temp["statistic"], temp["limit"]) == ("drift", "missing_share", 0.02)
+    turned = {"effect": {"correlation": 1.9, "mmd": 2, "reconstruction": 1}}
+    assert seawall.compare(pair(4), pair(6, -1.0), **turned).verdict == "stable"
 
 
 def pair(seed: int, turned: float = 1.0) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from detectors.joint.sums import joint_sums
 from detectors.summary import summarise
 from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns, to_record
-from seawall.monitor import DAY_US, HOUR_US, ColumnRule, MonitorSpec
+from seawall.monitor import DAY_US, HOUR_US, ColumnRule, Effects, MonitorSpec
 from seawall.wire import encode
 from streams.core.backtest import Backtest, Outcome, Setting, in_time_order
 from streams.core.build_baseline import MAX_SUMS, build_baseline
@@ -104,6 +104,13 @@ def test_without_the_switch_nobody_is_paged_and_nothing_is_summed(baseline: Base
     assert backtest(baseline, "rotated", replace(SPEC, multivariate=False)).pages == []
     control = known(baseline, replace(SPEC, multivariate=False))
     assert all(read_sums(block) is None for s in summaries(control, "") for block in s["blocks"])
+
+
+def test_the_smallest_changes_across_columns_are_the_owners(baseline: Baseline):
+    nothing = Effects(correlation=2.0, mmd=2.0, reconstruction=1.0)
+    assert backtest(baseline, "rotated", replace(SPEC, effects=nothing)).pages == []
+    (page,) = backtest(baseline, "rotated", replace(SPEC, effects=replace(nothing, mmd=0.03))).pages
+    assert {c.statistic for c in page.culprits} == {"mmd"}
 
 
 def test_quiet_traffic_pages_nobody(baseline: Baseline):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from detectors.layout import Column, Layout
 from seawall.frames import Columns, Source, to_record
-from seawall.monitor import MonitorSpec
+from seawall.monitor import ColumnRule, MonitorSpec
 from seawall.wire import encode
 from streams.core.build_baseline import build_baseline
 from streams.core.chunks import ChunkRule, PartitionChunker
@@ -34,10 +35,10 @@ MINUTES, PER_MINUTE = 60, 40
 
 
 class Loop:
-    def __init__(self) -> None:
+    def __init__(self, spec: MonitorSpec = SPEC) -> None:
         rng = np.random.default_rng(0)
         self.control = Control()
-        self.control.set_monitor(SPEC)
+        self.control.set_monitor(spec)
         reference = Columns(
             "predictions", "m", "v1", T0 + np.arange(3000) * MINUTE, numeric={"x": rng.normal(size=3000)}
         )
@@ -110,3 +111,14 @@ def test_a_service_that_reads_another_unit_is_a_skew():
     (alarm,) = [a for a in loop.skews() if a.state == "open"]
     assert alarm.features[0].name == "x"
     assert alarm.features[0].statistic == "skew_js"
+
+
+def test_a_skew_below_the_columns_own_effect_is_none():
+    shifted, x = {}, values()
+    for effect in (None, 0.9):
+        loop = Loop(replace(SPEC, columns={"x": ColumnRule(effect=effect)}))
+        for m in range(MINUTES):
+            loop.send("features", range(m, m + 1), x)
+            loop.send("predictions", range(m, m + 1), x + 1)
+        shifted[effect] = bool(loop.skews())
+    assert shifted == {None: True, 0.9: False}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detectors.evidence.shares import share_at_chance
-from seawall.monitor import MonitorSpec
+from seawall.monitor import ColumnRule, Effects, MonitorSpec
 from streams.core.alarms import AlarmBook, in_order
 from streams.core.build_baseline import build_baseline
 from streams.core.judge import Judge
@@ -47,6 +47,27 @@ def test_stable_drift_and_not_enough_are_told_apart_column_by_column() -> None:
     assert Verdict.DRIFT not in found.column_verdicts[:, batch.layout.index["feature/y"]]
     ignoring = replace(SPEC, columns={})
     assert set(judged(ignoring, batch).verdicts.tolist()) == {Verdict.DRIFT}
+
+
+def _drifted(spec: MonitorSpec, missing: float) -> set[str]:
+    """Columns that drift when a share of y, and the same share of x, is missing."""
+    batch = batch_of(panes(10, seed=4))
+    for name in ("x", "y"):
+        at = batch.layout.slice_of(batch.layout.index[f"feature/{name}"])
+        gone = np.round(batch.counts[:, at] * missing).astype(np.int64)
+        batch.counts[:, at] -= gone
+        batch.counts[:, at.start] += gone.sum(axis=1)
+    verdicts = judged(spec, batch).column_verdicts
+    return {c.name for i, c in enumerate(batch.layout.columns) if (verdicts[:, i] == Verdict.DRIFT).all()}
+
+
+def test_the_smallest_missing_share_that_drifts_is_the_owners_for_all_columns_and_for_one() -> None:
+    plain = replace(SPEC, columns={})
+    assert _drifted(plain, 0.2) == {"x", "y"}
+    assert _drifted(replace(plain, effects=Effects(missing=0.3)), 0.2) == set()
+    assert _drifted(replace(plain, columns={"y": ColumnRule(effects={"missing": 0.3})}), 0.2) == {"x"}
+    only_y = replace(plain, effects=Effects(missing=0.3), columns={"y": ColumnRule(effects={"missing": 0.1})})
+    assert _drifted(only_y, 0.2) == {"y"}
 
 
 @pytest.mark.parametrize("verdict", [v for v in Verdict if v is not Verdict.DRIFT])
