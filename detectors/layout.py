@@ -18,13 +18,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.grid import FEWEST_FOR_GRID, grid_of
+from detectors.bins import Bins, blocks
 
 Role = Literal["feature", "score", "prediction", "label"]
 Kind = Literal["numeric", "categorical"]
@@ -118,6 +118,42 @@ class Layout:
         """Column index of every slot."""
         return np.repeat(np.arange(len(self.columns)), [c.slots for c in self.columns])
 
+    @cached_property
+    def _bins(self) -> Bins:
+        return Bins([self.columns[i].edges for i in self.numeric], OCTAVE_EDGES)
+
+    def slots_of_numbers(
+        self, values: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Find the slots of all numeric columns at once.
+
+        Parameters
+        ----------
+        values
+            [numeric columns, rows], C-contiguous. NaN is missing; ±inf is invalid.
+
+        Returns
+        -------
+        slots : int64 [numeric columns, rows]
+            Absolute.
+        are_finite : bool [numeric columns]
+            Columns all of whose values are finite.
+        """
+        slots = np.empty(values.shape, dtype=np.int64)
+        are_finite = np.empty(len(values), dtype=np.bool_)
+        first = np.array([self.first_slots[i] for i in self.numeric], dtype=np.int64)[:, None]
+        for block in blocks(*values.shape):
+            here, out = values[block], slots[block]
+            self._bins.edges_below(block, here, out)
+            out += first[block] + UNDERFLOW
+            # What is not finite leaves its trace in the sum, and a sum is quicker than looking at each.
+            with np.errstate(over="ignore", invalid="ignore"):
+                are_finite[block] = np.isfinite(here.sum(axis=1))
+            if not are_finite[block].all():
+                for slot, are in ((MISSING, np.isnan(here)), (INVALID, np.isinf(here))):
+                    np.copyto(out, first[block] + slot, where=are)
+        return slots, are_finite
+
     def to_json(self) -> str:
         """Canonical JSON."""
         return json.dumps(
@@ -142,18 +178,15 @@ class Layout:
 
 def slots_of_numeric(column: Column, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Slot, relative to the column, of every value. NaN is missing; ±inf is invalid."""
-    finite = np.isfinite(values)
-    is_finite = finite.all()
-    grid = grid_of(column.edges) if len(values) >= FEWEST_FOR_GRID else None
-    if grid is not None:
-        slots = grid.edges_below(values if is_finite else np.where(finite, values, 0.0)) + UNDERFLOW
-    else:
-        edges = np.asarray(column.edges)
-        slots = np.searchsorted(edges, values, side="right") + UNDERFLOW
-        slots[values == edges[-1]] = FIRST_BIN + max(len(edges) - 1, 1) - 1
-    if not is_finite:
-        slots[~finite] = np.where(np.isnan(values[~finite]), MISSING, INVALID)
-    return slots.astype(np.int64, copy=False)
+    slots, _ = _alone(column).slots_of_numbers(np.ascontiguousarray(values, dtype=np.float64)[None])
+    found: npt.NDArray[np.int64] = slots[0]
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _alone(column: Column) -> Layout:
+    """Layout of one column, with its tables of bins."""
+    return Layout((column,))
 
 
 def slots_of_codes(

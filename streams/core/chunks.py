@@ -183,7 +183,8 @@ class PartitionChunker:
         self.max_ts = max(self.max_ts, ts)
 
     def _count(self) -> None:
-        for columns in neighbours(self._pending):
+        for parts in neighbours(self._pending):
+            columns = parts[0]
             layout, baseline_id = self.book.resolve(columns)
             spec = self.book.control.monitor(columns.model)
             key = (columns.model, columns.version, layout.layout_id)
@@ -194,7 +195,7 @@ class PartitionChunker:
                 # Only predictions carry everything that a model sees and says of one row.
                 if spec.multivariate and self.source == "predictions" and (plan := plan_of(baseline)):
                     group.bound = plan.bound_to(layout)
-            group.rows.append(to_rows(columns, layout, spec, baseline, group.listed))
+            group.rows.append(to_rows(parts, layout, spec, baseline, group.listed))
             if sum(len(part.panes) for part in group.rows) >= _PIECE_ROWS:
                 group.folded()
         self._pending.clear()

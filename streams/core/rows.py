@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.layout import Layout, slots_of_codes, slots_of_numeric
+from detectors.layout import Layout, slots_of_codes
 from detectors.summary import Rows
 from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns, Floats
 from seawall.monitor import MonitorSpec
-from streams.core.stitch import compact
+from streams.core.stitch import compact, join
 
 OTHER_SEGMENT = "(other)"
 
 
 def to_rows(
-    columns: Columns,
+    columns: Columns | Sequence[Columns],
     layout: Layout,
     spec: MonitorSpec,
     baseline: Baseline | None,
     listed: dict[str, dict[str, int]] | None = None,
 ) -> Rows:
-    """Place every value of `columns` in `layout`.
+    """Place every value of `columns` in `layout`; several that can be joined (`neighbours`) are placed as one.
 
     `listed` remembers, by dimension, the segments that have a place of their own, for as long as the caller keeps
     it: which values are too many must not depend on how the events were batched.
@@ -33,36 +34,33 @@ def to_rows(
     A column that the layout has and the events lack counts as missing: that is how a feature that a release
     forgot to send is seen.
     """
+    parts = [columns] if isinstance(columns, Columns) else columns
+    # Numbers are copied once, from wherever they lie to where they are counted.
+    columns = join(parts, numbers=False)
     n = columns.rows
     slots = np.empty((len(layout.columns), n), dtype=np.int64)
-    values = np.empty((len(layout.numeric), n))
+    values = _values(parts, layout, n)
+    numeric, are_finite = layout.slots_of_numbers(values)
+    if len(layout.numeric) == len(layout.columns):
+        slots = numeric
+    else:
+        slots[list(layout.numeric)] = numeric
+    if not are_finite.all():
+        # Of what is not finite only NaN is left.
+        np.copyto(values, np.nan, where=np.isinf(values))
     registers = np.full((len(layout.categorical), n), -1, dtype=np.int16)
     ranks = np.zeros((len(layout.categorical), n), dtype=np.uint8)
-    number = word = 0
-    for i, column in enumerate(layout.columns):
-        first = layout.first_slots[i]
-        if column.kind == "numeric":
-            data = _numeric(columns, column.role, column.name)
-            if data is None:
-                slots[i], values[number] = first, np.nan
-            else:
-                values[number] = data  # first, because a frame's own bytes may lie anywhere
-                np.add(slots_of_numeric(column, values[number]), first, out=slots[i])
-            number += 1
+    for word, i in enumerate(layout.categorical):
+        column, first = layout.columns[i], layout.first_slots[i]
+        words = _categorical(columns, column.role, column.name)
+        if words is None:
+            slots[i] = first
         else:
-            words = _categorical(columns, column.role, column.name)
-            if words is None:
-                slots[i] = first
-            else:
-                np.add(slots_of_codes(column, words.codes, words.dictionary), first, out=slots[i])
-                registers[word], ranks[word] = _hashes(words)
-            word += 1
-    infinite = np.isinf(values)
-    if infinite.any():
-        values[infinite] = np.nan
+            np.add(slots_of_codes(column, words.codes, words.dictionary), first, out=slots[i])
+            registers[word], ranks[word] = _hashes(words)
     return Rows(
         layout,
-        columns.ts - columns.ts % spec.pane_us,
+        columns.ts // spec.pane_us * spec.pane_us,
         slots,
         values,
         registers,
@@ -73,6 +71,20 @@ def to_rows(
             for name in spec.segments
         ],
     )
+
+
+def _values(parts: Sequence[Columns], layout: Layout, rows: int) -> Floats:
+    """Numbers of all parts below one another, [numeric columns, rows]; NaN for a column that there is not."""
+    found: list[Floats] = []
+    for i in layout.numeric:
+        column = layout.columns[i]
+        for part in parts:
+            data = _numeric(part, column.role, column.name)
+            found.append(np.full(part.rows, np.nan) if data is None else data)
+    values = np.empty((len(layout.numeric), rows))
+    if found:
+        np.concatenate(found, out=values.reshape(-1))
+    return values
 
 
 def _numeric(columns: Columns, role: str, name: str) -> Floats | None:

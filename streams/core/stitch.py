@@ -76,14 +76,14 @@ def _join(parts: Sequence[Group]) -> Group:
     return Group(parts[0].shape, records[order], take(join([p.columns for p in parts]), order))
 
 
-def join(parts: Sequence[Columns]) -> Columns:
-    """Put columns of one model, version, weight and shape below one another."""
+def join(parts: Sequence[Columns], *, numbers: bool = True) -> Columns:
+    """Put columns of one model, version, weight and shape below one another, on request without the numbers."""
     first = parts[0]
     if len(parts) == 1:
         return first
 
-    def numbers(of: Callable[[Columns], Mapping[str, Any]]) -> dict[str, Any]:
-        return {name: np.concatenate([of(c)[name] for c in parts]) for name in of(first)}
+    def joined(of: Callable[[Columns], Mapping[str, Any]]) -> dict[str, Any]:
+        return {name: np.concatenate([of(c)[name] for c in parts]) for name in of(first)} if numbers else {}
 
     def words(of: Callable[[Columns], Mapping[str, Categorical]]) -> dict[str, Categorical]:
         return {name: _join_words([of(c)[name] for c in parts]) for name in of(first)}
@@ -91,8 +91,8 @@ def join(parts: Sequence[Columns]) -> Columns:
     return replace(
         first,
         ts=np.concatenate([c.ts for c in parts]),
-        numeric=numbers(lambda c: c.numeric),
-        scores=numbers(lambda c: c.scores),
+        numeric=joined(lambda c: c.numeric),
+        scores=joined(lambda c: c.scores),
         categorical=words(lambda c: c.categorical),
         segments=words(lambda c: c.segments),
         label=_join_words([c.label for c in parts if c.label is not None]) if first.label else None,
@@ -110,8 +110,8 @@ def _join_words(parts: Sequence[Categorical]) -> Categorical:
     return Categorical(np.concatenate(codes), list(place))
 
 
-def neighbours(columns: Iterable[Columns]) -> list[Columns]:
-    """Join what may be joined without changing the order of rows of any model and version."""
+def neighbours(columns: Iterable[Columns]) -> list[list[Columns]]:
+    """Gather what may be joined without changing the order of rows of any model and version."""
     lists: list[list[Columns]] = []
     last: dict[tuple[str, str], tuple[Hashable, list[Columns]]] = {}
     for part in columns:
@@ -122,7 +122,7 @@ def neighbours(columns: Iterable[Columns]) -> list[Columns]:
             last[of] = shape, found
             lists.append(found)
         found.append(part)
-    return [join(found) for found in lists]
+    return lists
 
 
 def _shape(columns: Columns) -> Hashable:
