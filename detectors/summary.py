@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from detectors.bins import blocks
 from detectors.layout import INVALID, MISSING, Layout
 
 Ints = npt.NDArray[np.int64]
@@ -24,6 +26,8 @@ REGISTERS = 256
 MEAN, M2, MINIMUM, MAXIMUM = range(4)
 #: Dense counts are made for at most this many (cell, slot) pairs at a time.
 _MAX_DENSE = 1 << 24
+#: From so many rows of a cell on, cells are worth a call of their own.
+_ROWS_A_CELL = 256
 
 
 @dataclass(slots=True)
@@ -148,7 +152,7 @@ def _cells(rows: Rows, names: list[str], panes: Ints, place: Ints, keep: Ints) -
     # All rows in their own order are not copied.
     taken: Any = slice(None) if in_order and len(keep) == len(rows.panes) else keep
     cells = len(keys)
-    counts = _dense_counts(rows.slots[:, taken], group, starts, cells, rows.layout.slots)
+    counts = _dense_counts(rows.slots[:, taken], group, starts, cells, rows.layout)
     return Block(
         rows.layout,
         [names[k // len(panes)] for k in keys.tolist()],
@@ -161,16 +165,24 @@ def _cells(rows: Rows, names: list[str], panes: Ints, place: Ints, keep: Ints) -
     )
 
 
-def _dense_counts(slots: Ints, group: Ints, starts: Ints, cells: int, width: int) -> npt.NDArray[np.int32]:
-    out = np.empty((cells, width), dtype=np.int32)
+def _dense_counts(
+    slots: Ints, group: Ints, starts: Ints, cells: int, layout: Layout
+) -> npt.NDArray[np.int32]:
+    out = np.empty((cells, layout.slots), dtype=np.int32)
     ends = np.append(starts, len(group))
-    step = max(_MAX_DENSE // max(width, 1), 1)
+    first = [*layout.first_slots, layout.slots]
+    step = max(_MAX_DENSE // max(layout.slots, 1), 1)
     for a in range(0, cells, step):
         b = min(a + step, cells)
-        flat = slots[:, ends[a] : ends[b]]
-        if b - a > 1:
-            flat = flat + (group[ends[a] : ends[b]] - a) * width
-        out[a:b] = np.bincount(flat.ravel(), minlength=(b - a) * width).reshape(b - a, width)
+        rows = slice(ends[a], ends[b])
+        of_row = group[rows] - a
+        for block in blocks(len(slots), len(of_row)):
+            low, high = first[block.start], first[block.stop]
+            width, flat = high - low, slots[block, rows]
+            if b - a > 1 or low:
+                flat = flat + (of_row * width - low)
+            found = np.bincount(flat.ravel(), minlength=(b - a) * width)
+            out[a:b, low:high] = found.reshape(b - a, width)
     return out
 
 
@@ -188,20 +200,26 @@ def _moments(values: Floats, group: Ints, starts: Ints, finite: Ints) -> Floats:
     """Moments of each cell, [cells, columns, 4], of values [columns, rows] that are sorted by cell."""
     cells, columns = finite.shape
     out = np.full((cells, columns, 4), np.nan)
-    if not cells or not columns:
-        return out
+    if cells:
+        for block in blocks(columns, values.shape[1]):
+            out[:, block] = _moments_of(values[block], group, starts, finite[:, block])
+    return out
+
+
+def _moments_of(values: Floats, group: Ints, starts: Ints, finite: Ints) -> Floats:
     some = finite.T > 0
     n = np.maximum(finite.T, 1)
     # Sums are taken around a value of the cell itself, so that large means lose no digits.
     centre = np.fmin.reduceat(values, starts, axis=1)
     highest = np.fmax.reduceat(values, starts, axis=1)
     centre[~some] = 0.0
-    shifted = values - _of_rows(centre, group)
+    shifted = np.empty(values.shape)
+    _less(values, centre, group, starts, shifted)
     absent = None if (finite.sum(axis=0) == values.shape[1]).all() else np.isnan(values)
     if absent is not None:
         shifted[absent] = 0.0
     shift_mean = np.add.reduceat(shifted, starts, axis=1) / n
-    shifted -= _of_rows(shift_mean, group)
+    _less(shifted, shift_mean, group, starts, shifted)
     if absent is not None:
         shifted[absent] = 0.0
     np.square(shifted, out=shifted)
@@ -209,13 +227,16 @@ def _moments(values: Floats, group: Ints, starts: Ints, finite: Ints) -> Floats:
         [centre + shift_mean, np.add.reduceat(shifted, starts, axis=1), centre, highest], axis=-1
     )
     found[~some] = np.nan
-    out[:] = found.transpose(1, 0, 2)
-    return out
+    return found.transpose(1, 0, 2)
 
 
-def _of_rows(of_cells: Floats, group: Ints) -> Floats:
-    """Spread [columns, cells] over the rows; one cell spreads by itself."""
-    return of_cells if of_cells.shape[1] == 1 else of_cells[:, group]
+def _less(values: Floats, of_cells: Floats, group: Ints, starts: Ints, out: Floats) -> None:
+    """Subtract [columns, cells] from the rows of each cell."""
+    if len(group) < _ROWS_A_CELL * len(starts):
+        np.subtract(values, of_cells[:, group], out=out)
+        return
+    for cell, (a, b) in enumerate(pairwise([*starts.tolist(), len(group)])):
+        np.subtract(values[:, a:b], of_cells[:, cell : cell + 1], out=out[:, a:b])
 
 
 def _registers(

@@ -113,6 +113,8 @@ class PartitionChunker:
         self._chunk_rows = 0
         self._groups: dict[tuple[str, str, str], _Group] = {}
         self._pending: list[Columns] = []
+        self._pending_rows = 0
+        """Of few rows each costs more, so they wait for others: of many models, each run has a few rows of each."""
         self._dirty: set[str] = set()
 
     def start_at(self, offset: int) -> None:
@@ -152,7 +154,7 @@ class PartitionChunker:
             start = end
             if is_full:
                 yield self._cut()
-            else:
+            elif self._pending_rows >= _PIECE_ROWS:
                 self._count()
 
     def _untaken(self, records: Records) -> Records:
@@ -174,6 +176,7 @@ class PartitionChunker:
         ceilings = records.timestamps_us[start:end] + skew
         for of_rows, columns in decoded.part(start, end):
             self._pending.append(columns)
+            self._pending_rows += columns.rows
             self._saw(columns.model, int(np.minimum(columns.ts, ceilings[of_rows - start]).max()))
 
     def _saw(self, model: str, ts: int) -> None:
@@ -199,6 +202,7 @@ class PartitionChunker:
             if sum(len(part.panes) for part in group.rows) >= _PIECE_ROWS:
                 group.folded()
         self._pending.clear()
+        self._pending_rows = 0
 
     def _cut(self) -> Cut:
         self._count()
@@ -222,19 +226,24 @@ class PartitionChunker:
         return self._summary("", 0, [], sealed=False, caught_up=caught_up, max_ts=self.max_ts)
 
     def _summaries(self, models: set[str], *, sealed: bool, caught_up: bool) -> list[dict[str, Any]]:
-        out = []
-        for model in sorted(models):
-            blocks, pane_us = [], 0
-            for (of, version, _), group in sorted(self._groups.items()):
-                block = group.folded() if of == model else None
-                if block is not None:
-                    pane_us = group.pane_us
-                    blocks.append(block_record(version, self.source, group.baseline_id, block, group.sums))
-            max_ts = self._model_max_ts.get(model, -1)
-            out.append(
-                self._summary(model, pane_us, blocks, sealed=sealed, caught_up=caught_up, max_ts=max_ts)
+        blocks: dict[str, list[dict[str, Any]]] = {model: [] for model in sorted(models)}
+        pane_us = dict.fromkeys(blocks, 0)
+        for (model, version, _), group in sorted(self._groups.items(), key=lambda found: found[0]):
+            block = group.folded() if model in blocks else None
+            if block is not None:
+                pane_us[model] = group.pane_us
+                blocks[model].append(block_record(version, self.source, group.baseline_id, block, group.sums))
+        return [
+            self._summary(
+                model,
+                pane_us[model],
+                of_model,
+                sealed=sealed,
+                caught_up=caught_up,
+                max_ts=self._model_max_ts.get(model, -1),
             )
-        return out
+            for model, of_model in blocks.items()
+        ]
 
     def _summary(
         self,
