@@ -73,6 +73,7 @@ class Columns:
         return len(self.ts)
 
 
+_DTYPES = {name: np.dtype(name) for name in ("<i4", "<i8", "<f8")}
 FRAME_CONTRACT: Mapping[Source, str] = {
     "predictions": "prediction_frame",
     "features": "feature_frame",
@@ -153,11 +154,11 @@ def _check_distinct(part: str, names: list[str]) -> None:
 
 
 def _array(name: str, data: bytes, dtype: str, rows: int) -> Any:
-    array = np.frombuffer(data, dtype=dtype) if len(data) % np.dtype(dtype).itemsize == 0 else None
-    if array is None or len(array) != rows:
+    of = _DTYPES[dtype]
+    if len(data) != rows * of.itemsize:
         detail = f"column {name!r} has {len(data)} bytes, expected {rows} rows of {dtype}"
         raise WireError("bad_frame", detail)
-    return array
+    return np.frombuffer(data, of)
 
 
 def _numeric_out(name: str, values: Floats) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from seawall.wire import HEADER_BYTES, MARKER
 #: Reads a value at a place; returns it and the place after it.
 _Read = Callable[[memoryview, int], tuple[Any, int]]
 _DOUBLE = struct.Struct("<d")
+#: Arrays of numeric columns that are remembered by how they begin.
+_MOST_BEGINNINGS = 1024
 
 
 class _Unexpected(Exception):  # noqa: N818 - never leaves this module
@@ -51,7 +53,11 @@ def _reader(schema: Any, named: dict[str, _Read]) -> _Read:
         made = named[schema["name"]] = _record(fields)
         return made
     if kind == "array":
-        return _array(_reader(schema["items"], named))
+        read = _array(_reader(schema["items"], named))
+        is_numbers = (
+            not isinstance(schema["items"], str) and schema["items"]["name"] == "io.seawall.NumericColumn"
+        )
+        return _numbers(read) if is_numbers else read
     return named[kind] if kind in named else _PRIMITIVES[kind]
 
 
@@ -79,6 +85,69 @@ def _array(item: _Read) -> _Read:
                 out.append(value)
 
     return read
+
+
+def _numbers(general: _Read) -> _Read:
+    """Make a reader of an array of numeric columns: those of a model have the same names frame after frame.
+
+    What lies between the values is compared with what lay there in an earlier frame that began alike. Where it is the
+    same, so is what it says; where it is not, it is read as any array.
+    """
+    earlier: dict[bytes, list[tuple[bytes, str]]] = {}
+
+    def read(view: memoryview, at: int) -> tuple[Any, int]:
+        count, place = _long(view, at)
+        if count == 0:
+            return [], place
+        _, place = _bytes(view, place)
+        begin = bytes(view[at:place])
+        before = earlier.get(begin)
+        found = None if before is None else _as_before(view, at, before)
+        if found is not None:
+            return found
+        out, after = general(view, at)
+        if len(earlier) >= _MOST_BEGINNINGS:
+            earlier.clear()
+        if between := _between(view, at):
+            earlier[begin] = between
+        return out, after
+
+    return read
+
+
+def _between(view: memoryview, at: int) -> list[tuple[bytes, str]]:
+    """Copy what lies before the length of each column's values, with its name; nothing where a column has nulls."""
+    found, start = [], at
+    count, at = _long(view, at)
+    for _ in range(count):
+        name, at = _text(view, at)
+        found.append((bytes(view[start:at]), name))
+        _, at = _bytes(view, at)
+        start = at
+        nulls, at = _bytes(view, at)
+        if len(nulls):
+            return []
+    return found if view[at] == 0 else []
+
+
+def _as_before(view: memoryview, at: int, before: list[tuple[bytes, str]]) -> tuple[Any, int] | None:
+    """Read columns that are named as `before`, have no nulls and are equally long; None when they are not."""
+    value: bytes = view.obj  # type: ignore[assignment]  # it was made of bytes
+    length_at = at + len(before[0][0])
+    length, after = _long(view, length_at)
+    if length < 0:
+        return None
+    written = bytes(view[length_at:after])
+    out: list[Any] = []
+    for piece, name in before:
+        after = at + len(piece)
+        if not (value.startswith(piece, at) and value.startswith(written, after)):
+            return None
+        after += len(written)
+        at = after + length
+        out.append({"name": name, "values": view[after:at], "nulls": b""})
+    # The last one's nulls, and the array's end. Nothing starts so beyond the end of the message.
+    return (out, at + 2) if value.startswith(b"\0\0", at) else None
 
 
 def _union(branches: list[_Read | None]) -> _Read:

@@ -67,12 +67,42 @@ def test_what_is_read_in_place_is_what_was_written(written: tuple[str, bytes]) -
     assert plain(found) == decode(value, (name,))[1]
 
 
+@given(st.lists(frames(), min_size=2, max_size=4))
+def test_frames_are_read_alike_whatever_was_read_before(written: list[tuple[str, bytes]]) -> None:
+    for name, value in [*written, *reversed(written)]:
+        assert plain(read_frame(name, value)) == decode(value, (name,))[1]
+
+
+def test_columns_are_compared_with_an_earlier_frame_that_began_alike() -> None:
+    def frame(names: list[str], rows: int, nulls: bytes = b"") -> bytes:
+        columns = Columns("features", "m", "1", T0 + np.arange(rows))
+        columns.numeric = {name: np.arange(rows) + i / 7 for i, name in enumerate(names)}
+        record = to_record(columns)
+        record["numeric"][-1]["nulls"] = nulls
+        return encode("feature_frame", record)
+
+    for value in (
+        frame(["a", "b", "c"], 3),
+        frame(["a", "b", "c"], 3),
+        frame(["a", "b", "c"], 200),
+        frame(["a", "bb", "c"], 3),
+        frame(["a", "b", "c"], 3, b"\x20"),
+        frame(["a", "b", "d"], 3),
+        frame(["a", "b", "c"], 0),
+    ):
+        found = read_frame("feature_frame", value)
+        assert found is not None
+        assert plain(found) == decode(value, ("feature_frame",))[1]
+
+
 @settings(max_examples=300)
-@given(frames(), st.data())
+@given(frames(), st.booleans(), st.data())
 def test_damage_is_left_to_the_general_decoder_or_read_as_it_reads_it(
-    written: tuple[str, bytes], data: st.DataObject
+    written: tuple[str, bytes], was_read_before: bool, data: st.DataObject
 ) -> None:
     name, value = written
+    if was_read_before:
+        assert read_frame(name, value) is not None
     at = data.draw(st.integers(0, len(value) - 1))
     kind = data.draw(st.sampled_from(["cut", "more", "other"]))
     if kind == "cut":
