@@ -32,6 +32,8 @@ _SAID = {
 }
 #: Roles of what several columns show: pairs, and all of them together.
 ACROSS = ("relation", "joint")
+#: What a segment's alarm says once all traffic has one: that it is elsewhere too, or that it outweighs what is not.
+_SPREAD = ("; now all traffic", "; so much that all traffic together shows it")
 _SAID_WITHOUT_COLUMNS = {
     "volume": "traffic is far from its usual volume",
     "freshness": "no fresh predictions arrive",
@@ -259,6 +261,22 @@ def drift_sentence(
     where = f"; in {list_text(segments)}" if segments else ""
     name = subject(verdict.model, verdict.version, verdict.segment)
     return f"{name}: {worst.name} {said} {numbers} {since}{also}{where}"
+
+
+def overall_of(step: AlarmStep) -> Member | None:
+    """Return the open alarm on all traffic that a segment's alarm speaks for: its fault is no longer only there."""
+    if not step.segment:
+        return None
+    same = (m for m in step.members if (m.version, m.segment, m.kind) == (step.version, "", step.kind))
+    return next((m for m in same if m.is_open), None)
+
+
+def spread_sentence(step: AlarmStep) -> str:
+    """Return the summary of a step; of a segment's whose fault all traffic shows by now, that it does."""
+    said = step.summary
+    for suffix in _SPREAD:
+        said = said.removesuffix(suffix)
+    return said + _SPREAD[bool(step.only_in)] if overall_of(step) else said
 
 
 def resolved_sentence(step: AlarmStep, at_us: int, reason: str) -> str:

@@ -4,9 +4,10 @@ An alarm belongs to a version, a segment and a kind. Windows of all horizons (an
 the same alarm, each through a streak of its own:
 
 - it opens after `open_after` drifted windows in a row on any horizon, or with one that is proof by itself (`sudden`);
-- it is updated when a column joins the culprits, when it gets more severe, or when the attribution changes.
-  A column joins once it drifted in two windows in a row (or in one, when one opens an alarm); severity only
-  rises during a life, so that a value dancing around a limit is told once;
+- it is updated when a column joins the culprits, when it gets more severe, when the attribution changes, or
+  when it turns out to live in some segments only. A column joins once it drifted in two windows in a row (or
+  in one, when one opens an alarm), and so does a segment; severity only rises during a life, so that a value
+  dancing around a limit is told once;
 - it is resolved after `resolve_after` stable windows in a row on every horizon that drifted during its
   life.
 
@@ -16,9 +17,9 @@ otherwise is not withdrawn: it is resolved by stable windows like any other, for
 worse than one that lasts.
 
 One incident is one page. A segment alarm opens only while overall traffic has no alarm of that kind open
-and its latest window does not drift; when overall traffic opens one, it takes the segments' alarms over and
-names them in its evidence. So that "latest" means the same window, feed overall windows before those of
-segments (`in_order`).
+and its latest window does not drift; when overall traffic opens one later, that joins the segment's incident
+like any other alarm of the same cause, and the page says that all traffic is affected now. So that "latest"
+means the same window, feed overall windows before those of segments (`in_order`).
 
 Alarms that have one cause though they differ in version, segment or kind (`streams.core.causes`) make one
 incident: the first of them speaks for the others. These open, change and resolve like any other, but notify
@@ -42,8 +43,10 @@ from streams.core.alarm_steps import (
     Culprit,
     culprits_of,
     drift_sentence,
+    overall_of,
     resolved_sentence,
     severity_of,
+    spread_sentence,
     worse,
 )
 from streams.core.alarm_tracks import OpenAlarm, Track, TrackKey
@@ -121,8 +124,7 @@ class AlarmBook:
         Returns
         -------
         list[AlarmStep]
-            Usually empty; more than one when an overall alarm takes over those of segments, or when an alarm is
-            one of several in an incident.
+            Usually empty; more than one when an alarm is one of several in an incident.
         """
         if verdict.model != self.model:
             msg = f"model: {verdict.model!r} was given to the alarms of {self.model!r}"
@@ -201,8 +203,7 @@ class AlarmBook:
             notify=spec.notify,
         )
         step = self._told(self._with_evidence(step, verdict, culprits), heard)
-        taken = [] if verdict.segment else self._taken_over(step)
-        speaker = self._speaker_for(step, taken)
+        speaker = self._speaker_for(step)
         step = replace(step, incident_id=speaker.step.incident_id if speaker else alarm_id)
         if speaker:
             step = replace(step, notify=())
@@ -210,9 +211,8 @@ class AlarmBook:
         drifted = {name for name, s in track.streams.items() if s.now.drift}
         track.alarm = OpenAlarm(step, {c.key for c in culprits}, drifted)
         steps = [step]
-        reason = f"all traffic is affected, see alarm {alarm_id}"
-        # Members first, so that nobody speaks for what ends with it.
-        for other in sorted(taken, key=lambda t: t.alarm is not None and not t.alarm.step.is_joined):
+        reason = f"all traffic is affected, see alarm {step.incident_id}"
+        for other in self._merged_by(track.alarm):
             steps += self._close(other, step.updated_us, reason, heir=track.alarm)
         if not speaker:
             for other in self._outdone_by(track.alarm):
@@ -237,7 +237,11 @@ class AlarmBook:
         )
         told = self._attributed(told, heard.attribute)
         has_changed = (told.severity, told.attribution) != (last.severity, last.attribution)
-        if not has_changed and confirmed <= alarm.told:
+        # All traffic is heard before its segments, so where it lives is known only after it was first told.
+        is_located = bool(told.only_in and not last.only_in) and told.only_in == self._only_in(
+            verdict.version, verdict.segment, verdict.kind, spec.open_after
+        )
+        if not has_changed and not is_located and confirmed <= alarm.told:
             return []
         alarm.told |= keys
         alarm.step = replace(self._told(told, heard), revision=last.revision + 1)
@@ -262,23 +266,31 @@ class AlarmBook:
         alarm.step = window
         return self._close(track, verdict.end_us, reason)
 
-    def _taken_over(self, overall: AlarmStep) -> list[Track]:
-        """Return the segments whose alarms an alarm on all traffic replaces."""
+    def _merged_by(self, overall: OpenAlarm) -> list[Track]:
+        """Return the segments that page for the cause of an alarm on all traffic and are not its speaker.
+
+        They paged apart, for they had nothing in common before all traffic showed both.
+        """
+        step = overall.step
         return [
             track
-            for key, track in self._tracks.items()
-            if track.alarm and key.segment and (key.version, key.kind) == (overall.version, overall.kind)
+            for track, other in self._speakers()
+            if not step.segment
+            and other.step.segment
+            and (other.step.version, other.step.kind) == (step.version, step.kind)
+            and other.step.alarm_id != step.incident_id
+            and have_one_cause(other.step, step)
         ]
 
     def _speakers(self) -> list[tuple[Track, OpenAlarm]]:
         return [(t, t.alarm) for t in self._tracks.values() if t.alarm and not t.alarm.step.is_joined]
 
-    def _speaker_for(self, step: AlarmStep, taken: list[Track]) -> OpenAlarm | None:
+    def _speaker_for(self, step: AlarmStep) -> OpenAlarm | None:
         """Return the open alarm that speaks for the cause of `step`, the one that began closest to it."""
         fitting = [
             alarm
-            for track, alarm in self._speakers()
-            if track not in taken and may_speak_for(alarm.step, step) and have_one_cause(alarm.step, step)
+            for _, alarm in self._speakers()
+            if may_speak_for(alarm.step, step) and have_one_cause(alarm.step, step)
         ]
         began = began_us(step)
         return min(
@@ -318,6 +330,7 @@ class AlarmBook:
         only_in = self._only_in(told.version, told.segment, told.kind)
         at_us = max(told.updated_us, member.step.updated_us)
         told = replace(told, state="updated", updated_us=at_us, only_in=only_in)
+        told = replace(told, summary=spread_sentence(told))
         speaker.step = replace(told, revision=told.revision + 1, story=story_of(told))
         return [speaker.step]
 
@@ -384,19 +397,33 @@ class AlarmBook:
             near=verdict.near[:MAX_NEAR],
         )
 
-    def _only_in(self, version: str, segment: str, kind: str) -> tuple[str, ...]:
-        """Return the segments in which it lives, when others of the same column are known to be stable."""
-        drifting, stable = set[str](), set[str]()
-        for key, track in self._tracks.items():
-            if not key.segment or (key.version, key.kind) != (version, kind):
-                continue
-            if any(s.now.drift for s in track.streams.values()):
-                drifting.add(key.segment)
-            elif any(s.now.stable for s in track.streams.values()):
-                stable.add(key.segment)
-        drifting |= {segment} if segment else set()
-        cut_by = {s.split("=", 1)[0] for s in stable}
-        return tuple(sorted(s for s in drifting if s.split("=", 1)[0] in cut_by))
+    def _only_in(self, version: str, segment: str, kind: str, windows: int = 1) -> tuple[str, ...]:
+        """Return the segments in which it lives, when others of the same column are known to be stable.
+
+        A segment counts once so many windows in a row drifted there.
+        """
+        tracks = {
+            key.segment: track.streams
+            for key, track in self._tracks.items()
+            if key.segment and (key.version, key.kind) == (version, kind)
+        }
+        drifted = {
+            (of, name)
+            for of, streams in tracks.items()
+            for name, s in streams.items()
+            if s.now.drift >= windows
+        }
+        drifted |= {(segment, name) for name in tracks.get(segment, {})}
+        # Like is compared with like: where only hours drift, a day that is stable says nothing of this hour.
+        names = {name for _, name in drifted}
+        cut_by = {
+            of.split("=", 1)[0]
+            for of, streams in tracks.items()
+            if of != segment
+            and not any(s.now.drift for s in streams.values())
+            and any(streams[name].now.stable for name in names & set(streams))
+        }
+        return tuple(sorted({of for of, _ in drifted if of.split("=", 1)[0] in cut_by}))
 
     def _drifting_segments(self, verdict: WindowVerdict) -> tuple[Culprit, ...]:
         """Return the parts of traffic that drift, each with its worst column, worst first.
@@ -420,14 +447,15 @@ class AlarmBook:
             heard.verdict, heard.culprits, tuple(s.name for s in segments), step.opened_us
         )
         step = self._attributed(replace(step, summary=summary), heard.attribute)
+        step = replace(step, summary=spread_sentence(step))
         if heard.explain:
             step = heard.explain(step, heard.verdict)
         return replace(step, story=story_of(step))
 
     @staticmethod
     def _attributed(step: AlarmStep, attribute: Attribute | None) -> AlarmStep:
-        if attribute is None:
-            return step
+        if attribute is None or overall_of(step):
+            return step  # once all traffic has an alarm of its own, whose fault it is shows there (`with_member`)
         outcome, why = attribute(step)
         if outcome == "unknown" and step.attribution != "unknown":
             return step  # what was once known (of a version since rolled back, say) is not unlearned

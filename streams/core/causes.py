@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seawall.monitor import HOUR_US
-from streams.core.alarm_steps import AlarmStep, worse
+from streams.core.alarm_steps import AlarmStep, overall_of, worse
 from streams.core.incidents import Member
 
 #: Kind of the alarms of classic detectors, which keep no budget.
@@ -60,12 +60,13 @@ def with_member(leader: AlarmStep, step: AlarmStep) -> AlarmStep:
     member = member_of(step)
     others = [m for m in leader.members if m.alarm_id != member.alarm_id]
     if len(others) >= MAX_MEMBERS:
-        # Those that are over make room first, the oldest of them.
-        others.remove(next((m for m in others if not m.is_open), others[0]))
+        # Those that are over make room first, then segments: that all traffic is affected says more.
+        others.remove(min(others, key=lambda m: (m.is_open, not m.segment)))
     members = tuple(sorted([*others, member], key=lambda m: (not m.is_open, m.alarm_id)))
     told = replace(leader, members=members)
     if member.is_open:
         told = replace(told, severity=worse(leader.severity, step.severity))
-        if leader.attribution == "unknown" and step.attribution != "unknown":
+        is_spread = overall_of(told) == member
+        if leader.attribution == "unknown" and (is_spread or step.attribution != "unknown"):
             told = replace(told, attribution=step.attribution, attribution_why=step.attribution_why)
     return told

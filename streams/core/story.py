@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.core.alarm_steps import AlarmStep
+from streams.core.alarm_steps import AlarmStep, overall_of
 from streams.core.words import list_text, utc_text
 
 _MOVED = {
@@ -50,7 +50,7 @@ def _moved(step: AlarmStep) -> str:
 
 def _where(step: AlarmStep) -> str:
     if not step.only_in:
-        return ""
+        return f"It was seen in {step.segment} first, and is in all traffic now" if overall_of(step) else ""
     return f"Only in {list_text(step.only_in, 5)}: other values of it are stable"
 
 
@@ -62,7 +62,7 @@ def _near(step: AlarmStep) -> str:
 
 
 def _members(step: AlarmStep) -> str:
-    still = [m for m in step.members if m.is_open]
+    still = [m for m in step.members if m.is_open and m != overall_of(step)]
     if not still:
         return ""
     named = [" ".join(filter(None, (m.kind, m.segment, m.version and f"of {m.version}"))) for m in still]

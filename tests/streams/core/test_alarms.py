@@ -260,25 +260,123 @@ def test_a_segment_alone_gets_its_own_alarm() -> None:
     assert steps[0].summary.startswith("late-arrival v2 [origin=JFK]: distance")
 
 
-def test_an_overall_alarm_takes_over_those_of_segments() -> None:
+def test_where_a_gross_fault_lives_is_told_once_though_all_traffic_is_heard_before_its_segments() -> None:
+    book, steps = AlarmBook(MODEL), []
+    for minute in range(9):
+        verdicts = [
+            replace(window(minute, DRIFT, columns={"distance": 0.9}), sudden=True),
+            window(minute, DRIFT, segment="origin=JFK", columns={"distance": 0.9}),
+            window(minute, STABLE, segment="origin=LGA"),
+        ]
+        for verdict in in_order(verdicts):
+            steps += book.step(verdict, SPEC)
+    assert [(s.state, s.segment, s.severity, s.only_in, s.updated_us) for s in steps] == [
+        ("open", "", "error", (), T0_US),
+        ("updated", "", "error", ("origin=JFK",), T0_US + 2 * MINUTE_US),
+    ]
+    assert "Only in origin=JFK: other values of it are stable." in steps[-1].story
+
+
+def test_a_segment_that_drifted_in_one_window_is_not_yet_where_a_fault_lives() -> None:
+    book, steps = AlarmBook(MODEL), []
+    for minute in range(9):
+        of_segment = DRIFT if minute % 3 == 0 else STABLE
+        verdicts = [
+            window(minute, DRIFT),
+            window(minute, of_segment, segment="origin=JFK"),
+            window(minute, STABLE, segment="origin=LGA"),
+        ]
+        for verdict in in_order(verdicts):
+            steps += book.step(verdict, SPEC)
+    assert [s.state for s in steps] == ["open"]
+
+
+def test_long_windows_that_are_stable_still_do_not_say_that_a_segment_is_spared() -> None:
+    book, steps = AlarmBook(MODEL), []
+    for minute in range(6):
+        verdicts = [
+            window(minute, DRIFT),
+            window(minute, DRIFT, segment="origin=JFK"),
+            window(minute, UNKNOWN, segment="origin=LGA"),
+            window(minute, STABLE, segment="origin=LGA", horizon_us=HOUR_US),
+        ]
+        for verdict in in_order(verdicts):
+            steps += book.step(verdict, SPEC)
+    assert [s.only_in for s in steps] == [()]
+
+
+def test_a_fault_that_starts_in_a_segment_and_reaches_all_traffic_pages_once() -> None:
     book = AlarmBook(MODEL)
-    alone = run(*(window(i, DRIFT, segment="origin=JFK") for i in range(2)), book=book)
-    taken = run(window(2, DRIFT), window(3, DRIFT), book=book)
-    assert [(s.state, s.segment) for s in taken] == [("open", ""), ("resolved", "origin=JFK")]
-    assert taken[1].alarm_id == alone[0].alarm_id
-    assert taken[0].alarm_id in taken[1].summary
+    (alone,) = run(*(window(i, DRIFT, segment="origin=JFK") for i in range(2)), book=book)
+    joined, told = run(window(2, DRIFT), window(3, DRIFT), book=book)
+    assert (joined.state, joined.segment, joined.incident_id, joined.notify) == (
+        "open",
+        "",
+        alone.alarm_id,
+        (),
+    )
+    assert (told.state, told.alarm_id, told.notify) == ("updated", alone.alarm_id, ("log",))
+    assert told.summary == f"{alone.summary}; now all traffic"
+    assert told.story == "It was seen in origin=JFK first, and is in all traffic now."
+    end = run(
+        *(v for i in range(4, 9) for v in (window(i, STABLE), window(i, STABLE, segment="origin=JFK"))),
+        book=book,
+    )
+    assert [(s.state, s.segment) for s in end] == [("resolved", ""), ("resolved", "origin=JFK")]
 
 
-def test_a_segment_that_drifts_on_after_the_overall_alarm_takes_up_its_alarm_again() -> None:
+def test_a_fault_of_one_segment_that_outweighs_the_others_is_not_said_to_be_in_all_traffic() -> None:
+    book = AlarmBook(MODEL)
+    steps = []
+    for minute in range(5):
+        verdicts = [
+            window(minute, DRIFT if minute > 2 else STABLE),
+            window(minute, DRIFT, segment="origin=JFK"),
+            window(minute, STABLE, segment="origin=LGA"),
+        ]
+        for verdict in in_order(verdicts):
+            steps += book.step(verdict, SPEC)
+    assert steps[-1].segment == "origin=JFK"
+    assert steps[-1].summary.endswith("; so much that all traffic together shows it")
+    assert "Only in origin=JFK: other values of it are stable." in steps[-1].story
+
+
+def test_whose_fault_a_segments_page_is_follows_all_traffic_once_that_is_affected() -> None:
+    book = AlarmBook(MODEL)
+
+    def blame(step: AlarmStep) -> Attribution:
+        return Attribution("unknown", "only JFK") if step.segment else outcome
+
+    outcome = Attribution("unknown", "v1 was not watched")
+    verdicts = [window(i, DRIFT, segment="origin=JFK") for i in range(2)]
+    verdicts += [window(i, DRIFT, segment=s) for i in range(2, 5) for s in ("", "origin=JFK")]
+    for verdict in verdicts:
+        book.step(verdict, SPEC, blame)
+    mine = next(s for s in book.open_alarms if s.segment)
+    assert mine.attribution_why == "v1 was not watched"
+    outcome = Attribution("version", "it began with the release")
+    told = [
+        s
+        for v in (window(5, DRIFT), window(5, DRIFT, segment="origin=JFK"))
+        for s in book.step(v, SPEC, blame)
+    ]
+    assert [(s.segment, s.attribution) for s in told] == [("", "version"), ("origin=JFK", "version")]
+
+
+def test_a_page_of_a_segment_goes_on_after_the_alarm_on_all_traffic_is_over() -> None:
     book = AlarmBook(MODEL)
     steps = []
     for minute in range(9):
         overall = DRIFT if 2 <= minute < 4 else STABLE
         for verdict in in_order([window(minute, overall), window(minute, DRIFT, segment="origin=JFK")]):
             steps += book.step(verdict, SPEC)
-    mine = [s for s in steps if s.segment]
-    assert [(s.state, s.revision) for s in mine] == [("open", 0), ("resolved", 1), ("open", 2)]
-    assert len({s.alarm_id for s in mine}) == 1
+    assert [(s.segment, s.state, s.revision) for s in steps] == [
+        ("origin=JFK", "open", 0),
+        ("", "open", 0),
+        ("origin=JFK", "updated", 1),
+        ("", "resolved", 1),
+    ]
+    assert [s.segment for s in book.open_alarms] == ["origin=JFK"]
 
 
 def test_a_revision_of_the_newest_window_does_not_count_twice() -> None:

@@ -168,6 +168,14 @@ def test_a_fault_of_one_segment_is_said_to_be_only_there() -> None:
     assert len({s.alarm_id for s in steps if s.notify or not s.is_joined} - {s.alarm_id for s in steps if s.kind == "volume"}) == 1  # fmt: skip
 
 
+def test_a_gross_fault_of_one_segment_is_said_to_be_only_there_though_all_traffic_pages_first() -> None:
+    columns = history(0, ROWS, 2)
+    hit = (np.arange(ROWS) >= AT) & (columns.categorical["origin"].codes == 0)
+    columns.numeric["x"][hit] *= 1000
+    steps = [s for s in told(columns) if s.kind == "drift" and not s.segment]
+    assert [(s.state, s.only_in) for s in steps] == [("open", ()), ("updated", ("origin=JFK",))]
+
+
 def test_a_fault_of_all_traffic_is_said_to_be_nowhere_in_particular() -> None:
     assert all(s.only_in == () for s in told(shifted(by=3.0)) if not s.segment)
 

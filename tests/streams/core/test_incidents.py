@@ -152,17 +152,27 @@ def test_when_the_speaker_is_retired_the_oldest_of_the_others_pages() -> None:
     assert all(s.incident_id == steps[1].alarm_id for s in book.open_alarms)
 
 
-def test_an_alarm_on_all_traffic_speaks_for_those_of_the_segments_that_it_takes_over() -> None:
+def test_segments_that_paged_apart_are_one_page_once_all_traffic_shows_what_both_do() -> None:
     book = AlarmBook("m")
-    run(book, *(window(i, segment=s) for i in (0, 1) for s in ("a=1", "a=2")))
-    run(book, *(window(i, kind="skew", segment="a=1") for i in (2, 3)))
-    taken = run(book, window(4), window(5))
-    assert [(s.state, s.kind, s.segment) for s in taken if s.state != "updated"] == [
-        ("open", "drift", ""), ("resolved", "drift", "a=2"), ("resolved", "drift", "a=1"),
-    ]  # fmt: skip
-    overall = next(s for s in book.open_alarms if not s.segment)
-    assert not overall.is_joined
-    assert [(m.kind, m.segment) for m in overall.members] == [("skew", "a=1")]
+    day = DAY_US // MINUTE_US
+    run(book, *(window(i, segment="a=1") for i in (0, 1)))
+    apart = run(book, *(window(day + i, columns="y", segment="a=2") for i in (0, 1)))
+    assert pages(apart) == [("open", "drift", "a=2")]
+    run(book, *(window(day + i, columns="y", kind="skew", segment="a=2") for i in (2, 3)))
+    taken = run(book, *(window(day + i, columns="x y") for i in (4, 5)))
+    # All traffic shows it a day after a=1 did, and with a=2.
+    assert pages(taken)[:1] == [("resolved", "drift", "a=1")]
+    assert set(pages(taken)[1:]) == {("updated", "drift", "a=2")}
+    (speaker,) = (s for s in book.open_alarms if not s.is_joined)
+    assert [(m.kind, m.segment) for m in sorted(speaker.members)] == [("drift", ""), ("skew", "a=2")]
+
+
+def test_a_segment_whose_trouble_is_another_keeps_its_page_when_all_traffic_gets_one() -> None:
+    book = AlarmBook("m")
+    day = DAY_US // MINUTE_US
+    run(book, *(window(i, segment="a=1") for i in (0, 1)))
+    assert pages(run(book, *(window(day + i, columns="y") for i in (0, 1)))) == [("open", "drift", "")]
+    assert {s.segment for s in book.open_alarms} == {"", "a=1"}
 
 
 def test_an_alarm_within_the_budget_is_never_silenced_by_one_from_outside_it() -> None:
