@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from seawall.drift_report import STATISTICS_SAID, DriftReport, relation_said
+from seawall.drift_report import SMALL, STATISTICS_SAID, DriftReport, is_small, relation_said
 
 if TYPE_CHECKING:
     from streams.core.one_off import ColumnFinding
@@ -87,7 +87,7 @@ def _row(c: ColumnFinding) -> str:
     verdict = c.verdict.name.lower()
     detail = f"<br><small>{escape(c.detail)}</small>" if c.detail else ""
     role = "" if c.role == "feature" else f" <small>{c.role}</small>"
-    small = "<br><small>small, but not chance</small>" if c.beyond_chance and verdict == "stable" else ""
+    small = f"<br><small>{SMALL}</small>" if is_small(c) else ""
     return (
         f'<tr><td><span class="name">{escape(c.name)}</span>{role}{detail}</td>'
         f'<td><span class="v {verdict}">{verdict.replace("_", " ")}</span>{small}</td>'
@@ -101,10 +101,11 @@ def _meter(c: ColumnFinding, verdict: str) -> str:
     """Draw the value so that the limit is the middle of the bar."""
     if not math.isfinite(c.ratio):
         return "<small>nothing to compare</small>"
+    usually = "" if c.statistic == "js" else f", usually {_share_or_number(c, c.usual)}"
     width = min(c.ratio / 2.0, 1.0) * 100
     return (
         f"{STATISTICS_SAID[c.statistic]} <b>{_share_or_number(c, c.value)}</b> "
-        f"<small>limit {_share_or_number(c, c.limit)}</small>"
+        f"<small>limit {_share_or_number(c, c.limit)}{usually}</small>"
         f'<div class="meter {verdict}"><i style="width:{width:.0f}%"></i><b></b></div>'
     )
 

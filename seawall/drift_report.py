@@ -10,6 +10,7 @@ Both sides are counted by the code that counts live traffic. That needs the serv
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ STATISTICS_SAID = {
     "unseen_share": "never seen",
     "out_of_range_share": "out of range",
 }
+SMALL = "small, but not chance"
 RELATIONS_SAID = {
     "correlation": "go together differently",
     "reconstruction": "go together differently",
@@ -60,6 +62,12 @@ class DriftReport:
     def drifted(self) -> list[str]:
         """Names of the drifted columns, the furthest beyond its limit first."""
         return [c.name for c in self.found.columns if c.verdict.name == "DRIFT"]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What columns are called, by ``role/name``: by name, and where two share one by their role as well."""
+        many = Counter(c.name for c in self.found.columns)
+        return {c.key: f"{c.name} ({c.role})" if many[c.name] > 1 else c.name for c in self.found.columns}
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; what is not defined is None."""
@@ -95,12 +103,14 @@ class DriftReport:
 
     def __repr__(self) -> str:
         lines = [self.headline()]
-        width = max((len(c.name) for c in self.found.columns), default=0)
+        names = self.names
+        width = max(map(len, names.values()), default=0)
         for c in self.found.columns:
             before, after = sparklines(c)
             lines.append(
-                f"  {c.verdict.name.lower().replace('_', ' '):<15} {c.name:<{width}}  {before} → {after}  "
+                f"  {c.verdict.name.lower().replace('_', ' '):<15} {names[c.key]:<{width}}  {before} → {after}  "
                 f"{numbers_said(c)}{'; ' + c.detail if c.detail else ''}"
+                f"{f'; {SMALL}' if is_small(c) else ''}"
             )
         lines += [f"  {r.verdict.name.lower():<15} {relation_said(r)}" for r in self.found.relations]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.found.notes)])
@@ -244,7 +254,12 @@ def numbers_said(c: ColumnFinding) -> str:
     name = STATISTICS_SAID[c.statistic]
     if c.statistic == "js":
         return f"{name} {c.value:.3f} (limit {c.limit:.3f}, chance {c.chance:.3f})"
-    return f"{name} {c.value:.1%} (limit {c.limit:.1%}, usually {c.chance:.1%})"
+    return f"{name} {c.value:.1%} (limit {c.limit:.1%}, usually {c.usual:.1%}, chance {c.chance:.1%})"
+
+
+def is_small(c: ColumnFinding) -> bool:
+    """Whether a stable column has surely changed, if little."""
+    return c.beyond_chance and c.verdict.name == "STABLE"
 
 
 def relation_said(r: ColumnVerdict) -> str:

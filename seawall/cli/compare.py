@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from seawall.cli.effects import HELP, read_effects
 from seawall.errors import ConfigError
+from seawall.monitor_yaml.problems import any_of, did_you_mean
 from seawall.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from seawall.drift_report import DriftReport
 
 #: What `--fail-on` ends with; 1 and 2 are taken by failures and wrong usage.
 FAILED = 3
+#: Narrower consoles are shown no histograms.
+WIDE = 100
+#: What a long name may be folded to.
+NARROWEST_NAME = 20
 _STYLES = {"drift": "bold red", "warning": "yellow", "stable": "green"}
 
 
@@ -48,9 +55,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--min-rows", type=int, default=30, help="fewer are not enough data (default: 30)")
     parser.add_argument(
         "--fail-on",
-        choices=("drift", "warning", "never"),
-        default="never",
-        help=f"exit with {FAILED} on this verdict or a worse one (default: never)",
+        type=_failing,
+        default=frozenset(),
+        metavar="VERDICT",
+        help=f"exit with {FAILED} on drift, on warning or drift, on not-enough-data or drift, or never (default); "
+        "may be given together: warning,not-enough-data",
     )
     parser.add_argument("--missing", action="append", metavar="TEXT", help="CSV text that means missing")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report there")
@@ -60,6 +69,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _failing(text: str) -> frozenset[str]:
+    """Read the verdicts that fail. Whoever asks for less than drift does not want drift to pass."""
+    known = {
+        "drift": {"drift"},
+        "warning": {"drift", "warning"},
+        "not-enough-data": {"drift", "not_enough_data"},
+        "never": set(),
+    }
+    found: set[str] = set()
+    for name in _names(text) or [text]:
+        if name not in known:
+            msg = f"{name!r}: expected {any_of(known)}{did_you_mean(name, known)}"
+            raise argparse.ArgumentTypeError(msg)
+        found |= known[name]
+    return frozenset(found)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -100,8 +126,16 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         _show(report)
         if arguments.html:
             print(f"wrote {arguments.html}", file=sys.stderr)
-    failing = {"drift": {"drift"}, "warning": {"drift", "warning"}, "never": set()}[arguments.fail_on]
-    return FAILED if report.verdict in failing else 0
+    if report.verdict in arguments.fail_on:
+        return FAILED
+    if report.verdict == "not_enough_data":
+        # A broken export has few rows: nobody should take silence for health.
+        print(
+            f"warning: nothing can be said: {report.found.current_rows:,} rows in {arguments.current.name}, no column "
+            f"with the {arguments.min_rows} values of --min-rows; --fail-on not-enough-data exits with {FAILED} here",
+            file=sys.stderr,
+        )
+    return 0
 
 
 def _reference(path: Path, missing: Any) -> Any:
@@ -120,18 +154,49 @@ def _reference(path: Path, missing: Any) -> Any:
 def _show(report: DriftReport) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    from seawall.drift_report import STATISTICS_SAID, relation_said, sparklines
+    from seawall.drift_report import SMALL, STATISTICS_SAID, is_small, relation_said
 
     console = Console(highlight=False)
     style = _STYLES.get(report.verdict, "dim")
     head, rest = report.headline().split(":", 1)
-    console.print(f"[{style}]{head}[/]:{escape(rest)}")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("column", "verdict", "before", "after", "what", "value", "limit", "chance", "missing"):
-        right = title in {"value", "limit", "chance", "missing"}
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "column")
+    console.print(f"[{style}]{head}[/]:{escape(rest)}", soft_wrap=True)
+    console.print(_table(report, is_wide=console.width >= WIDE))
+    for r in report.found.relations:
+        told = r.verdict.name.lower()
+        console.print(f"[{_STYLES.get(told, 'dim')}]{told}[/] {escape(relation_said(r))}", soft_wrap=True)
+    names = report.names
+    for c in report.found.columns:
+        usual = (
+            f"{STATISTICS_SAID[c.statistic]} {c.usual:.1%} usually"
+            if c.statistic != "js" and c.verdict.name in {"DRIFT", "WARNING"}
+            else ""
+        )
+        said = "; ".join(part for part in (c.detail, usual) if part)
+        if said:
+            console.print(f"[dim]{escape(names[c.key])}[/] {escape(said)}", soft_wrap=True)
+    small = [names[c.key] for c in report.found.columns if is_small(c)]
+    if small:
+        console.print(f"[dim]{SMALL}:[/] {escape(', '.join(small))}", soft_wrap=True)
+    for note in report.found.notes:
+        console.print(f"[dim]note: {escape(note)}[/]", soft_wrap=True)
+
+
+def _table(report: DriftReport, *, is_wide: bool) -> Table:
+    """Lay out the columns; a narrow console (a pipe, the log of a build) has no room for histograms."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from seawall.drift_report import STATISTICS_SAID, sparklines
+
+    table, names = Table(box=None, pad_edge=False, header_style="dim"), report.names
+    # Names fold rather than go: without them the numbers say nothing.
+    least = min(max(map(len, names.values()), default=0), NARROWEST_NAME)
+    table.add_column("column", overflow="fold", min_width=max(least, len("column")))
+    for title in ("verdict", *(("before", "after") if is_wide else ()), "what"):
+        table.add_column(title, no_wrap=True)
+    for title in ("value", "limit", "chance", *(("missing",) if is_wide else ())):
+        table.add_column(title, justify="right", no_wrap=True)
     for c in report.found.columns:
         verdict = c.verdict.name.lower()
         before, after = sparklines(c)
@@ -140,21 +205,13 @@ def _show(report: DriftReport) -> None:
             ("–" if not math.isfinite(v) else f"{v:.1%}" if as_share else f"{v:.3f}")
             for v in (c.value, c.limit, c.chance)
         ]
+        missing = "[dim]–[/]" if max(c.missing) == 0 else f"{c.missing[0]:.1%} → {c.missing[1]:.1%}"
         table.add_row(
-            escape(c.name),
+            escape(names[c.key]),
             f"[{_STYLES.get(verdict, 'dim')}]{verdict.replace('_', ' ')}[/]",
-            f"[dim]{before}[/]",
-            f"[cyan]{after}[/]",
+            *((f"[dim]{before}[/]", f"[cyan]{after}[/]") if is_wide else ()),
             STATISTICS_SAID[c.statistic],
             *numbers,
-            "[dim]–[/]" if max(c.missing) == 0 else f"{c.missing[0]:.1%} → {c.missing[1]:.1%}",
+            *((missing,) if is_wide else ()),
         )
-    console.print(table)
-    for r in report.found.relations:
-        told = r.verdict.name.lower()
-        console.print(f"[{_STYLES.get(told, 'dim')}]{told}[/] {escape(relation_said(r))}", soft_wrap=True)
-    for c in report.found.columns:
-        if c.detail:
-            console.print(f"[dim]{escape(c.name)}[/] {escape(c.detail)}")
-    for note in report.found.notes:
-        console.print(f"[dim]note: {escape(note)}[/]", soft_wrap=True)
+    return table

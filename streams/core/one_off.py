@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.compare import Comparison, compare
+from detectors.evidence.shares import share_at_chance
 from detectors.joint.sums import joint_sums
 from detectors.layout import Column, Layout
 from detectors.movement import movement
@@ -59,7 +60,9 @@ class ColumnFinding:
     value: float
     limit: float
     chance: float
-    """What chance alone exceeds in 5 % of samples of this size; for a share, the reference's own share."""
+    """What chance alone exceeds in 5 % of samples of this size, on this side of the usual share."""
+    usual: float
+    """The reference's own share; a distance has none."""
     ratio: float
     """Value over limit; of a share, its change over the change allowed."""
     moved: float
@@ -68,8 +71,12 @@ class ColumnFinding:
     """Whether anything at all has surely changed, be it small."""
     detail: str
     psi: float
+    psi_chance: float
+    """Of these three, too: what chance alone exceeds in 5 % of samples of this size."""
     ks: float
+    ks_chance: float
     wasserstein: float
+    wasserstein_chance: float
     missing: tuple[float, float]
     """Share of rows, before and after."""
     mean: tuple[float, float]
@@ -238,13 +245,14 @@ def _findings(
     expected = (before / np.maximum(totals, 1))[None, :]
     result = compare(after[None, :], expected, baseline.rows, layout)
     wander = _wander(panes, expected, int(block.rows[0]), layout)
+    at_chance = _at_chance(result, int(block.rows[0]))
     moved = movement(result)[0].tolist()
     described = {f"{c.role}/{c.name}": c for c in baseline.columns}
     means = dict(zip(layout.numeric, block.moments[0, :, MEAN].tolist(), strict=True))
     found = []
     for i, column in enumerate(layout.columns):
         at = layout.slice_of(i)
-        best = _best(result, wander, i, int(block.rows[0]), *smallest)
+        best = _best(result, wander, at_chance, i, int(block.rows[0]), *smallest)
         enough = block.rows[0] >= min_rows and (
             best.statistic == "missing_share" or result.present[0, i] >= min_rows
         )
@@ -268,13 +276,17 @@ def _findings(
                 best.value,
                 best.limit,
                 best.chance,
+                best.usual,
                 best.ratio,
                 moved[i],
                 best.beyond_chance,
                 _detail(column, columns, told, result, i),
                 float(result.psi[0, i]),
+                float(result.psi_chance[0, i]),
                 float(result.ks[0, i]),
+                float(result.ks_chance[0, i]),
                 float(result.wasserstein[0, i]),
+                float(result.wasserstein_chance[0, i]),
                 (float(result.missing_expected[0, i]), float(result.missing_share[0, i])),
                 (told.mean if column.kind == "numeric" else np.nan, means.get(i, np.nan)),
                 histogram_of(column, told, before[at], after[at]),
@@ -289,18 +301,35 @@ class _Best:
     value: float
     limit: float
     chance: float
+    usual: float
     ratio: float
     beyond_chance: bool
 
 
+def _at_chance(result: Comparison, rows: int) -> dict[str, Floats]:
+    """Return the shares that chance alone exceeds, on the side of the usual one that was seen, by column."""
+    out = {}
+    for name in _SHARES:
+        value, usual = (getattr(result, n)[0] for n in (name, f"{name[:-6]}_expected"))
+        n = rows if name == "missing_share" else result.present[0]
+        out[name] = share_at_chance(usual, n, above=value >= usual)
+    return out
+
+
 def _best(
-    result: Comparison, wander: dict[str, Floats], i: int, rows: int, effect: float, effects: Effects
+    result: Comparison,
+    wander: dict[str, Floats],
+    at_chance: dict[str, Floats],
+    i: int,
+    rows: int,
+    effect: float,
+    effects: Effects,
 ) -> _Best:
     """Return the statistic that is furthest beyond its limit."""
     js, chance = float(result.js[0, i]), float(result.js_chance[0, i])
     noise = CHANCE_MARGIN * chance
     limit = float(np.nanmax([effect, WANDER_MARGIN * wander["js"][i], noise]))
-    best = _Best("js", js, limit, chance, js / limit, js > noise)
+    best = _Best("js", js, limit, chance, np.nan, js / limit, js > noise)
     for name in _SHARES:
         value = float(getattr(result, name)[0, i])
         usual = float(getattr(result, f"{name[:-6]}_expected")[0, i])
@@ -313,7 +342,9 @@ def _best(
         ratio = abs(value - usual) / allowed
         if np.isfinite(ratio) and not ratio <= best.ratio:
             edge = usual + allowed if value >= usual else usual - allowed
-            best = _Best(name, value, edge, usual, ratio, best.beyond_chance or abs(value - usual) > noise)
+            best = _Best(name, value, edge, float(at_chance[name][i]), usual, ratio, best.beyond_chance)
+        if abs(value - usual) > noise:
+            best = replace(best, beyond_chance=True)
     return best
 
 

@@ -73,11 +73,99 @@ def test_what_moved_most_comes_first_though_something_else_is_further_beyond_its
     assert [c.name for c in seawall.compare(before, after).found.columns] == ["temp", "share"]
 
 
-def test_the_screen_shows_before_and_after(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_screen_shows_before_and_after(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     main(["compare", "reference.parquet", "fahrenheit.parquet", "--time-column", "ts"])
     shown = capsys.readouterr().out
     assert shown.startswith("drift: 1 of 5 columns drifted (4,000 rows against 4,000)")
     assert "█" in shown
+
+
+def test_a_narrow_screen_keeps_names_and_numbers_whole(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "days_since_the_last_order_of_this_customer"
+    for name in ("reference", "fahrenheit"):
+        pl.read_parquet(f"{name}.parquet").rename({"code": long}).write_parquet(f"{name}.parquet")
+    main(["compare", "reference.parquet", "fahrenheit.parquet", "--columns", f"temp,origin,{long}"])
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith("drift: 1 of 3 columns drifted")
+    assert lines[0].split() == ["column", "verdict", "what", "value", "limit", "chance"]
+    assert all(len(line) <= 80 for line in lines[:5])
+    temp = next(line.split() for line in lines if line.startswith("temp "))
+    assert temp[:3] == ["temp", "drift", "out"]
+    assert all(number.rstrip("%").replace(".", "").isdigit() for number in temp[-3:])
+    assert long in "".join(line.split("  ")[0].strip() for line in lines)
+
+
+def test_two_columns_of_one_name_are_told_apart_by_their_roles(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("reference", "quiet"):
+        data = pl.read_parquet(f"{name}.parquet")
+        data.with_columns(said=data["p"] > 0.5).write_parquet(f"{name}.parquet")
+    roles = ["--prediction-column", "said", "--label-column", "late"]
+    main(["compare", "reference.parquet", "quiet.parquet", *roles])
+    shown = capsys.readouterr().out
+    assert "label (prediction)" in shown
+    assert "label (label)" in shown
+
+
+def test_a_small_change_that_is_no_chance_is_said_on_the_screen_and_in_the_text(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(3).with_columns(pl.col("temp") + 1.5).write_parquet("warmer.parquet")
+    main(["compare", "reference.parquet", "warmer.parquet", "--effect", "0.2"])
+    assert "small, but not chance: temp\n" in capsys.readouterr().out
+    said = repr(seawall.compare(table(1), table(3).with_columns(pl.col("temp") + 1.5), effect=0.2))
+    (line,) = [line for line in said.splitlines() if line.endswith("; small, but not chance")]
+    assert line.split()[1] == "temp"
+
+
+def test_chance_of_a_share_is_what_chance_gives_and_not_what_is_usual(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gaps(seed: int, every: int) -> pl.DataFrame:
+        gone = pl.when(pl.int_range(ROWS) % every == 0).then(None).otherwise(pl.col("temp"))
+        return table(seed).with_columns(temp=gone)
+
+    gaps(1, 50).write_parquet("reference.parquet")
+    gaps(2, 10).write_parquet("gaps.parquet")
+    command = ["compare", "reference.parquet", "gaps.parquet", "--columns", "temp"]
+    main([*command, "--json"])
+    temp = findings(capsys.readouterr().out)["temp"]
+    assert temp["statistic"] == "missing_share"
+    assert (temp["value"], temp["usual"]) == pytest.approx((0.1, 0.02))
+    drawn = RNG(5).binomial(ROWS, 0.02, 20_000) / ROWS
+    assert 0.01 < np.mean(drawn > temp["chance"]) < 0.055
+    for name in ("psi", "ks", "wasserstein"):
+        assert 0 < temp[name] < 3 * temp[f"{name}_chance"]
+    main(command)
+    assert "temp missing 2.0% usually" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("fail_on", "code"), [("drift", 0), ("never", 0), ("warning,not-enough-data", 3)])
+def test_too_few_rows_are_a_warning_on_the_error_stream_or_a_failure(
+    files: Path, capsys: pytest.CaptureFixture[str], fail_on: str, code: int
+) -> None:
+    table(2, rows=5).write_parquet("broken.parquet")
+    assert main(["compare", "reference.parquet", "broken.parquet", "--json", "--fail-on", fail_on]) == code
+    warned = "warning: nothing can be said: 5 rows in broken.parquet" in capsys.readouterr().err
+    assert warned == (code == 0)
+
+
+def test_a_gate_that_wants_enough_data_does_not_let_drift_pass(files: Path) -> None:
+    assert main(["compare", "reference.parquet", "fahrenheit.parquet", "--fail-on", "not-enough-data"]) == 3
+
+
+def test_a_verdict_that_cannot_fail_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "a", "b", "--fail-on", "warning,drft"])
+    said = "'drft': expected drift, warning, not-enough-data or never; did you mean drift?"
+    assert said in capsys.readouterr().err
 
 
 def test_a_baseline_file_is_as_good_as_the_data_that_it_was_built_from(
