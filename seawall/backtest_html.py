@@ -29,7 +29,7 @@ _STYLE = """
 """
 
 
-def page(outcomes: Sequence[Outcome], data_name: str) -> str:
+def page(outcomes: Sequence[Outcome], data_name: str, notes: Sequence[str] = ()) -> str:
     """Return a whole HTML document about every setting; the first is the monitor as written."""
     first = outcomes[0]
     model = first.setting.spec.model
@@ -40,6 +40,7 @@ def page(outcomes: Sequence[Outcome], data_name: str) -> str:
         f'<h1><span class="{"drift" if many else "stable"}">{said}</span> by {escape(model)}</h1>'
         f"<p>{escape(data_name)}, {_time(first.start_us)} to {_time(first.end_us)} UTC, "
         f"{first.windows:,} windows</p>"
+        f"{''.join(f'<p>Note: {escape(note)}</p>' for note in notes)}"
         f"{_settings(outcomes)}{''.join(_one(o) for o in outcomes)}</div>"
     )
     return document(f"{model}: backtest", body)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from seawall.baseline import Baseline
 from seawall.cli.effects import HELP, effects_text, read_effects
+from seawall.cli.notes import notes_on, short_horizons
 from seawall.durations import format_duration
 from seawall.errors import ConfigError
 from seawall.monitor import MonitorSpec
@@ -74,20 +75,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run a monitor over history, by the code that runs over live traffic: what would have paged, when and why."""
-    backtest, outcomes, took_s = (_of_store if arguments.from_store else _of_file)(arguments, settings)
+    backtest, outcomes, notes, took_s = (_of_store if arguments.from_store else _of_file)(arguments, settings)
     name = "the store" if arguments.from_store else arguments.data.name
     if arguments.html:
         from seawall.backtest_html import page
 
         try:
-            arguments.html.write_text(page(outcomes, name), encoding="utf-8")
+            arguments.html.write_text(page(outcomes, name, notes), encoding="utf-8")
         except OSError as error:
             msg = f"{arguments.html}: cannot be written: {error.strerror or error}"
             raise ConfigError(msg) from error
     if arguments.json:
-        print(json.dumps(as_json(backtest, outcomes)))
+        print(json.dumps({**as_json(backtest, outcomes), "notes": notes}))
         return 0
     _show(outcomes)
+    for note in notes:
+        print(f"note: {note}")
     if backtest.dead_rows:
         print(f"note: {backtest.dead_rows:,} rows could not be counted (bad event times)", file=sys.stderr)
     print(
@@ -99,7 +102,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _of_file(arguments: argparse.Namespace, settings: Settings) -> tuple[Backtest, list[Outcome], float]:
+#: The backtest, what came of each setting, notes, and the seconds that it took.
+_Ran = tuple["Backtest", list["Outcome"], list[str], float]
+
+
+def _of_file(arguments: argparse.Namespace, settings: Settings) -> _Ran:
     from seawall.cli.baseline import read_baseline
     from seawall.cli.data_file import MISSING_WORDS, progress, read_data_file
     from streams.core.backtest import Backtest, in_time_order
@@ -123,10 +130,10 @@ def _of_file(arguments: argparse.Namespace, settings: Settings) -> tuple[Backtes
         for part in in_time_order(columns):
             backtest.feed(part)
             step(backtest.rows, columns.rows)
-        return backtest, backtest.finish(), time.monotonic() - began
+        return backtest, backtest.finish(), notes_on(spec, baseline), time.monotonic() - began
 
 
-def _of_store(arguments: argparse.Namespace, settings: Settings) -> tuple[Backtest, list[Outcome], float]:
+def _of_store(arguments: argparse.Namespace, settings: Settings) -> _Ran:
     """Run over what workers counted; every version is judged by its own baseline."""
     from seawall.cli.baseline import read_baseline
     from seawall.cli.data_file import progress
@@ -164,7 +171,10 @@ def _of_store(arguments: argparse.Namespace, settings: Settings) -> tuple[Backte
             "--baseline names one",
             file=sys.stderr,
         )
-    return backtest, outcomes, took_s
+    notes = notes_on(spec, None)
+    for version, baseline in sorted(known.items()):
+        notes += [f"{version}, {said}" for said in short_horizons(spec, baseline)]
+    return backtest, outcomes, notes, took_s
 
 
 def _time_us(option: str, text: str | None) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from seawall.baseline import Baseline
 from seawall.durations import format_duration
 from seawall.errors import ConfigError, WireError
-from seawall.monitor import HOUR_US
+from seawall.monitor import HOUR_US, MonitorSpec
 from seawall.settings import Settings
 
 _TASKS = ("binary_classification", "multiclass_classification", "regression")
@@ -138,6 +138,9 @@ def build(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _notes(baseline: Baseline, left_out: Sequence[str], pane: str | None) -> list[str]:
+    from seawall.cli.notes import short_horizons
+    from seawall.monitor_yaml.traffic import windows_for
+
     notes = []
     if left_out:
         notes.append(f"left out, being times: {', '.join(left_out)}")
@@ -149,7 +152,10 @@ def _notes(baseline: Baseline, left_out: Sequence[str], pane: str | None) -> lis
     wide = [c.name for c in baseline.columns if c.kind == "categorical" and c.distinct > len(c.categories)]
     if wide:
         notes.append(f"only the most frequent values have a place of their own: {', '.join(wide)}")
-    return notes
+    # The horizons are those that `seawall monitor init` would write; `seawall check` knows the monitor's own.
+    windows = windows_for(baseline)
+    spec = MonitorSpec(baseline.model, pane_us=windows.pane_us, horizons_us=windows.horizons_us)
+    return notes + short_horizons(spec, baseline)
 
 
 def show(arguments: argparse.Namespace, settings: Settings) -> int:

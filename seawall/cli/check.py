@@ -27,7 +27,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=[],
         type=Path,
         metavar="FILE",
-        help="check column names against it; may be repeated, each monitor takes the one of its model",
+        help="check column names against it, and whether it is long enough for the horizons; may be repeated, "
+        "each monitor takes the one of its model",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -40,10 +41,16 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     baselines = [read_baseline(path) for path in arguments.baseline]
     files = list(_expanded(arguments.files))
     found = {str(path): check_file(path, baselines) for path in files}
+    notes = {file: _notes(spec, baselines) for file, (spec, _) in found.items()}
     problems = [problem for _, each in found.values() for problem in each]
     if arguments.json:
         listed = [
-            {"file": file, "model": spec.model if spec else None, "problems": [asdict(p) for p in each]}
+            {
+                "file": file,
+                "model": spec.model if spec else None,
+                "problems": [asdict(p) for p in each],
+                "notes": notes[file],
+            }
             for file, (spec, each) in found.items()
         ]
         print(json.dumps({"ok": not problems, "files": listed}))
@@ -56,7 +63,18 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             print(f"{many} in {bad} of {files_in_words}", file=sys.stderr)
         else:
             print(f"{files_in_words} checked, no problems", file=sys.stderr)
+        for file, said in notes.items():
+            for note in said:
+                print(f"{file}: note: {note}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _notes(spec: MonitorSpec | None, baselines: Sequence[Baseline]) -> list[str]:
+    from seawall.cli.notes import notes_on
+
+    if spec is None:
+        return []
+    return notes_on(spec, next((b for b in baselines if b.model == spec.model), None))
 
 
 def _expanded(paths: Iterable[Path]) -> Iterable[Path]:

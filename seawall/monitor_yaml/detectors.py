@@ -153,7 +153,7 @@ def _can_be(value: Value, rule: DetectorRule, longest_panes: int | None) -> bool
     if rule.name in OF_ERRORS:
         value.refuse(
             f"a detector of columns; {rule.name} watches the errors of single predictions in their order, which "
-            f"panes do not hold: promise a performance instead, or feed detectors.registry.stream_detector yourself"
+            f"panes do not hold: feed detectors.registry.stream_detector yourself"
         )
         return False
     known = WINDOW.get(rule.name) or STREAM.get(rule.name)

@@ -76,9 +76,12 @@ def _promise(baseline: Baseline | None) -> list[str]:
     if promises and baseline:
         reached = ", ".join(f"{name} {baseline.performance[name]:.4g}" for name in promises)
         inside = ", ".join(f'{name}: "{bound}"' for name, bound in promises.items())
-        lines += [f"  # The reference reached {reached}.", f"  performance: {{{inside}}}"]
+        lines += [
+            f"  # The reference reached {reached}. Recorded, not watched yet.",
+            f"  performance: {{{inside}}}",
+        ]
     else:
-        lines += ['  # performance: {roc_auc: ">= 0.80"}  # once labels arrive']
+        lines += ['  # performance: {roc_auc: ">= 0.80"}  # recorded, not watched yet']
     freshness_us = traffic.freshness_for(baseline) if baseline else None
     if freshness_us is None:
         return [*lines, "  # freshness: 5m  # page when no prediction came for this long"]

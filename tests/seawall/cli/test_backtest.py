@@ -109,6 +109,7 @@ def test_the_screen_and_the_html_tell_the_same_story(files: Path, capsys: pytest
     assert "effect 0.2" in captured.out
     assert "late 7: temp" in " ".join(captured.out.split())
     assert "3,000 rows in" in captured.err
+    assert "note:" not in captured.out
     text = Path("out.html").read_text()
     parser = Strict()
     parser.feed(text)
@@ -117,6 +118,19 @@ def test_the_screen_and_the_html_tell_the_same_story(files: Path, capsys: pytest
     assert parser.seen.count("svg") == 4
     assert 'aria-label="temp before and after"' in text
     assert "It began about" in text
+
+
+def test_a_baseline_too_short_to_learn_from_is_said_on_the_screen_and_in_the_html(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("monitor.yaml").write_text(MONITOR.replace("[6h]", "[6h, 2d]"))
+    capsys.readouterr()
+    assert main([*RUN, "--html", "out.html"]) == 0
+    said = "horizon 2d: the baseline has "
+    assert f"note: {said}" in capsys.readouterr().out
+    assert f"Note: {said}" in Path("out.html").read_text()
+    assert main([*RUN, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"][0].startswith(said)
 
 
 def test_a_version_is_judged_by_the_baseline_that_is_given(

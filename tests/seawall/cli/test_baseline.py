@@ -61,6 +61,15 @@ def test_build_writes_a_baseline_with_the_hash_of_its_data(
     assert "2026-01-01 00:00" in shown
 
 
+def test_a_baseline_too_short_to_learn_from_is_noted_when_it_is_built(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["baseline", "build", str(data), *BUILD, *roles()]) == 0
+    noted = [line for line in capsys.readouterr().err.splitlines() if "to learn from" in line]
+    assert noted[0].startswith("note: horizon")
+    assert "it holds 2.79 days, and about" in noted[0]
+
+
 def test_csv_and_parquet_of_the_same_rows_give_the_same_columns(data: Path) -> None:
     pl.read_parquet(data).write_csv("flights.csv", null_value="NA")
     assert main(["baseline", "build", "flights.csv", *BUILD, *roles(), "--out", "csv.baseline"]) == 0

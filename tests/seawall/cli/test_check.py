@@ -56,6 +56,28 @@ def test_a_folder_stands_for_the_yaml_files_in_it(tmp_path: Path, capsys: pytest
     assert "2 files checked" in capsys.readouterr().err
 
 
+def test_a_promise_of_performance_is_said_to_be_recorded_and_not_watched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(
+        tmp_path / "a.yaml", 'model: a\npromise: {performance: {roc_auc: ">= 0.8", ece: "<= 0.1"}}\n'
+    )
+    assert main(["check", path]) == 0
+    said = "promise.performance (roc_auc, ece): recorded, not watched yet"
+    assert capsys.readouterr().err == f"1 file checked, no problems\n{path}: note: {said}\n"
+    assert main(["check", path, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["notes"] == [said]
+
+
+def test_a_baseline_too_short_for_the_horizons_is_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.baseline").write_bytes(baseline("a").to_bytes())
+    path = write(tmp_path / "a.yaml", "model: a\nwindows: {pane: 1h, horizons: [6h]}\n")
+    assert main(["check", path, "--baseline", str(tmp_path / "a.baseline")]) == 0
+    assert f"{path}: note: horizon 6h: the baseline has no two stretches" in capsys.readouterr().err
+
+
 def test_json_holds_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.yaml", "model: a\neffect: 2\n")
     assert main(["check", path, "--json"]) == 1
@@ -67,7 +89,10 @@ def test_json_holds_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[
         "value": "2",
         "expected": "a number above 0 and at most 1",
     }
-    assert printed == {"ok": False, "files": [{"file": path, "model": None, "problems": [problem]}]}
+    assert printed == {
+        "ok": False,
+        "files": [{"file": path, "model": None, "problems": [problem], "notes": []}],
+    }
 
 
 def test_a_baseline_checks_the_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
