@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from seawall.drift_html import STYLE, bars, document
 from seawall.durations import format_duration
 
 if TYPE_CHECKING:
+    from seawall.monitor import MonitorSpec
     from streams.core.backtest import Outcome, Page
 
 _WIDTH, _LEFT, _ROW, _LANE = 1120, 170, 18, 26
@@ -18,12 +21,17 @@ _WIDTH, _LEFT, _ROW, _LANE = 1120, 170, 18, 26
 _COLUMNS, _CELLS = 14, 160
 #: Columns of a page that are drawn.
 _DRAWN = 2
+#: Of the plot of pages against the budget.
+_PLOT_WIDTH, _PLOT_HEIGHT = 520, 150
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STYLE = """
 .sw h2{font-size:15px;margin:30px 0 6px;font-weight:650}
 .sw svg text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--soft)}
 .sw svg .tick{stroke:var(--line)}.sw svg .cell{fill:var(--after)}.sw svg .hot{fill:var(--drift)}
 .sw svg .bar{fill:var(--drift)}.sw svg .bar.warning{fill:var(--warning)}.sw svg .track{fill:var(--line);opacity:.35}
+.sw polyline{fill:none;stroke:var(--after);stroke-width:2}
+.sw polyline.budget{stroke:var(--soft);stroke-width:1;stroke-dasharray:5 4}
+.sw .dot{fill:var(--after)}.sw .dot.own{fill:var(--drift)}
 .sw svg{max-width:100%;height:auto}
 .sw .why{max-width:620px}
 """
@@ -33,15 +41,16 @@ def page(outcomes: Sequence[Outcome], data_name: str, notes: Sequence[str] = ())
     """Return a whole HTML document about every setting; the first is the monitor as written."""
     first = outcomes[0]
     model = first.setting.spec.model
-    many = len(first.pages)
+    many, outside = len(first.pages), sum(first.others.values())
     said = "No page" if not many else f"{many} page" + "s" * (many != 1)
     body = (
         f'<div class="sw"><style>{STYLE}{_STYLE}</style>'
         f'<h1><span class="{"drift" if many else "stable"}">{said}</span> by {escape(model)}</h1>'
+        f"{f'<p>{outside} of them outside the budget of false pages</p>' if outside else ''}"
         f"<p>{escape(data_name)}, {_time(first.start_us)} to {_time(first.end_us)} UTC, "
         f"{first.windows:,} windows</p>"
         f"{''.join(f'<p>Note: {escape(note)}</p>' for note in notes)}"
-        f"{_settings(outcomes)}{''.join(_one(o) for o in outcomes)}</div>"
+        f"{_settings(outcomes)}{by_budget(outcomes)}{''.join(_one(o) for o in outcomes)}</div>"
     )
     return document(f"{model}: backtest", body)
 
@@ -51,16 +60,82 @@ def _settings(outcomes: Sequence[Outcome]) -> str:
     for o in outcomes:
         period = format_duration(o.setting.spec.false_pages_period_us)
         rows.append(
-            f'<tr><td class="name">{escape(o.setting.name)}</td><td class="n">{len(o.pages)}</td>'
+            f'<tr><td class="name">{escape(o.setting.name)}</td><td class="n">{len(o.budgeted)}</td>'
             f'<td class="n">{o.pages_per_period:.2g} per {period}</td>'
             f'<td class="n">{o.setting.spec.false_pages:g} per {period}</td>'
+            f'<td class="n">{_outside(o)}</td>'
             f'<td class="n">{o.setting.spec.effect:g}</td><td class="n">{o.alarmed_share:.1%}</td></tr>'
         )
     heads = "".join(
         f'<th class="n">{h}</th>'
-        for h in ("pages", "pages per", "budget of false ones", "effect", "in alarm")
+        for h in ("pages", "pages per", "budget of false ones", "outside it", "effect", "in alarm")
     )
     return f"<table><thead><tr><th>setting</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _outside(o: Outcome) -> str:
+    return ", ".join(f"{many} {escape(kind)}" for kind, many in o.others.items()) or "–"
+
+
+def by_budget(outcomes: Sequence[Outcome]) -> str:
+    """Draw pages against the budget, of the settings that differ from the first in nothing else."""
+    first = outcomes[0].setting.spec
+    period_us = first.false_pages_period_us
+    points = sorted(
+        (_per(o.setting.spec.false_pages, o, period_us), _per(o.pages_per_period, o, period_us), i)
+        for i, o in enumerate(outcomes)
+        if _but_budget(o.setting.spec) == _but_budget(first)
+    )
+    if len(points) < 2:
+        return ""
+    period = format_duration(period_us)
+    low, high = math.log(points[0][0]), math.log(points[-1][0])
+    most = max(*(pages for _, pages, _ in points), points[-1][0]) or 1.0
+
+    def x(budget: float) -> float:
+        return _LEFT + (math.log(budget) - low) / max(high - low, 1e-9) * _PLOT_WIDTH
+
+    def y(pages: float) -> float:
+        return 12 + (1 - pages / most) * _PLOT_HEIGHT
+
+    floor = y(0)
+    parts = [
+        f'<line class="tick" x1="{_LEFT}" x2="{_LEFT + _PLOT_WIDTH}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
+        f'<text x="{_LEFT - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{v:.3g}</text>'
+        for v in (0.0, most / 2, most)
+    ]
+    allowed = [budget for budget, _, _ in points]
+    steps = [allowed[0] * (allowed[-1] / allowed[0]) ** (k / 24) for k in range(25)]
+    for name, line in (
+        ("budget", [(x(b), y(b)) for b in steps]),
+        ("pages", [(x(b), y(pages)) for b, pages, _ in points]),
+    ):
+        at = " ".join(f"{left:.1f},{top:.1f}" for left, top in line)
+        parts.append(f'<polyline class="{name}" points="{at}"/>')
+    for budget, pages, i in points:
+        name = escape(outcomes[i].setting.name)
+        parts.append(
+            f'<circle class="dot{" own" if i == 0 else ""}" cx="{x(budget):.1f}" cy="{y(pages):.1f}" r="4">'
+            f"<title>{name}: {pages:.2g} pages per {period}, {budget:.3g} allowed to be false</title></circle>"
+            f'<text x="{x(budget):.1f}" y="{floor + 18:.1f}" text-anchor="middle">{budget:.3g}</text>'
+        )
+    width, height = _LEFT + _PLOT_WIDTH + 40, floor + 28
+    return (
+        f"<h2>How it changes with the budget</h2>"
+        f'<svg viewBox="0 0 {width} {height:.0f}" width="{width}" role="img" aria-label="pages by budget">'
+        f"{''.join(parts)}</svg><p>Pages per {period} (line) against the false ones that the budget allows (below, and "
+        "broken line). Where history is quiet, pages belong below the broken line; pages that stay when "
+        "the budget is a quarter are likelier to be real.</p>"
+    )
+
+
+def _per(pages: float, o: Outcome, period_us: int) -> float:
+    """Turn pages per a setting's own period into pages per another."""
+    return pages * period_us / o.setting.spec.false_pages_period_us
+
+
+def _but_budget(spec: MonitorSpec) -> MonitorSpec:
+    return replace(spec, false_pages=1.0, false_pages_period_us=1)
 
 
 def _one(o: Outcome) -> str:

@@ -58,7 +58,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="'1 per 7d'",
-        help="try this budget of false pages as well; may be repeated",
+        help="try this budget of false pages as well; may be repeated (default: a quarter and four times "
+        "the monitor's; 'only' for none, which is three times as fast)",
     )
     parser.add_argument(
         "--effect",
@@ -102,6 +103,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+#: Budgets that are tried where none is named, as parts and multiples of the monitor's.
+LADDER = {"×1/4": 0.25, "×4": 4.0}
+#: What stands for no budget but the monitor's.
+ONLY = "only"
 #: The backtest, what came of each setting, notes, and the seconds that it took.
 _Ran = tuple["Backtest", list["Outcome"], list[str], float]
 
@@ -189,7 +194,7 @@ def _time_us(option: str, text: str | None) -> int | None:
 
 
 def settings_of(spec: MonitorSpec, budgets: Sequence[str], effects: Sequence[str]) -> list[Setting]:
-    """Return the monitor as it is, then once more for each budget and each effect.
+    """Return the monitor as it is, then once more for each budget (by default some around its own) and each effect.
 
     Raises
     ------
@@ -200,7 +205,14 @@ def settings_of(spec: MonitorSpec, budgets: Sequence[str], effects: Sequence[str
     from streams.core.backtest import Setting
 
     found = [Setting("as written", spec)]
+    if not budgets:
+        found += [
+            Setting(f"budget {name}", replace(spec, false_pages=spec.false_pages * times))
+            for name, times in LADDER.items()
+        ]
     for text in budgets:
+        if text == ONLY:
+            continue
         try:
             read = parse_monitor(f"model: m\npromise:\n  false_pages: {text}\n", file="--budget")
         except MonitorError as error:
@@ -276,6 +288,8 @@ def as_json(backtest: Backtest, outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "effects": asdict(o.setting.spec.effects),
                 "windows": o.windows,
                 "pages_per_period": o.pages_per_period,
+                "pages_in_budget": len(o.budgeted),
+                "pages_outside": o.others,
                 "alarmed_share": o.alarmed_share,
                 "pages": [asdict(page) for page in o.pages],
             }
@@ -295,15 +309,16 @@ def _show(outcomes: Sequence[Outcome]) -> None:
     span = f"{utc_text(first.start_us)} to {utc_text(first.end_us)}"
     console.print(f"[bold]{escape(first.setting.spec.model)}[/]  {span}, {first.windows:,} windows")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("setting", "pages", "pages per", "budget", "time in alarm"):
+    for title in ("setting", "pages", "pages per", "budget", "outside it", "time in alarm"):
         table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
     for o in outcomes:
         period = format_duration(o.setting.spec.false_pages_period_us)
         table.add_row(
             escape(o.setting.name),
-            str(len(o.pages)),
+            str(len(o.budgeted)),
             f"{o.pages_per_period:.2g} per {period}",
             f"{o.setting.spec.false_pages:g} per {period}",
+            ", ".join(f"{many} {kind}" for kind, many in o.others.items()) or "[dim]–[/]",
             f"{o.alarmed_share:.1%}",
         )
     console.print(table)

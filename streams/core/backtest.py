@@ -8,6 +8,7 @@ but what chunks depend on (panes and segments).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +35,8 @@ from streams.core.watermark import Watermarks
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _TOPIC = "predictions"
+#: The kind of alarm whose false pages are the owner's budget.
+BUDGETED = "drift"
 _IDLE_US = 30_000_000
 _FRAME_ROWS = 4096
 
@@ -122,10 +125,20 @@ class Outcome:
     timeline: Timeline = field(default_factory=Timeline)
 
     @property
+    def budgeted(self) -> list[Page]:
+        """The pages that the budget is of."""
+        return [p for p in self.pages if p.kind == BUDGETED]
+
+    @property
+    def others(self) -> dict[str, int]:
+        """How many pages there were of kinds that keep no budget: classic detectors, volume, freshness."""
+        return dict(sorted(Counter(p.kind for p in self.pages if p.kind != BUDGETED).items()))
+
+    @property
     def pages_per_period(self) -> float:
-        """Pages in as long a time as the budget speaks of."""
+        """Pages that the budget is of, in as long a time as it speaks of."""
         spec = self.setting.spec
-        return len(self.pages) * spec.false_pages_period_us / max(self.end_us - self.start_us, 1)
+        return len(self.budgeted) * spec.false_pages_period_us / max(self.end_us - self.start_us, 1)
 
     @property
     def alarmed_share(self) -> float:

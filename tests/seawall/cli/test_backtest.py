@@ -66,12 +66,28 @@ def test_it_says_what_would_have_paged_when_and_why(files: Path, capsys: pytest.
     assert main([*RUN, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["model"], told["rows"], told["dead_rows"]) == ("late", 3000, 0)
-    (setting,) = told["settings"]
+    setting = told["settings"][0]
     (page,) = [p for p in setting["pages"] if p["kind"] == "drift"]
     assert 0 < page["paged_us"] - (START + 60 * HOUR_US) <= 6 * HOUR_US
     assert 0 < page["resolved_us"] - (START + 90 * HOUR_US) <= 12 * HOUR_US
     assert page["culprits"][0]["name"] == "temp"
     assert page["version"] == "7"
+    assert setting["pages_in_budget"] + sum(setting["pages_outside"].values()) == len(setting["pages"])
+
+
+def test_budgets_around_the_monitors_are_tried_where_none_is_named(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main([*RUN, "--html", "out.html"]) == 0
+    rows = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:5]]
+    assert rows == ["setting", "as written", "budget ×1/4", "budget ×4"]
+    text = Path("out.html").read_text()
+    assert 'aria-label="pages by budget"' in text
+    assert "budget ×1/4: " in text
+    assert main([*RUN, "--budget", "only", "--json", "--html", "out.html"]) == 0
+    assert [s["name"] for s in json.loads(capsys.readouterr().out)["settings"]] == ["as written"]
+    assert "pages by budget" not in Path("out.html").read_text()
 
 
 EFFECTS = ["--effect", "0.9", "--effect", "missing=0.2,correlation=0.5"]
@@ -104,7 +120,7 @@ def test_several_budgets_and_effects_are_tried_in_one_pass(
 
 def test_the_screen_and_the_html_tell_the_same_story(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert main([*RUN, "--html", "out.html", "--effect", "0.2"]) == 0
+    assert main([*RUN, "--html", "out.html", "--budget", "only", "--effect", "0.2"]) == 0
     captured = capsys.readouterr()
     assert "effect 0.2" in captured.out
     assert "late 7: temp" in " ".join(captured.out.split())
@@ -137,7 +153,7 @@ def test_a_version_is_judged_by_the_baseline_that_is_given(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    assert main([*RUN, "--json", "--version", "8"]) == 0
+    assert main([*RUN, "--budget", "only", "--json", "--version", "8"]) == 0
     pages = json.loads(capsys.readouterr().out)["settings"][0]["pages"]
     assert {p["version"] for p in pages} == {"8"}
 

@@ -11,7 +11,7 @@ import pytest
 
 from seawall.errors import ContractError
 from seawall.frames import Categorical, Columns, to_record
-from seawall.monitor import ColumnRule, MonitorSpec
+from seawall.monitor import ColumnRule, DetectorRule, MonitorSpec
 from seawall.wire import encode
 from streams.core.alarm_steps import AlarmStep
 from streams.core.backtest import Backtest, Setting, in_time_order, rows_of
@@ -190,13 +190,26 @@ def test_quiet_history_has_no_drift_page_and_counts_the_time_all_the_same() -> N
 def test_pages_per_period_and_the_time_in_alarm_are_shares_of_the_span(told: Backtest) -> None:
     (outcome,) = told.outcomes
     days = (outcome.end_us - outcome.start_us) / (24 * 60 * MINUTE)
-    assert outcome.pages_per_period == pytest.approx(len(outcome.pages) * 30 / days)
+    assert outcome.pages_per_period == pytest.approx(len(outcome.budgeted) * 30 / days)
     slow = 0
     for minute in range(outcome.start_us, outcome.end_us, MINUTE):
         slow += any(p.paged_us <= minute < (p.resolved_us or outcome.end_us) for p in outcome.pages)
     assert outcome.alarmed_share == pytest.approx(
         slow * MINUTE / (outcome.end_us - outcome.start_us), abs=1e-3
     )
+
+
+def test_pages_outside_the_budget_are_counted_apart() -> None:
+    classic = replace(SPEC, detectors=(DetectorRule("psi", above=0.2),), freshness_us=30 * MINUTE)
+    columns = drifting()
+    gap = rows_of(columns, np.flatnonzero((np.arange(ROWS) < 3000) | (np.arange(ROWS) > 3400)))
+    (outcome,) = backtest(gap, [Setting("classic", classic)]).outcomes
+    assert outcome.others["freshness"] >= 1
+    assert outcome.others["classic"] >= 1
+    assert len(outcome.budgeted) + sum(outcome.others.values()) == len(outcome.pages)
+    assert {p.kind for p in outcome.budgeted} == {"drift"}
+    days = (outcome.end_us - outcome.start_us) / (24 * 60 * MINUTE)
+    assert outcome.pages_per_period == pytest.approx(len(outcome.budgeted) * 30 / days)
 
 
 def test_the_timeline_is_red_only_where_a_column_drifted(told: Backtest) -> None:
