@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -42,6 +43,77 @@ def test_the_line_of_a_share_is_that_of_chi_squared():
     assert share_chance([100, 0]).tolist() == pytest.approx(
         [stats.chi2.ppf(0.95, 1) / 100, stats.chi2.ppf(0.95, 1)]
     )
+
+
+def naive_line(d: list[float], c: list[float]) -> tuple[float, float]:
+    """A line through d over c with weights 1/c², bounded: that is d/c over 1/c, and through the mean of both."""
+    inverse, ratio = [1 / x for x in c], [y / x for x, y in zip(c, d, strict=True)]
+    at, height = statistics.fmean(inverse), statistics.fmean(ratio)
+    if (
+        max(inverse) - min(inverse) < 1e-9
+    ):  # windows of one size tell nothing: half of what is more than chance
+        b = max(height - LEAST_CHANCE, 0.0) / at / 2
+    else:
+        b = float(np.polyfit(inverse, ratio, 1)[0])
+    b = min(max(b, 0.0), max(height - LEAST_CHANCE, 0.0) / at)
+    return max(height - b * at, LEAST_CHANCE), b
+
+
+def naive_scale(
+    d: np.ndarray, c: np.ndarray, fold: list[int], effective: float, family: list[int]
+) -> list[tuple[float, float, float, float]]:
+    """(3) and (4), a quantity and a window at a time; no window is left out."""
+    fitted = []
+    for q in range(d.shape[1]):
+        a, b = naive_line(d[:, q].tolist(), c[:, q].tolist())
+        left = [d[w, q] - a * c[w, q] - b for w in range(len(d))]
+        means = [
+            statistics.fmean(x for x, f in zip(left, fold, strict=True) if f == k) for k in sorted(set(fold))
+        ]
+        b += 2 * statistics.stdev(means) / math.sqrt(len(means))
+        y = [(d[w, q] / (a * c[w, q] + b)) ** (1 / 3) for w in range(len(d))]
+        fitted.append((a, b, statistics.fmean(y), statistics.pvariance(y)))
+    scales = []
+    for q, (a, b, mean, variance) in enumerate(fitted):
+        usual = statistics.fmean(fitted[k][3] for k in range(len(fitted)) if family[k] == family[q])
+        shrunk = (effective * variance + 12 * usual) / (effective + 12)
+        scales.append((a, b, mean, max(math.sqrt(shrunk), 0.05 * max(mean, 1.0))))
+    return scales
+
+
+@pytest.mark.parametrize("sizes", ["many", "one"])
+def test_a_scale_is_the_weighted_line_and_the_moments_of_cube_roots(sizes: str):
+    rng = np.random.default_rng(13)
+    n = rng.integers(50, 5000, (160, 1)) if sizes == "many" else np.full((160, 1), 300)
+    chance = 16.9 / n * np.ones(6)
+    # Of the last two one falls with chance, and one has less in it than chance alone: both bounds bind.
+    mean = np.column_stack(
+        [chance[:, :3] + [0, 0.01, 0.3], 0.5 * chance[:, :1], 0.1 / chance[:, :1], 0.05 * chance[:, :1]]
+    )
+    d = mean * rng.chisquare(5, mean.shape) / 5
+    fold = np.repeat(np.arange(4), 40)
+    family = [0, 0, 1, 1, 2, 2]
+    fitted = fit_scale(d, chance, fold, 80.0, np.array(family))
+    slow = np.array(naive_scale(d, chance, fold.tolist(), 80.0, family))
+    fast = np.column_stack([fitted.chance, fitted.wander, fitted.mean, fitted.std])
+    np.testing.assert_allclose(fast, slow, rtol=1e-9)
+    assert {LEAST_CHANCE} < set(slow[:, 0].tolist())
+    scores = fitted.score(d, chance)
+    for w, q in [(0, 0), (7, 3), (159, 5)]:
+        a, b, mu, sigma = slow[q]
+        y = (d[w, q] / (a * chance[w, q] + b)) ** (1 / 3)
+        assert scores[w, q] == pytest.approx((y - mu) / sigma)
+
+
+def test_windows_that_could_not_be_compared_are_no_part_of_a_scale():
+    rng = np.random.default_rng(14)
+    d, chance = rng.gamma(2, 1, (90, 2)), 1 / rng.integers(10, 99, (90, 2))
+    fold, gone = np.repeat(np.arange(3), 30), rng.random(90) < 0.3
+    d[gone, 0] = np.nan
+    alone = fit_scale(d[~gone, :1], chance[~gone, :1], fold[~gone], 50.0)
+    among = fit_scale(d, chance, fold, 50.0, np.arange(2))
+    for name in ("chance", "wander", "mean", "std"):
+        assert getattr(among, name)[0] == pytest.approx(getattr(alone, name)[0])
 
 
 def test_a_scale_learns_chance_and_wander_apart():
@@ -97,6 +169,42 @@ def test_folds_are_whole_days_and_at_least_four_windows_long():
 
 def test_the_union_limit_is_bonferroni_for_normal_scores():
     assert union_limit(0.01, 30) == pytest.approx(stats.norm.isf(0.01 / 30))
+
+
+def naive_tail(maxima: list[float], probability: float) -> float:
+    values = sorted(max(x, 0.0) for x in maxima)
+    middle = statistics.median(values)
+    above = [x**2 - middle**2 for x in values if x >= middle]
+    caution = 1 + 1 / math.sqrt(len(values) / 2)
+    return math.sqrt(middle**2 + sum(above) / len(above) * caution * math.log(0.5 / probability))
+
+
+@given(st.lists(st.floats(-2, 9), min_size=1, max_size=40), st.floats(1e-6, 0.5))
+def test_the_tail_limit_is_the_median_and_what_lies_above_it(maxima: list[float], probability: float):
+    assert tail_limit(maxima, probability) == pytest.approx(naive_tail(maxima, probability))
+
+
+@pytest.mark.parametrize("run", [1, 2, 3])
+def test_the_limit_is_the_greater_of_both_over_the_maxima_of_the_least_of_runs(run: int):
+    scores = np.random.default_rng(15).standard_t(4, size=24 * 20)
+    scores[24 * 3 : 24 * 4 - 5] = np.nan  # of this day too little is known
+    scores[70] = np.nan
+    maxima = []
+    for day in range(20):
+        least = [
+            min(scores[w - back] for back in range(run))
+            for w in range(day * 24, day * 24 + 24)
+            if w >= run - 1 and not any(np.isnan(scores[w - back]) for back in range(run))
+        ]
+        # The first windows of all have no run behind them, and count for themselves.
+        least += [min(scores[: w + 1]) for w in range(day * 24, day * 24 + 24) if w < run - 1]
+        if len(least) > 6:
+            maxima.append(max(least))
+    found = score_limit(scores, block=24, pages_per_pane=1 / 720, quantities=15, independent=0.5, run=run)
+    rate = 1 / 720 / 2
+    union = stats.norm.isf(rate / 0.5 / 15)
+    assert found.score == pytest.approx(max(union, naive_tail(maxima, rate * 24)))
+    assert len(maxima) == 19
 
 
 def test_the_tail_limit_finds_the_far_quantile_of_maxima_of_normal_scores():
@@ -180,6 +288,27 @@ def test_the_mean_of_sums_takes_its_time_without_change(dependence: str):
         above = np.flatnonzero(mean >= target)
         lengths.append(above[0] + 1 if len(above) else len(z))
     assert np.mean(lengths) - 2 * np.std(lengths) / np.sqrt(len(lengths)) >= target
+
+
+def test_memory_is_the_sum_of_mean_autocorrelations_up_to_the_first_that_is_not_positive():
+    rng = np.random.default_rng(16)
+    z = np.cumsum(rng.normal(size=(60, 3)), axis=0)
+    z[20:24, 1] = np.nan
+    tau, lag = 1.0, 0
+    while True:
+        lag += 1
+        rhos = []
+        for q in range(3):
+            x = [float(v) - float(np.nanmean(z[:, q])) for v in z[:, q]]
+            variance = statistics.fmean(v * v for v in x if not math.isnan(v))
+            both = [a * b for a, b in zip(x[lag:], x[:-lag], strict=True) if not math.isnan(a * b)]
+            rhos.append(statistics.fmean(both) / variance)
+        if lag > 15 or statistics.fmean(rhos) <= 0:
+            break
+        tau += 2 * statistics.fmean(rhos)
+    assert lag > 3
+    assert memory_of(z, 1, 200) == pytest.approx(tau)
+    assert memory_of(z, 100, 200) == 100
 
 
 def test_memory_is_the_integrated_autocorrelation():
