@@ -139,16 +139,21 @@ class Worker:
     async def guard(self, where: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run an agent's or a service's work; an error that nobody foresaw ends the process.
 
-        Faust would acknowledge the failing message and go on (faust-streaming 315, 527).
+        Faust would acknowledge the failing message and go on (faust-streaming 315, 527). While the worker stops, its
+        parts go away under what is still at work, and an error is no reason to die; but Faust commits once more when
+        its agents have stopped. So whoever failed then does not return: it stands still until it is cancelled with
+        everything else, and nothing that it was given counts as done. Raising would not do: Faust starts an agent
+        that raised again, and that one would take the next run.
         """
         try:
             await work()
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            if self.app.should_stop:
-                return
-            self.die(where, error)
+            if not self.app.should_stop:
+                self.die(where, error)
+            log.warning("%s: not done before the stop, so not committed", where, exc_info=error)
+            await asyncio.Event().wait()
 
 
 def tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

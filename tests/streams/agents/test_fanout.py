@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -12,7 +12,9 @@ from typing import Any, cast
 import pytest
 from faust.types import TP
 
+from seawall.settings import Settings
 from streams.agents.fanout import FanOut, Handle, Handler, run_bytes
+from streams.agents.worker import Worker
 from streams.io.kafka import Assignment, Run, RunApp
 
 ZERO, ONE = TP("windows", 0), TP("windows", 1)
@@ -64,8 +66,13 @@ async def _plain(handle: Handle, run: Run) -> None:
 
 
 @asynccontextmanager
-async def fan_out(runs: Runs, *handlers: Handler, room_bytes: int = 1 << 20) -> AsyncIterator[FanOut]:
-    fan = FanOut(cast(RunApp, SimpleNamespace(runs=runs)), handlers, _plain, room_bytes)
+async def fan_out(
+    runs: Runs,
+    *handlers: Handler,
+    room_bytes: int = 1 << 20,
+    guard: Callable[[Handle, Run], Awaitable[None]] = _plain,
+) -> AsyncIterator[FanOut]:
+    fan = FanOut(cast(RunApp, SimpleNamespace(runs=runs)), handlers, guard, room_bytes)
     tasks = [asyncio.create_task(fan.work(i)) for i in range(len(handlers))]
     try:
         yield fan
@@ -260,5 +267,29 @@ def test_an_error_of_a_handler_is_not_swallowed() -> None:
         with pytest.raises(RuntimeError, match="windows"):
             await fan.work(0)
         assert runs.ledger == {}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_what_a_handler_failed_to_do_while_the_worker_stops_is_never_committed(overlapping: bool) -> None:
+    """Faust commits the ledger once more after its agents have stopped."""
+
+    async def scenario() -> None:
+        runs = Runs()
+        worker = Worker(Settings(), cast(RunApp, SimpleNamespace(runs=runs, should_stop=True)))
+
+        async def guard(handle: Handle, run: Run) -> None:
+            await worker.guard("windows", lambda: handle(run))
+
+        async def fails_once(run: Run) -> None:
+            if run.records[0].offset == 5:
+                raise RuntimeError("the store was closed")
+
+        async with fan_out(runs, Handler(fails_once, overlapping), guard=guard) as fan:
+            for offset in (4, 5, 6):
+                await fan.put(run_of(offset, runs))
+            await settle()
+            assert runs.ledger == {ZERO: 5}
 
     asyncio.run(scenario())
