@@ -41,8 +41,12 @@ class Letter:
     size_bytes: int
     sha256: str
     fingerprint: str
+    schema_id: str
+    """Of the writer's schema in a schema registry, where the record names one."""
     is_partial: bool
     """Other rows of the same record were counted: sent again as it is, these would be counted twice."""
+    is_buried: bool
+    """The bytes, which the topic of dead letters refused, are only where they came from."""
     original_key: bytes | None
     headers: dict[str, bytes]
     """The original ones."""
@@ -202,10 +206,12 @@ def _letter(key: str, headers: dict[str, bytes], message: Any) -> Letter:
         detail=text("detail"),
         events=number("events", 1),
         seen_us=message.timestamp()[1] * 1000,
-        size_bytes=len(message.value() or b""),
+        size_bytes=number("bytes", len(message.value() or b"")),
         sha256=text("sha256"),
         fingerprint=text("fingerprint"),
+        schema_id=text("schema_id"),
         is_partial="seawall.partial" in headers,
+        is_buried="seawall.buried" in headers,
         original_key=headers.get("seawall.key"),
         headers={
             name.removeprefix(_KEPT): value for name, value in headers.items() if name.startswith(_KEPT)

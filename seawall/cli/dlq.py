@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from seawall.bus import append_records, read_records
 from seawall.cli import dlq_view as show
+from seawall.cli.dlq_reader import UNANSWERED, Reader
 from seawall.dead_letters import Letter, each_value, read_letters, replay
 from seawall.durations import parse_duration
 from seawall.errors import ConfigError
@@ -72,16 +73,18 @@ def show_letter(arguments: argparse.Namespace, settings: Settings) -> int:
     if not found:
         msg = f"letter: {arguments.letter!r} is not among the dead letters; expected TOPIC/PARTITION/OFFSET"
         raise ConfigError(msg)
-    return show.letters(
-        arguments, [(x, value, *_reading(x, value)) for x, value in each_value(settings, found)]
-    )
+    with Reader(settings) as reader:
+        return show.letters(
+            arguments, [(x, value, *reader.read(x, value)) for x, value in each_value(settings, found)]
+        )
 
 
 def replay_letters(arguments: argparse.Namespace, settings: Settings) -> int:
     """Send dead letters to the topics they came from, with the bytes and keys they had.
 
     Each is sent once: a second replay passes over what the first one sent. Letters that would be dead again are left
-    where they are. So are rows of a frame of which other rows were counted, for these would be counted twice.
+    where they are. So are rows of a frame of which other rows were counted, for these would be counted twice, and
+    letters whose bytes were too many for the topic.
     """
     meant = [x for x in read_letters(settings) if _is_meant(arguments, x)]
     places = set(arguments.letters)
@@ -99,18 +102,28 @@ def replay_letters(arguments: argparse.Namespace, settings: Settings) -> int:
             _count(outcomes, "unsettled")
         elif letter.is_partial:
             _count(outcomes, "partial")
+        elif letter.is_buried:
+            _count(outcomes, "buried")
         else:
             open_ones.append(letter)
 
-    def readable() -> Iterator[tuple[Letter, bytes]]:
+    def readable(reader: Reader) -> Iterator[tuple[Letter, bytes]]:
         for letter, value in each_value(settings, open_ones):
-            reason, _ = _reading(letter, value)
-            _count(outcomes, f"dead again: {reason}" if reason else "readable")
+            reason, _ = reader.read(letter, value)
+            _count(outcomes, _outcome(reason))
             if not reason or arguments.force:
                 yield letter, value
 
-    sent = sum(1 for _ in readable()) if arguments.dry_run else replay(settings, readable())
+    with Reader(settings) as reader:
+        found = readable(reader)
+        sent = sum(1 for _ in found) if arguments.dry_run else replay(settings, found)
     return show.replayed(arguments, sent, outcomes)
+
+
+def _outcome(reason: str) -> str:
+    if not reason:
+        return "readable"
+    return reason if reason == UNANSWERED else f"dead again: {reason}"
 
 
 def resume(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -140,25 +153,6 @@ def resume(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _last_holds(settings: Settings) -> dict[tuple[str, int], dict[str, object]]:
     return {(r["topic"], r["partition"]): r for r in read_records(settings, "holds")}
-
-
-def _reading(letter: Letter, value: bytes) -> tuple[str, object]:
-    """Try to read a letter's bytes as a worker would now; returns why not, or nothing and the content."""
-    from streams.core.decode import SINGLE_CONTRACT, Record, decode_record
-
-    if letter.topic not in SINGLE_CONTRACT:
-        return "unknown_topic", f"{letter.topic!r} is not a topic that events come from"
-    source = next(name for name in SINGLE_CONTRACT if name == letter.topic)
-    decoded = decode_record(source, Record(letter.offset, time.time_ns() // 1000, value))
-    if decoded.dead:
-        return decoded.dead[0].reason, decoded.dead[0].detail
-    if decoded.single is not None:
-        return "", decoded.single
-    columns = decoded.columns
-    if columns is None:
-        return "empty", "no rows"
-    names = [*columns.numeric, *columns.categorical, *columns.scores]
-    return "", {"model": columns.model, "version": columns.version, "rows": columns.rows, "columns": names}
 
 
 def _is_meant(arguments: argparse.Namespace, letter: Letter) -> bool:

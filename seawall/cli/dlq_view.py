@@ -83,6 +83,7 @@ def letters(arguments: argparse.Namespace, found: Sequence[tuple[Letter, bytes, 
             "bytes": x.size_bytes,
             "sha256": x.sha256,
             "fingerprint": x.fingerprint,
+            "schema_id": x.schema_id,
             "key": x.original_key.hex() if x.original_key is not None else None,
             "now": {"reason": reason, "detail": content} if reason else {"reads_as": content},
             "value": value.hex(),
@@ -103,12 +104,15 @@ def letters(arguments: argparse.Namespace, found: Sequence[tuple[Letter, bytes, 
             "replayed",
             "bytes",
             "sha256",
+            "fingerprint",
+            "schema_id",
             "key",
         ):
             if record[name] not in (None, ""):
                 print(f"{name:<12}{_plain(record[name])}")
         print(f"{'now':<12}{reason + ': ' if reason else 'reads as '}{_plain(content)}")
-        print(_dump(value[:_SHOWN_BYTES]))
+        if value:
+            print(_dump(value[:_SHOWN_BYTES]))
         if len(value) > _SHOWN_BYTES:
             print(f"… and {len(value) - _SHOWN_BYTES} bytes more (--json has all)")
     return 0
@@ -141,6 +145,8 @@ _SAID = {
     "uncertain": "may have been sent by a replay that was cut short: passed over (--uncertain sends them)",
     "unsettled": "are not final: the next worker to start reads them again, or has done so (--force sends them)",
     "partial": "are rows of a frame whose other rows were counted: passed over, these would be counted twice",
+    "buried": "are without their bytes, which were too many for the topic: passed over",
+    "registry_unavailable": "need the schema registry, which does not answer: passed over (--force sends them)",
 }
 
 

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from faust.types import TP
 
 from seawall.frames import Source
 from streams.agents.brake import Brake
+from streams.agents.letters import publish_letters
 from streams.agents.schemas import Schemas, records_of
 from streams.agents.worker import Worker, now_us
 from streams.core.chunks import ChunkRule, PartitionChunker
-from streams.core.decode import DeadLetter
 from streams.core.layouts import LayoutBook
 from streams.io import metrics as m
 from streams.io.kafka import Run, publish
 from streams.io.metrics import Metrics
 from streams.io.schema_registry import SchemaRegistry
 
-log = logging.getLogger(__name__)
-#: Prefix of a dead letter's original headers.
-KEPT = "seawall.header."
 _KEYS_A_NOTE = 2000
 
 
@@ -76,11 +70,8 @@ class Ingest:
             if await self.brake.is_passed(run, following, chunker.dead):
                 self._new_chunker(run.tp)  # forgets what was counted of this run
                 return
-            self._unsettled[run.tp] += [
-                (letter.offset, dead_key(self.source, run.tp.partition, letter)) for letter in chunker.dead
-            ]
             if chunker.dead:
-                await self._publish_dead(chunker, {r.offset: r.headers for r in run.records})
+                await self._publish_dead(run, chunker)
             if cuts:
                 await self._publish([s for cut in cuts for s in cut.summaries])
                 await self._settle(run.tp, cuts[-1].next_offset)
@@ -149,6 +140,18 @@ class Ingest:
         highwater = self.worker.app.runs.highwater(tp)
         return highwater if highwater is not None else self.ends.get(tp)
 
+    async def _publish_dead(self, run: Run, chunker: PartitionChunker) -> None:
+        letters, chunker.dead = chunker.dead, []
+        self._unsettled[run.tp] += await publish_letters(
+            self.worker.app,
+            self.worker.topic("dead-letters"),
+            self.source,
+            run.tp.partition,
+            letters,
+            {r.offset: r.headers for r in run.records if r.headers},
+        )
+        self.metrics.add(m.EVENTS_DEAD_LETTERED, sum(x.events for x in letters), topic=self.source)
+
     async def _publish(self, summaries: list[dict[str, Any]]) -> None:
         worker = self.worker
         everywhere = range(max(worker.partitions.get("summaries", 1), 1))
@@ -173,53 +176,3 @@ class Ingest:
             name = f"settled/{self.source}/{tp.partition}/{next_offset}/{first}".encode()
             topic = self.worker.topic("dead-letters")
             await publish(self.worker.app, [(topic, name, note, None)], {"seawall.replay": b"settled"})
-
-    async def _publish_dead(self, chunker: PartitionChunker, headers: Mapping[int, Any]) -> None:
-        for letter in chunker.dead:
-            await publish(
-                self.worker.app,
-                [
-                    (
-                        self.worker.topic("dead-letters"),
-                        dead_key(self.source, chunker.partition, letter),
-                        letter.value,
-                        None,
-                    )
-                ],
-                {
-                    **dead_headers(self.source, chunker.partition, letter),
-                    **kept_headers(headers.get(letter.offset)),
-                },
-            )
-            self.metrics.add(m.EVENTS_DEAD_LETTERED, letter.events, topic=self.source)
-            log.warning(
-                "dead letter: %s/%d offset %d: %s: %s",
-                self.source, chunker.partition, letter.offset, letter.reason, letter.detail[:200],
-            )  # fmt: skip
-        chunker.dead.clear()
-
-
-def dead_key(topic: str, partition: int, letter: DeadLetter) -> bytes:
-    """Natural key of a dead letter: a record read twice is dead once."""
-    return f"{topic}/{partition}/{letter.offset}/{letter.reason}".encode()
-
-
-def kept_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> dict[str, bytes]:
-    """Original headers under names of their own, so that a replay can put them back."""
-    return {f"{KEPT}{name}": value or b"" for name, value in headers or ()}
-
-
-def dead_headers(topic: str, partition: int, letter: DeadLetter) -> dict[str, bytes]:
-    """Where a dead letter came from and why; its value is the original, untouched."""
-    return {
-        "seawall.topic": topic.encode(),
-        "seawall.partition": str(partition).encode(),
-        "seawall.offset": str(letter.offset).encode(),
-        "seawall.reason": letter.reason.encode(),
-        "seawall.detail": letter.detail[:1000].encode(errors="replace"),
-        "seawall.events": str(letter.events).encode(),
-        "seawall.sha256": hashlib.sha256(letter.value).hexdigest().encode(),
-        **({"seawall.key": letter.key} if letter.key is not None else {}),
-        **({"seawall.partial": b"1"} if letter.is_partial else {}),
-        "seawall.fingerprint": letter.value[2:10].hex().encode() if letter.value[:2] == b"\xc3\x01" else b"",
-    }

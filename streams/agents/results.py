@@ -169,7 +169,7 @@ def _dead(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
         "reason": h.get("seawall.reason", ""),
         "detail": h.get("seawall.detail", ""),
         "events": int(h.get("seawall.events", 1)),
-        "bytes": len(record.value or b""),
+        "bytes": int(h.get("seawall.bytes", len(record.value or b""))),
         "sha256": h.get("seawall.sha256", ""),
         "seen": (record.timestamp or 0) * 1000,
     }

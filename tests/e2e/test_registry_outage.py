@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from seawall.contracts import contracts_dir
 from seawall.settings import Settings
 from seawall.wire import HEADER_BYTES
-from streams.embedded.processes import free_port
 from streams.embedded.stack import Stack, running_stack
 from streams.io.clickhouse import Store
 from tests.e2e.produce import append, committed, singles
 from tests.e2e.test_bad_partition import counted, dead, health
 from tests.e2e.test_loop import until
-from tests.streams.io.registry_server import RegistryServer
+from tests.streams.io.registry_server import ThreadedRegistry
 
 pytestmark = pytest.mark.e2e
 STARTED = replace(
@@ -28,34 +24,9 @@ STARTED = replace(
 )
 
 
-class Registry:
-    """A registry server in a thread of its own."""
-
-    def __init__(self) -> None:
-        self.server = RegistryServer(free_port())
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-
-    def start(self) -> None:
-        self._do(self.server.start())
-
-    def stop(self) -> None:
-        self._do(self.server.stop())
-
-    def close(self) -> None:
-        self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _do(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    made = Registry()
+def registry() -> Iterator[ThreadedRegistry]:
+    made = ThreadedRegistry()
     yield made
     made.close()
 
@@ -72,7 +43,7 @@ def confluent(first: int, end: int, schema_id: int) -> list[bytes]:
 
 
 def test_records_wait_for_the_registry_and_are_counted_when_it_answers(
-    registry: Registry, tmp_path_factory: pytest.TempPathFactory
+    registry: ThreadedRegistry, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     registry.server.register(7, json.loads((contracts_dir() / "prediction.avsc").read_text(encoding="utf-8")))
     settings = replace(

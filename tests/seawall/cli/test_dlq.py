@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,15 +15,17 @@ from confluent_kafka import Producer
 from seawall import dead_letters
 from seawall.bus import each_message, read_records
 from seawall.cli import main
+from seawall.contracts import contracts_dir
 from seawall.dead_letters import each_value, read_letters
 from seawall.errors import Unavailable
 from seawall.settings import Settings
-from seawall.wire import encode
-from streams.agents.ingest import dead_headers, dead_key, kept_headers
+from seawall.wire import HEADER_BYTES, encode
+from streams.agents.letters import TOO_LARGE, buried_headers, dead_headers, dead_key, kept_headers
 from streams.core.decode import DeadLetter, Record, decode_record
 from streams.core.holds import Hold
 from streams.io.topics import create_topics
 from tests.streams.core.builders import NOW, T0, frame, single
+from tests.streams.io.registry_server import ThreadedRegistry
 
 _numbers = itertools.count(1)
 POISON = b"\xc3\x01\x00\x11\x22\x33\x44\x55\x66\x77?"
@@ -55,7 +59,7 @@ def bury(
         settings.topic("dead-letters"),
         value,
         dead_key(topic, 1, letter),
-        headers=[*dead_headers(topic, 1, letter).items(), *kept_headers(headers).items()],
+        headers=[*dead_headers(topic, 1, letter, headers).items(), *kept_headers(headers).items()],
     )
     if is_settled:
         key = dead_key(topic, 1, letter)
@@ -183,6 +187,68 @@ def test_rows_of_a_frame_whose_other_rows_were_counted_are_never_sent(
     bury(bus, value, 3, reason=letter.reason, is_partial=letter.is_partial)
     assert run(capsys, "replay --force") == {"dry_run": False, "sent": 0, "outcomes": {"partial": 1}}
     assert sent(bus) == []
+
+
+def test_a_letter_without_its_bytes_is_shown_with_its_place_and_never_sent(
+    bus: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter = DeadLetter(4, "bad_timestamp", "ts is 5", 3, bytes(9), b"k")
+    key = dead_key("predictions", 1, replace(letter, reason=TOO_LARGE))
+    producer = Producer({"bootstrap.servers": bus.broker})
+    producer.produce(
+        bus.topic("dead-letters"),
+        b"",
+        key,
+        headers=[*buried_headers(dead_headers("predictions", 1, letter), letter).items()],
+    )
+    assert producer.flush(10) == 0
+    (shown,) = run(capsys, "show predictions/1/4")["letters"]
+    assert (shown["reason"], shown["bytes"], shown["value"]) == ("too_large", 9, "")
+    assert (
+        shown["detail"] == "bad_timestamp, and 9 bytes are more than the dead letters' topic takes: ts is 5"
+    )
+    assert "predictions/1/4 has them" in shown["now"]["detail"]
+    assert run(capsys, "replay --force") == {"dry_run": False, "sent": 0, "outcomes": {"buried": 1}}
+    assert sent(bus) == []
+
+
+@pytest.fixture
+def registry() -> Iterator[ThreadedRegistry]:
+    made = ThreadedRegistry()
+    yield made
+    made.close()
+
+
+def test_a_letter_whose_schema_was_registered_since_can_be_read_and_sent(
+    bus: Settings,
+    registry: ThreadedRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    datum = single(T0, 1.0, event_id="late")[HEADER_BYTES:]
+    bury(bus, b"\0\0\0\0\x07" + datum, 1)
+    bury(bus, datum, 2, headers=[("__value_schema_id", b"\0\0\0\0\x07")])
+    bury(bus, b"\0\0\0\0\x09" + datum, 3)
+    (alone,) = run(capsys, "show predictions/1/1")["letters"]
+    assert (alone["schema_id"], alone["now"]["reason"]) == ("7", "unknown_schema")
+    assert "no schema registry is configured" in alone["now"]["detail"]
+
+    monkeypatch.setenv("SEAWALL_SCHEMA_REGISTRY_URL", registry.server.url)
+    away = run(capsys, "replay --dry-run")
+    assert away == {"dry_run": True, "sent": 0, "outcomes": {"registry_unavailable": 3}}
+
+    registry.start()
+    registry.server.register(7, json.loads((contracts_dir() / "prediction.avsc").read_text(encoding="utf-8")))
+    for place in ("predictions/1/1", "predictions/1/2"):
+        (shown,) = run(capsys, f"show {place}")["letters"]
+        assert shown["schema_id"] == "7"
+        assert shown["now"]["reads_as"]["event_id"] == "late"
+    assert run(capsys, "replay") == {
+        "dry_run": False,
+        "sent": 2,
+        "outcomes": {"readable": 2, "dead again: unknown_schema": 1},
+    }
+    assert [x.status for x in read_letters(bus)] == ["replayed", "replayed", "waiting"]
 
 
 def test_a_frame_none_of_whose_rows_were_counted_is_not_partial() -> None:

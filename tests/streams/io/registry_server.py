@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import threading
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+
+from streams.embedded.processes import free_port
 
 
 class RegistryServer:
@@ -21,6 +25,7 @@ class RegistryServer:
         """Anything else is answered to every request."""
         self.password: tuple[str, str] | None = None
         self.asked: list[str] = []
+        self.most_connections = 0
         self._runner: web.AppRunner | None = None
 
     def register(self, schema_id: int | str, schema: Any, **more: Any) -> None:
@@ -56,6 +61,9 @@ class RegistryServer:
     async def _answer(self, request: web.Request) -> web.Response:
         path = f"{request.match_info['kind']}/{request.match_info['id']}"
         self.asked.append(path)
+        assert self._runner is not None
+        assert self._runner.server is not None
+        self.most_connections = max(self.most_connections, len(self._runner.server.connections))
         if self.status != 200:
             return web.Response(status=self.status, text="<html>trouble</html>", headers={"Location": "/"})
         if self.password is not None:
@@ -65,3 +73,28 @@ class RegistryServer:
         if path not in self.schemas:
             return web.json_response({"error_code": 40403, "message": "Schema not found"}, status=404)
         return web.json_response(self.schemas[path])
+
+
+class ThreadedRegistry:
+    """A registry server in a thread of its own; not started yet."""
+
+    def __init__(self) -> None:
+        self.server = RegistryServer(free_port())
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def start(self) -> None:
+        self._do(self.server.start())
+
+    def stop(self) -> None:
+        self._do(self.server.stop())
+
+    def close(self) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Any) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

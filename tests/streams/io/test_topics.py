@@ -61,6 +61,11 @@ def test_a_prefix_that_kafka_refuses_is_named_before_asking() -> None:
         create_topics(Settings(topic_prefix="sea wall/"))
 
 
+def test_a_dead_letter_may_be_as_large_as_anything() -> None:
+    """It is its record and some headers: with the limit that the record's own topic has, the largest are refused."""
+    assert topic_configs(topics()["dead-letters"])["max.message.bytes"] == str(32 << 20)
+
+
 def test_a_negative_partition_count_is_refused(settings: Settings) -> None:
     with pytest.raises(ConfigError, match="SEAWALL_TOPIC_PARTITIONS: -1"):
         create_topics(replace(settings, topic_partitions=-1))

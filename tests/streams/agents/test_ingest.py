@@ -1,0 +1,271 @@
+"""The counting half: dead letters and summaries on their way out, and what may be committed after them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+from faust.types import TP
+
+from seawall.bus import each_message
+from seawall.dead_letters import each_value, read_letters
+from seawall.settings import Settings
+from seawall.wire import HEADER_BYTES
+from streams.agents.ingest import Ingest
+from streams.agents.worker import Worker
+from streams.io.kafka import Assignment, Run, RunApp, make_app
+from streams.io.metrics import Metrics
+from streams.io.topics import create_topics
+from tests.streams.core.builders import NOW, T0, single
+
+POISON = b"\xc3\x01\x00\x11\x22\x33\x44\x55\x66\x77?"
+
+
+@dataclass
+class Runs:
+    """What ingestion sees of the consumer."""
+
+    current: Assignment
+    ledger: dict[TP, int] = field(default_factory=dict)
+    rewinds: dict[TP, int] = field(default_factory=dict)
+    paused: set[TP] = field(default_factory=set)
+
+    def durable(self, tp: TP) -> int | None:
+        return self.ledger.get(tp, self.current.starts.get(tp))
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        self.paused |= set(tps)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        self.paused -= set(tps)
+
+    def highwater(self, tp: TP) -> int | None:
+        return None
+
+    def reached(self, tp: TP, taken: int) -> int:
+        return taken
+
+
+@dataclass
+class Bench:
+    """An ingest of predictions with one partition, and what it publishes with."""
+
+    settings: Settings
+    producer: Any
+    partition: int = 0
+
+    def __post_init__(self) -> None:
+        self.tp = TP(self.settings.topic("predictions"), self.partition)
+        self.runs = Runs(Assignment(1, {self.tp: None}))
+        self.worker = Worker(
+            self.settings,
+            cast("RunApp", SimpleNamespace(runs=self.runs, producer=self.producer)),
+            partitions={"summaries": 1, "predictions": 4},
+        )
+        self.worker.control_ready.set()
+        self.metrics = Metrics()
+        self.ingest = Ingest(self.worker, "predictions", self.metrics)
+
+    def run_of(self, first: int, values: Sequence[bytes], **more: Any) -> Run:
+        made = [
+            SimpleNamespace(
+                offset=first + i,
+                timestamp=NOW // 1000,
+                key=more.get("key"),
+                value=v,
+                headers=more.get("headers", ()),
+            )
+            for i, v in enumerate(values)
+        ]
+        return Run(self.tp, made, self.runs.current.epoch, None)
+
+
+@dataclass
+class Slow:
+    """A producer whose messages are acknowledged when the test says so."""
+
+    begun: list[str] = field(default_factory=list)
+    under_way: list[asyncio.Future[None]] = field(default_factory=list)
+
+    async def send(self, topic: str, *_: Any) -> asyncio.Future[None]:
+        self.begun.append(topic.rsplit(".", 1)[-1])
+        future = asyncio.get_running_loop().create_future()
+        self.under_way.append(future)
+        return future
+
+    def acknowledge(self) -> None:
+        for future in self.under_way:
+            future.set_result(None)
+        self.under_way.clear()
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_all_letters_of_a_run_are_under_way_before_the_first_is_acknowledged() -> None:
+    """One at a time they take a round trip each, and a partition full of them takes hours."""
+    slow = Slow()
+    bench = Bench(Settings(chunk_rows=500, bad_ratio_limit=1.0), slow)
+    counting = asyncio.create_task(bench.ingest.on_run(bench.run_of(0, [POISON] * 499 + [single(T0, 1.0)])))
+    await settle()
+    assert slow.begun == ["dead-letters"] * 499, "and the cut that needs them is not published yet"
+    assert bench.runs.ledger == {}
+    slow.under_way[0].set_result(None)
+    del slow.under_way[0]
+    await settle()
+    assert len(slow.begun) == 499, "one of them does not stand for all"
+
+    slow.acknowledge()
+    await settle()
+    assert slow.begun[499:] == ["summaries"]
+    assert bench.runs.ledger == {}
+    slow.acknowledge()
+    await settle()
+    assert slow.begun[500:] == ["dead-letters"], "a note says that the letters are final"
+    slow.acknowledge()
+    await counting
+    assert bench.runs.ledger == {bench.tp: 500}
+
+
+async def test_a_letter_that_cannot_be_written_lets_nothing_be_committed() -> None:
+    slow = Slow()
+    bench = Bench(Settings(chunk_rows=10, bad_ratio_limit=1.0), slow)
+    counting = asyncio.create_task(bench.ingest.on_run(bench.run_of(0, [POISON] * 10)))
+    await settle()
+    slow.under_way[7].set_exception(ConnectionError("gone"))
+    del slow.under_way[7]
+    slow.acknowledge()
+    with pytest.raises(ConnectionError, match="gone"):
+        await counting
+    assert set(slow.begun) == {"dead-letters"}
+    assert bench.runs.ledger == {}
+
+
+@asynccontextmanager
+async def faust_producer(settings: Settings, max_request_bytes: int | None = None) -> AsyncIterator[Any]:
+    """The worker's own producer."""
+    app = make_app(settings)
+    if max_request_bytes is not None:
+        app.conf.producer_max_request_size = max_request_bytes
+    producer = await app.maybe_start_producer()
+    yield producer
+    await producer.stop()
+
+
+async def test_the_headers_of_a_letter_say_where_it_was_why_it_is_dead_and_which_schema_it_names(
+    settings: Settings,
+) -> None:
+    create_topics(settings, ["predictions", "dead-letters", "summaries", "alarms", "holds"])
+    datum = single(T0, 1.0)[HEADER_BYTES:]
+    framed, bare = b"\0\0\0\0\x07" + datum, datum
+    header = [("__value_schema_id", b"\0\0\0\0\x08"), ("trace", b"t1")]
+    async with faust_producer(settings) as producer:
+        bench = Bench(settings, producer, partition=3)
+        await bench.ingest.on_run(bench.run_of(41, [POISON, framed, b"{"], key=b"k"))
+        await bench.ingest.on_run(bench.run_of(50, [bare], headers=header))
+    found = await asyncio.to_thread(lambda: list(each_message(settings, "dead-letters")))
+    said = {m.key(): (m.value(), dict(m.headers())) for m in found}
+
+    def common(offset: int, value: bytes) -> dict[str, bytes]:
+        return {
+            "seawall.topic": b"predictions",
+            "seawall.partition": b"3",
+            "seawall.offset": b"%d" % offset,
+            "seawall.events": b"1",
+            "seawall.sha256": hashlib.sha256(value).hexdigest().encode(),
+        }
+
+    none = b"and no schema registry is configured"
+    assert said == {
+        b"predictions/3/41/unknown_schema": (
+            POISON,
+            common(41, POISON)
+            | {
+                "seawall.reason": b"unknown_schema",
+                "seawall.detail": b"fingerprint 0011223344556677",
+                "seawall.fingerprint": b"0011223344556677",
+                "seawall.key": b"k",
+            },
+        ),
+        b"predictions/3/42/unknown_schema": (
+            framed,
+            common(42, framed)
+            | {
+                "seawall.reason": b"unknown_schema",
+                "seawall.detail": b"schema id 7, " + none,
+                "seawall.fingerprint": b"",
+                "seawall.schema_id": b"7",
+                "seawall.key": b"k",
+            },
+        ),
+        b"predictions/3/43/bad_json": (
+            b"{",
+            common(43, b"{")
+            | {
+                "seawall.reason": b"bad_json",
+                "seawall.detail": b"Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+                "seawall.fingerprint": b"",
+                "seawall.key": b"k",
+            },
+        ),
+        b"predictions/3/50/unknown_schema": (
+            bare,
+            common(50, bare)
+            | {
+                "seawall.reason": b"unknown_schema",
+                "seawall.detail": b"schema id 8, " + none,
+                "seawall.fingerprint": b"",
+                "seawall.schema_id": b"8",
+                "seawall.header.__value_schema_id": b"\0\0\0\0\x08",
+                "seawall.header.trace": b"t1",
+            },
+        ),
+    }
+
+
+async def test_a_letter_that_is_too_large_for_its_topic_is_buried_without_its_bytes(
+    settings: Settings,
+) -> None:
+    """It used to end the worker, which read the record again and ended again."""
+    create_topics(settings, ["predictions", "dead-letters", "summaries", "alarms", "holds"])
+    large = POISON + bytes(5000)
+    async with faust_producer(settings, max_request_bytes=4000) as producer:
+        bench = Bench(settings, producer, partition=3)
+        run = bench.run_of(7, [POISON, large, POISON], key=b"k", headers=[("trace", b"t1")])
+        await bench.ingest.on_run(run)
+    letters = await asyncio.to_thread(read_letters, settings)
+    assert sorted((x.place, x.reason, x.is_buried, x.size_bytes) for x in letters) == [
+        ("predictions/3/7", "unknown_schema", False, len(POISON)),
+        ("predictions/3/8", "too_large", True, len(large)),
+        ("predictions/3/9", "unknown_schema", False, len(POISON)),
+    ]
+    (buried,) = [x for x in letters if x.is_buried]
+    assert buried.sha256 == hashlib.sha256(large).hexdigest()
+    assert buried.fingerprint == "0011223344556677"
+    assert (buried.original_key, buried.headers) == (None, {}), "these may be what is too large"
+    assert buried.detail.startswith("unknown_schema, and 5011 bytes are more than")
+    assert [v for x, v in await asyncio.to_thread(lambda: list(each_value(settings, [buried])))] == [b""]
+
+
+async def test_what_the_broker_refuses_for_its_size_is_buried_as_well() -> None:
+    slow = Slow()
+    bench = Bench(Settings(bad_ratio_limit=1.0), slow)
+    counting = asyncio.create_task(bench.ingest.on_run(bench.run_of(0, [POISON] * 3)))
+    await settle()
+    slow.under_way.pop(1).set_exception(MessageSizeTooLargeError())
+    slow.acknowledge()
+    await settle()
+    assert len(slow.under_way) == 1
+    assert not counting.done()
+    slow.acknowledge()
+    await counting
+    assert slow.begun == ["dead-letters"] * 4
