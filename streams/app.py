@@ -30,6 +30,7 @@ from streams.io.control import ControlReader
 from streams.io.health import HealthServer, secrets_of
 from streams.io.kafka import Run, make_app
 from streams.io.metrics import Metrics
+from streams.io.schema_registry import SchemaRegistry
 
 log = logging.getLogger("seawall.worker")
 SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
@@ -59,10 +60,12 @@ async def _main(settings: Settings) -> int:
     metrics = Metrics()
     app = make_app(settings)
     worker = Worker(settings, app)
+    url = settings.schema_registry_url
+    registry = SchemaRegistry(url) if url else None
     worker.partitions = await asyncio.to_thread(partition_counts, settings)
     announcer = Announcer(worker, metrics)
     decider = Decider(worker, metrics)
-    services = _wire(worker, metrics, announcer, decider)
+    services = _wire(worker, metrics, announcer, decider, registry)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -94,6 +97,8 @@ async def _main(settings: Settings) -> int:
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(announcer.close(), 2)
+        if registry is not None:
+            await registry.close()
         await health.stop()
     return 0
 
@@ -121,12 +126,16 @@ async def _until(stop: asyncio.Event, worker: Worker) -> None:
 
 
 def _wire(
-    worker: Worker, metrics: Metrics, announcer: Announcer, decider: Decider
+    worker: Worker,
+    metrics: Metrics,
+    announcer: Announcer,
+    decider: Decider,
+    registry: SchemaRegistry | None,
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     """Attach agents to topics; returns the background work by name."""
     services: dict[str, Callable[[], Awaitable[None]]] = {}
     for source in SOURCES:
-        ingest = Ingest(worker, source, metrics)
+        ingest = Ingest(worker, source, metrics, registry)
         _agent(worker, source, ingest.on_run)
         services[f"tick {source}"] = lambda ingest=ingest: _ticking(worker, ingest)  # type: ignore[misc]
     _agent(worker, "summaries", decider.on_run)

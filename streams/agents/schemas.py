@@ -31,8 +31,7 @@ class Schemas:
     def __init__(self, worker: Worker, source: str, registry: SchemaRegistry | None = None) -> None:
         self.worker = worker
         self.source = source
-        url = worker.settings.schema_registry_url
-        self.registry = registry or (SchemaRegistry(url) if url else None)
+        self.registry = registry
         self.waiting: dict[TP, tuple[set[SchemaId], int]] = {}
         """Ids that a partition waits for, and since when (microseconds)."""
 

@@ -7,6 +7,9 @@ waits, and the lookups go on by themselves. An id that the registry does not hav
 else than an event of Seawall, is final, and the record's own fault.
 
 What an id stands for never changes, so it is remembered for ever. That an id is unknown is forgotten after a while.
+
+Garbage that begins with a zero byte names an id with every record. So few requests are under way at once, over
+connections that are kept, and few ids are looked up at once: the others wait for their turn.
 """
 
 from __future__ import annotations
@@ -32,7 +35,12 @@ from seawall.wire import SchemaId
 log = logging.getLogger(__name__)
 _REPLY_BYTES = 1 << 20
 _NOT_FOUND = 404
-_MOST_UNKNOWN = 10_000
+#: Ids that are remembered as unknown: more than the records of a run in each of a worker's topics.
+_MOST_UNKNOWN = 20_000
+#: Connections to the registry, and so requests at once.
+CONNECTIONS = 8
+#: Ids that are looked up at once. Most of the time of an unknown one goes into waiting before it is asked for again.
+MOST_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,10 @@ class SchemaRegistry:
         self._known: dict[SchemaId, tuple[str, Any]] = {}
         self._unknown: dict[SchemaId, tuple[str, float]] = {}
         self._lookups: dict[SchemaId, asyncio.Task[None]] = {}
+        """Those under way."""
+        self._session: aiohttp.ClientSession | None = None
+        # The session has such a limit too, but a request that waits for it is already being timed.
+        self._turn = asyncio.Semaphore(CONNECTIONS)
         self.trouble = ""
         """Why the registry did not answer last; empty when it does."""
 
@@ -100,31 +112,38 @@ class SchemaRegistry:
     async def prepare(self, ids: Iterable[SchemaId], within_s: float) -> set[SchemaId]:
         """Look ids up; return those that the registry has not answered for within the time.
 
-        The lookups of these go on, with growing pauses, until they are answered.
+        The lookups of these go on, with growing pauses, until they are answered. No more than `MOST_AT_ONCE` are
+        begun; for the others it takes another call.
         """
         wanted = set(ids)
         for schema_id in wanted:
-            if not self._is_settled(schema_id) and not self._is_under_way(schema_id):
-                self._lookups[schema_id] = asyncio.create_task(self._look_up(schema_id))
-        under_way = [self._lookups[i] for i in wanted if self._is_under_way(i)]
+            if len(self._lookups) >= MOST_AT_ONCE:
+                break
+            if not self._is_settled(schema_id) and schema_id not in self._lookups:
+                self._begin(schema_id)
+        under_way = [self._lookups[i] for i in wanted if i in self._lookups]
         if under_way:
             await asyncio.wait(under_way, timeout=within_s)
         return {i for i in wanted if not self._is_settled(i)}
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop looking, and close the connections."""
         tasks = list(self._lookups.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _begin(self, schema_id: SchemaId) -> None:
+        task = self._lookups[schema_id] = asyncio.create_task(self._look_up(schema_id))
+        task.add_done_callback(lambda _: self._lookups.pop(schema_id))
 
     def _is_settled(self, schema_id: SchemaId) -> bool:
         if schema_id in self._known:
             return True
         return schema_id in self._unknown and self._unknown[schema_id][1] > self._clock()
-
-    def _is_under_way(self, schema_id: SchemaId) -> bool:
-        return schema_id in self._lookups and not self._lookups[schema_id].done()
 
     async def _look_up(self, schema_id: SchemaId) -> None:
         absent = attempts = 0
@@ -145,12 +164,15 @@ class SchemaRegistry:
         """Status and body; status 0 when there was no answer."""
         kind = "ids" if isinstance(schema_id, int) else "guids"
         url = f"{self._base}/schemas/{kind}/{quote(str(schema_id), safe='')}"
-        timeout = aiohttp.ClientTimeout(total=self._patience.reply_s)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=self._patience.reply_s),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         try:
-            async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session,
-                session.get(url, allow_redirects=False) as answer,
-            ):
+            async with self._turn, self._session.get(url, allow_redirects=False) as answer:
                 body = await answer.content.read(_REPLY_BYTES)
                 while not answer.content.at_eof() and len(body) < _REPLY_BYTES:
                     body += await answer.content.read(_REPLY_BYTES)
@@ -184,8 +206,10 @@ class SchemaRegistry:
             self._refuse(schema_id, error.detail)
 
     def _refuse(self, schema_id: SchemaId, why: str) -> None:
+        self._unknown.pop(schema_id, None)
         if len(self._unknown) >= _MOST_UNKNOWN:
-            self._unknown.clear()  # noise on a topic must not fill the memory
+            # Noise on a topic must not fill the memory. The oldest goes: somebody may wait for the newest.
+            del self._unknown[next(iter(self._unknown))]
         self._unknown[schema_id] = why, self._clock() + self._patience.unknown_for_s
         log.warning("schema registry %s: schema id %s %s", self._base, schema_id, why)
 

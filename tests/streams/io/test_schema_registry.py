@@ -17,7 +17,7 @@ from seawall.errors import ConfigError, UnknownSchema
 from seawall.wire import header_schema_id
 from streams.core.columnar import decode_run
 from streams.core.decode import Record
-from streams.io.schema_registry import Patience, SchemaRegistry
+from streams.io.schema_registry import CONNECTIONS, MOST_AT_ONCE, Patience, SchemaRegistry
 from tests.streams.core.builders import NOW, T0
 from tests.streams.io.registry_server import RegistryServer
 
@@ -93,6 +93,7 @@ async def test_an_unknown_id_is_asked_for_anew_after_a_while(server: RegistrySer
     now[0] = QUICK.unknown_for_s + 1
     assert await registry.prepare([7], 5) == set()
     assert registry.resolve(7)[0] == "prediction"
+    await registry.close()
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 302, 404])
@@ -118,7 +119,35 @@ async def test_a_registry_that_is_not_there_is_waited_for(server: RegistryServer
     assert await registry.prepare([7], 0.1) == {7}
     await server.start()
     assert await registry.prepare([7], 5) == set()
+    await registry.close()
     assert registry.resolve(7)[0] == "prediction"
+
+
+async def test_thousands_of_ids_that_mean_nothing_take_few_connections_and_leave_nothing_behind(
+    server: RegistryServer, registry: SchemaRegistry
+) -> None:
+    """Garbage that begins with a zero byte names an id with every record: it used to take a connection for each."""
+    ids = set(range(4 * MOST_AT_ONCE))
+    rounds = 0
+    while missing := await registry.prepare(ids, 5):
+        rounds += 1
+        assert len(missing) == len(ids) - rounds * MOST_AT_ONCE, "so many at once, and no more"
+    assert rounds == 3
+    assert server.most_connections == CONNECTIONS
+    assert len(server.asked) == len(ids) * QUICK.attempts_if_unknown
+    assert registry._lookups == {}
+    assert why(registry, 1000) == "schema id 1000 is not in the schema registry"
+
+
+async def test_closing_ends_the_lookups_and_the_connections(server: RegistryServer) -> None:
+    registry = SchemaRegistry(server.url, QUICK)
+    server.register(1, PREDICTION)
+    assert await registry.prepare([1], 5) == set()
+    server.status = 500
+    assert await registry.prepare([2], 0.0) == {2}
+    await registry.close()
+    assert registry._lookups == {}
+    assert registry._session is None
 
 
 async def test_what_is_known_needs_no_registry(server: RegistryServer, registry: SchemaRegistry) -> None:
@@ -154,6 +183,7 @@ async def test_user_and_password_are_sent_and_never_shown(
     server.register(7, PREDICTION)
     good = SchemaRegistry(server.url.replace("//", "//ops:canary%3As3cret@"), QUICK)
     assert await good.prepare([7], 5) == set()
+    await good.close()
     wrong = SchemaRegistry(server.url.replace("//", "//ops:canary-wrong@"), QUICK)
     assert await wrong.prepare([7], 0.1) == {7}
     while not wrong.trouble:
