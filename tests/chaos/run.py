@@ -7,12 +7,15 @@ logs are.
 from __future__ import annotations
 
 import heapq
+import http.client
 import itertools
+import json
 import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -34,7 +37,7 @@ from streams.io.clickhouse import Store
 from streams.io.offsets import end_offsets
 from tests.chaos.proxy import Proxy
 from tests.chaos.recount import differences, recount, stored
-from tests.chaos.schedule import Fault, draw
+from tests.chaos.schedule import Fault, Schedule, draw
 from tests.chaos.traffic import MINUTE, MONITORS, ORIGINS, PARTITIONS, SOURCES, Sent, Traffic
 from tests.chaos.watch import Watch
 
@@ -47,6 +50,13 @@ EAGER_COMPACTION = {
     "log.cleaner.min.cleanable.ratio": 0.01,
 }
 MAX_WORKERS = 3
+#: Three workers share the load for so long at the least before there is one again, and that one has it for so long.
+SHARED_S = 2.0
+ALONE_S = 3.0
+#: What a schedule owes and could not have by then, it will not have: the run is void.
+OWED_DEADLINE_S = 180.0
+REPLIES_S = 15.0
+_AGAIN_S = 0.5
 Say = Callable[[str], None]
 
 
@@ -57,6 +67,10 @@ class Outcome:
     seed: int
     broker: str
     faults: int
+    seconds: float = 0.0
+    """How long events were sent."""
+    held: Counter[str] = field(default_factory=Counter)
+    """What happened, as opposed to what was drawn."""
     rows: int = 0
     maybe: int = 0
     """Messages whose fate the broker never told; the log itself was asked."""
@@ -78,7 +92,8 @@ class Outcome:
             else ""
         )
         return (
-            f"seed {self.seed} on {self.broker}: {verdict}; {self.rows} events, {self.faults} faults, {self.looks} looks "
+            f"seed {self.seed} on {self.broker}: {verdict}; {self.seconds:.0f} s, {self.rows} events, {self.faults} faults "
+            f"({', '.join(f'{n} × {what}' for what, n in sorted(self.held.items()))}), {self.looks} looks "
             f"at committed offsets ({self.store_looks} into the store), {self.replies_lost} replies lost, "
             f"{self.maybe} unknown outcomes resolved, {self.compacted} records of state compacted, "
             f"healed in {self.heal_s:.0f} s{own}"
@@ -98,8 +113,19 @@ class Chaos:
         self.say = say
         self.wanted = 1
         self.ended: list[str] = []
-        self._paused: set[int] = set()
-        self._down: dict[int, float] = {}
+        self.held: Counter[str] = Counter()
+        """What happened. A fault that is drawn may come to nothing, such as one for a worker that just died."""
+        self._owed: list[Fault] = []
+        self._scaled: Fault | None = None
+        """The scaling up that is under way, until it is known that all workers take part."""
+        self._shared_s: float | None = None
+        """Since when they do."""
+        self._paid_s = 0.0
+        self._asked_s = 0.0
+        self._is_healing = False
+        self._losing = 0
+        self._paused: dict[int, float] = {}
+        """Since when."""
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         # Starting a store or a broker takes seconds, in which workers go on dying. Children end with the thread that
@@ -112,12 +138,22 @@ class Chaos:
     def now_s(self) -> float:
         return time.monotonic() - self._began
 
-    def start(self, schedule: list[Fault]) -> None:
+    def start(self, schedule: Schedule) -> None:
         """Start the clock and the first worker."""
         self._began = time.monotonic()
         self.stack.start_worker(0)
-        for fault in schedule:
+        self._owed = [fault for fault in schedule.faults if fault.is_owed]
+        for fault in schedule.faults:
             self._in(fault.at_s, lambda fault=fault: self._inject(fault))  # type: ignore[misc]
+
+    def owes(self) -> list[str]:
+        """Say what must still happen before the run may end: a fault that is cut short proves nothing."""
+        return [
+            *(fault.kind for fault in self._owed),
+            *(f"worker {number} is paused" for number in self._paused),
+            *(f"worker {number} is one too many" for number in self._running() if number >= self.wanted),
+            *(["one worker alone"] if self.now_s < self._paid_s + ALONE_S else []),
+        ]
 
     def step(self) -> None:
         """Do what is due, and look after the workers as a supervisor does."""
@@ -132,12 +168,14 @@ class Chaos:
                 self._note(why)
                 self.ended.append(why)
                 self._kill(number, 1.0)
+        self._look_whether_all_take_part()
         for started in self._slow:
             if started.done():
                 started.result()
 
     def heal(self) -> None:
-        """End every fault; leave one worker at the least."""
+        """End every fault; leave one worker at the least. A pause lasts its time, unless the harness itself failed."""
+        self._is_healing = True
         while self._later:
             action = heapq.heappop(self._later)[2]
             action()
@@ -171,53 +209,118 @@ class Chaos:
             self._note(f"worker {number} started")
 
     def _kill(self, number: int, back_in_s: float | None) -> None:
-        self._paused.discard(number)
+        self._paused.pop(number, None)
         self.stack.kill_worker(number)
         if back_in_s is not None:
-            self._in(self.now_s + back_in_s, lambda: self._ensure(number) if number < self.wanted else None)
+            self._start_in(back_in_s, number)
+
+    def _start_in(self, wait_s: float, number: int) -> None:
+        self._in(self.now_s + wait_s, lambda: self._ensure(number) if number < self.wanted else None)
 
     def _inject(self, fault: Fault) -> None:
-        alive = self._alive()
+        if self._is_healing:  # it was put off until now, and nothing is owed any more
+            return
+        alive = [n for n in self._alive() if self._is_alive(n)]
+        if fault.is_owed and fault.kind in {"kill worker", "pause worker"}:
+            alive = self._taking_part(alive)  # of one that is only starting, nobody would take over anything
+        if self._must_wait(fault, alive):
+            self._in(self.now_s + _AGAIN_S, lambda: self._inject(fault))
+            return
         self._note(f"{fault.kind} ({fault.lasts_s:.1f} s, pick {fault.pick}, of workers {alive})")
-        victim = alive[fault.pick % len(alive)] if alive else None
-        if fault.kind == "kill worker" and victim is not None:
+        victim = alive[fault.pick % len(alive)] if alive else 0
+        if fault.kind == "kill worker":
             self._kill(victim, fault.lasts_s)
-        elif fault.kind == "pause worker" and victim is not None and self._is_alive(victim):
-            pid = self.stack.worker_pid(victim)
-            os.kill(pid, signal.SIGSTOP)
-            self._paused.add(victim)
-            self._in(self.now_s + fault.lasts_s, lambda: self._resume(victim, pid))
+            self.held["SIGKILL"] += 1
+        elif fault.kind == "stop worker":
+            self.stack.stop_worker(victim)
+            self._start_in(fault.lasts_s, victim)
+            self.held["SIGTERM"] += 1
+        elif fault.kind == "pause worker":
+            self._pause(victim, fault, bool(self._taking_part(n for n in alive if n != victim)))
         elif fault.kind == "scale up":
-            self.wanted = MAX_WORKERS
+            self.wanted, self._scaled, self._shared_s = MAX_WORKERS, fault, None
             for number in range(MAX_WORKERS):
                 self._ensure(number)
-        elif fault.kind in {"scale down", "stop worker"}:
-            self._scale_down(fault, victim)
+        elif fault.kind == "scale down":
+            self._scale_down(fault)
         else:
             self._inject_elsewhere(fault)
+        if fault.is_owed and fault.kind not in {"scale up", "pause worker"}:
+            self._pay(fault)
 
-    def _scale_down(self, fault: Fault, victim: int | None) -> None:
-        if fault.kind == "stop worker":
-            if victim is not None:
-                self.stack.stop_worker(victim)
-                self._in(
-                    self.now_s + fault.lasts_s, lambda: self._ensure(victim) if victim < self.wanted else None
-                )
+    def _must_wait(self, fault: Fault, alive: list[int]) -> bool:
+        """Tell whether a fault would come to nothing now: no worker to hit, or no three to scale down from."""
+        if fault.kind in {"kill worker", "stop worker", "pause worker"}:
+            return not alive or (
+                fault.is_owed and fault.kind == "pause worker" and len(alive) < min(self.wanted, 2)
+            )
+        if fault.kind == "scale down":
+            return self._shared_s is None or self.now_s < self._shared_s + SHARED_S
+        return False
+
+    def _pay(self, fault: Fault) -> None:
+        self._owed.remove(fault)
+        self._paid_s = self.now_s
+
+    def _look_whether_all_take_part(self) -> None:
+        """Scaling up is done when every worker was assigned partitions, not when its process runs."""
+        if self._scaled is None or self.now_s < self._asked_s + _AGAIN_S:
             return
+        self._asked_s = self.now_s
+        if len(self._taking_part(self._alive())) == MAX_WORKERS:
+            self._note("all workers take part")
+            self._pay(self._scaled)
+            self._scaled, self._shared_s = None, self.now_s
+
+    def _taking_part(self, workers: Iterable[int]) -> list[int]:
+        first_port = self.stack.settings.worker_health_port
+        return [n for n in workers if takes_part(first_port + n)]
+
+    def _pause(self, victim: int, fault: Fault, has_others: bool) -> None:
+        pid, began_s = self.stack.worker_pid(victim), self.now_s
+
+        def go_on() -> None:
+            # Steps of the harness may be late, never early, unless it gives up.
+            if self._resume(victim, pid) and self.now_s - began_s >= fault.lasts_s:
+                self.held["SIGSTOP in full" + (" beside others" if has_others else ", alone")] += 1
+                if fault.is_owed:
+                    self._pay(fault)
+            elif fault.is_owed:
+                self._inject(fault)  # it ended while it was paused, which is no pause
+            if victim >= self.wanted:  # scaled down while it was paused; it may do harm for a moment first
+                self._in(self.now_s + 1.0, lambda: self._retire(victim))
+
+        os.kill(pid, signal.SIGSTOP)
+        self._paused[victim] = began_s
+        self._in(began_s + fault.lasts_s, go_on)
+
+    def _retire(self, number: int) -> None:
+        if number >= self.wanted and number in self._alive():
+            self.stack.stop_worker(number)
+
+    def _scale_down(self, fault: Fault) -> None:
         self.wanted = 1
-        for number in self._running():
+        for number in self._alive():
             if number >= 1:
-                if number in self._paused or fault.pick % 2:
+                if fault.pick % 2:
                     self._kill(number, None)
                 else:
                     self.stack.stop_worker(number)
         self._ensure(0)
+        self.held["1 → 3 → 1 workers"] += 1
 
-    def _resume(self, number: int, pid: int | None = None) -> None:
-        if number in self._paused and (pid is None or self.stack.worker_pid(number) == pid):
-            self._paused.discard(number)
-            os.kill(self.stack.worker_pid(number), signal.SIGCONT)
-            self._note(f"worker {number} goes on")
+    def _resume(self, number: int, pid: int | None = None) -> bool:
+        """Let a worker go on; tells whether it was paused until now."""
+        if (
+            number not in self._paused
+            or not self._is_alive(number)
+            or pid not in {None, self.stack.worker_pid(number)}
+        ):
+            return False
+        del self._paused[number]
+        os.kill(self.stack.worker_pid(number), signal.SIGCONT)
+        self._note(f"worker {number} goes on")
+        return True
 
     def _inject_elsewhere(self, fault: Fault) -> None:
         store = self.stack.supervisor._slots["store"]
@@ -232,16 +335,31 @@ class Chaos:
                 send(signal.SIGCONT)
 
             send(signal.SIGSTOP)
-
+            self.held["store hung"] += store.child.is_alive
             self._in(self.now_s + fault.lasts_s, go_on)
         elif fault.kind == "kill store":
+            self.held["store killed"] += store.child.is_alive
             store.child.kill()
             self._in(self.now_s + fault.lasts_s, self._start_store)
         elif fault.kind == "lose replies":
-            self.proxy.loses_replies = True
-            self._in(self.now_s + fault.lasts_s, lambda: setattr(self.proxy, "loses_replies", False))
+            self._lose_replies(fault.lasts_s)
         elif fault.kind in {"bounce broker", "kill broker"} and self.kafka is not None:
             self._bounce(fault, self.kafka)
+
+    def _lose_replies(self, lasts_s: float) -> None:
+        """For a time, and longer where there was no reply to lose: the store may be out, or nobody may be writing."""
+        before, until_s = self.proxy.lost, self.now_s + lasts_s
+
+        def end() -> None:
+            if self.proxy.lost == before and self.now_s < until_s + REPLIES_S and not self._is_healing:
+                self._in(self.now_s + _AGAIN_S, end)
+                return
+            self._losing -= 1  # two such times may overlap, and the first to end must not end the other
+            self.proxy.loses_replies = self._losing > 0
+
+        self._losing += 1
+        self.proxy.loses_replies = True
+        self._in(until_s, end)
 
     def _start_store(self) -> None:
         store = self.stack.supervisor._slots["store"]
@@ -257,9 +375,22 @@ class Chaos:
         def bounce() -> None:
             (kafka.kill if fault.kind == "kill broker" else kafka.stop)()
             kafka.start()
+            self.held["broker killed" if fault.kind == "kill broker" else "broker stopped"] += 1
             self._note("broker is back")
 
         self._slow.append(self._keeper.submit(bounce))
+
+
+def takes_part(health_port: int) -> bool:
+    """Ask a worker whether it was ever assigned partitions."""
+    connection = http.client.HTTPConnection("127.0.0.1", health_port, timeout=0.5)
+    try:
+        connection.request("GET", "/health")
+        return bool(json.loads(connection.getresponse().read())["assignments"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return False  # it is starting, or on its way out
+    finally:
+        connection.close()
 
 
 def _reason(child: Child) -> str:
@@ -305,12 +436,14 @@ def run(
             store_timeout_s=4.0,
         )
         schedule = draw(seed, seconds, session_timeout_s, broker_keeps_data=kafka is not None)
-        outcome = Outcome(seed, broker, len(schedule))
-        say(f"seed {seed} on {broker}, {seconds:g} s, in {directory}")
-        for fault in schedule:
+        outcome = Outcome(seed, broker, len(schedule.faults))
+        say(f"seed {seed} on {broker}, {schedule.seconds:g} s, in {directory}")
+        if schedule.seconds > seconds:
+            say(f"  {seconds:g} s do not hold what every schedule must")
+        for fault in schedule.faults:
             say(str(fault))
         with running_stack(directory / "stack", 0, settings, own_broker=kafka is None) as stack:
-            _run(stack, kafka, schedule, seconds, outcome, say)
+            _run(stack, kafka, schedule, outcome, say)
     if outcome.problems:
         outcome.logs = directory
         say(f"seed {seed}: FAILED; data and logs are in {directory}")
@@ -324,9 +457,7 @@ def run(
     return outcome
 
 
-def _run(
-    stack: Stack, kafka: Any | None, schedule: list[Fault], seconds: float, outcome: Outcome, say: Say
-) -> None:
+def _run(stack: Stack, kafka: Any | None, schedule: Schedule, outcome: Outcome, say: Say) -> None:
     direct = stack.settings
     proxy = Proxy(direct.store_port)
     stack.supervisor.settings = replace(
@@ -342,14 +473,21 @@ def _run(
         traffic.open()
         chaos.start(schedule)
         watch.start()
-        last_asked = 0.0
-        while chaos.now_s < seconds:
+        last_asked, overtime = 0.0, False
+        while chaos.now_s < schedule.seconds or (
+            chaos.owes() and chaos.now_s < schedule.seconds + OWED_DEADLINE_S
+        ):
             chaos.step()
+            if chaos.now_s > schedule.seconds and not overtime:
+                overtime = True
+                say(f"{chaos.now_s:6.1f} s  goes on beyond {schedule.seconds:g} s: {', '.join(chaos.owes())}")
             if chaos.now_s - last_asked > 2:
                 last_asked = chaos.now_s
                 _allow_late(store, traffic)
             time.sleep(0.05)
+        outcome.problems += [f"the run is void: it still owes {what}" for what in chaos.owes()]
         traffic.stop()
+        outcome.seconds = chaos.now_s
         chaos.heal()
         traffic.close()
         outcome.maybe = resolve(direct, traffic.sent, outcome.problems)
@@ -364,7 +502,7 @@ def _run(
     outcome.rows = sum(len(s.fate) for s in traffic.sent if s.offset is not None and not s.is_closing)
     outcome.looks, outcome.store_looks, outcome.replies_lost = watch.looks, watch.store_looks, proxy.lost
     outcome.problems += watch.violations
-    outcome.ended_by_themselves = chaos.ended
+    outcome.ended_by_themselves, outcome.held = chaos.ended, chaos.held
     if kafka is not None:
         # Only of interest: a broker that is slow to answer takes nothing from the recount.
         with suppress(Unavailable):
