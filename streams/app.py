@@ -78,7 +78,6 @@ async def _main(settings: Settings) -> int:
     tasks = [asyncio.create_task(worker.guard(name, work)) for name, work in services.items()]
     try:
         await app.start()
-        metrics.set(m.BROKER_UP, 1)
         _collect_less()
         log.info(
             "worker started: broker %s, store %s, group %s",
@@ -142,7 +141,7 @@ def _wire(
     services["save"] = lambda: _saving(worker, decider)
     services["prepare"] = lambda: _preparing(worker, decider)
     for topic in ("windows", "registry", "monitors", "baselines", "dead-letters"):
-        _fan_out(worker, topic, services, [Handler(Sink(worker, topic, metrics).write)])
+        _fan_out(worker, metrics, topic, services, [Handler(Sink(worker, topic, metrics).write)])
     for topic in ("alarms", "rollbacks"):
 
         async def announce(run: Run, topic: str = topic) -> None:
@@ -154,7 +153,7 @@ def _wire(
         handlers = [Handler(Sink(worker, topic, metrics).write, room=10_000), told]
         if topic == "rollbacks":
             handlers.append(Handler(lambda run: carry_out(worker, run)))
-        _fan_out(worker, topic, services, handlers)
+        _fan_out(worker, metrics, topic, services, handlers)
     reader = ControlReader(worker.settings, CONTROL, worker.on_control)
     worker.control_ready = reader.ready
     services["control"] = reader.run
@@ -175,12 +174,19 @@ def _agent(worker: Worker, topic: str, on_run: Callable[[Run], Awaitable[None]])
 
 
 def _fan_out(
-    worker: Worker, topic: str, services: dict[str, Callable[[], Awaitable[None]]], handlers: list[Handler]
+    worker: Worker,
+    metrics: Metrics,
+    topic: str,
+    services: dict[str, Callable[[], Awaitable[None]]],
+    handlers: list[Handler],
 ) -> None:
     async def guard(handle: Handle, run: Run) -> None:
         await worker.guard(topic, lambda: handle(run))
 
-    fan = FanOut(worker.app, handlers, guard)
+    def show(paused: int) -> None:
+        metrics.set(m.PARTITIONS_PAUSED, paused, topic=topic, reason="backlog")
+
+    fan = FanOut(worker.app, handlers, guard, on_paused=show)
     _agent(worker, topic, fan.put)
     for i in range(len(handlers)):
         services[f"{topic} {i}"] = lambda i=i: fan.work(i)  # type: ignore[misc]

@@ -124,5 +124,5 @@ class Brake:
         self.worker.holds.observe(hold)
 
     def _show(self) -> None:
-        self.metrics.set(m.PARTITIONS_PAUSED, len(self.held), topic=self.source)
+        self.metrics.set(m.PARTITIONS_PAUSED, len(self.held), topic=self.source, reason="bad_records")
         self.worker.stopped[self.source] = [hold.why for hold in self.held.values()]

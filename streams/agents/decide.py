@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 from faust.types import TP
 
 from seawall.baseline import Baseline
@@ -22,6 +23,7 @@ from streams.agents.worker import Message, Worker, now_us, tell
 from streams.core.engine import Effects, PartitionEngine
 from streams.core.judge import Judge
 from streams.core.state import Part, claim_of, restore, save, superseded
+from streams.core.tally import Tally, is_news
 from streams.core.watermark import Watermarks
 from streams.io import metrics as m
 from streams.io.control import read_between, read_whole
@@ -58,6 +60,7 @@ class Decider:
         self.metrics = metrics
         self.engines: dict[TP, PartitionEngine] = {}
         self._told: dict[TP, Told] = {}
+        self._tallies: dict[TP, Tally] = {}
         self._epoch = -1
         self._steps_seen: dict[TP, int] = {}
         self._position: dict[TP, int] = {}
@@ -88,13 +91,14 @@ class Decider:
     async def _fold(self, tp: TP, engine: PartitionEngine, records: Sequence[Any]) -> None:
         taken = 0
         while taken < len(records):
-            work = partial(_take, engine, records[taken : taken + _AT_ONCE])
+            work = partial(_take, engine, self._tallies[tp], records[taken : taken + _AT_ONCE])
             deciding = asyncio.ensure_future(self.worker.decide(work))
             try:
                 await self._publish_reports(self._told[tp], deciding)
                 effects, count = await deciding
                 taken += count
                 await self._publish(effects)
+                self._count_events(self._tallies[tp])
             except BaseException:
                 # Cancelled: the thread goes on changing the engine, or the engine is past what was never told.
                 deciding.cancel()
@@ -121,6 +125,7 @@ class Decider:
         for known in (
             self.engines,
             self._told,
+            self._tallies,
             self._position,
             self._saved,
             self._claims,
@@ -184,6 +189,7 @@ class Decider:
             self._epoch = current.epoch
             self.engines.clear()
             self._told.clear()
+            self._tallies.clear()
             self._steps_seen.clear()
             self._position.clear()
             self._saved.clear()
@@ -200,6 +206,7 @@ class Decider:
         )
         loop = asyncio.get_running_loop()
         told = self._told[tp] = Told()
+        self._tallies[tp] = Tally()
         engine = PartitionEngine(
             self.worker.control,
             self.worker.registry,
@@ -270,8 +277,12 @@ class Decider:
 
     def _count(self, effects: Effects) -> None:
         for report in effects.reports:
-            if report["windows"]:
-                self.metrics.add(m.WINDOWS_CLOSED, report["windows"], model=report["model"])
+            if not report["windows"]:
+                continue
+            revised = np.frombuffer(report["revisions"], dtype="<i4") > 0
+            self.metrics.add(m.WINDOWS_CLOSED, int((~revised).sum()), model=report["model"])
+            self.metrics.add(m.WINDOWS_REVISED, int(revised.sum()), model=report["model"])
+            if not revised[-1]:  # a revised window ended long ago
                 self.metrics.set(m.WATERMARK, last_end_us(report) / 1e6, model=report["model"])
         for model in {step.model for step in effects.alarms}:
             engine = next((e for e in self.engines.values() if model in e.models), None)
@@ -279,11 +290,15 @@ class Decider:
                 self.metrics.set(m.ALARMS_OPEN, len(engine.models[model].book.open_alarms), model=model)
         for step in effects.rollbacks:
             self.metrics.add(m.ROLLBACKS, 1, state=step.state)
-        if effects.late_rows:
-            self.metrics.add(m.EVENTS_LATE, effects.late_rows, topic="predictions")
+
+    def _count_events(self, tally: Tally) -> None:
+        for metric, found in ((m.EVENTS_COUNTED, tally.counted), (m.EVENTS_LATE, tally.late)):
+            for topic, events in found.items():
+                self.metrics.add(metric, events, topic=topic)
+            found.clear()
 
 
-def _take(engine: PartitionEngine, records: Sequence[Any]) -> tuple[Effects, int]:
+def _take(engine: PartitionEngine, tally: Tally, records: Sequence[Any]) -> tuple[Effects, int]:
     """Take records until there is an alarm, or for a moment; returns what comes of them, and how many were taken."""
     effects, until_s = Effects(), time.monotonic() + _GATHER_S
     for count, record in enumerate(records, 1):
@@ -294,7 +309,11 @@ def _take(engine: PartitionEngine, records: Sequence[Any]) -> tuple[Effects, int
                 "summaries offset %d is not a summary (%s): somebody else writes there", record.offset, error
             )
             continue
-        effects.extend(engine.on_record(summary, record.offset, record.timestamp * 1000))
+        news = is_news(engine, summary, record.offset)
+        found = engine.on_record(summary, record.offset, record.timestamp * 1000)
+        if news:
+            tally.take(summary, found.late_rows)
+        effects.extend(found)
         if effects.alarms or effects.rollbacks or time.monotonic() > until_s:
             return effects, count
     return effects, len(records)

@@ -80,7 +80,10 @@ class _Lane:
 
 
 class FanOut:
-    """Hands each run to every handler in order, and lets be committed what all have done."""
+    """Hands each run to every handler in order, and lets be committed what all have done.
+
+    `on_paused` is told how many partitions are paused, whenever that may have changed.
+    """
 
     def __init__(
         self,
@@ -88,8 +91,10 @@ class FanOut:
         handlers: Sequence[Handler],
         guard: Callable[[Handle, Run], Awaitable[None]],
         room_bytes: int = ROOM_BYTES,
+        on_paused: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._app = app
+        self._on_paused = on_paused
         self._guard = guard
         self._lanes = [_Lane(h) for h in handlers]
         self._under_way: set[asyncio.Task[None]] = set()
@@ -114,6 +119,7 @@ class FanOut:
             # again for every run: partitions may have been assigned since
             self._paused_topic = run.tp.topic
             self._app.runs.pause_partitions(self._partitions(run.tp.topic))
+        self._show()
 
     async def work(self, i: int) -> None:
         """Serve handler i for ever."""
@@ -151,6 +157,10 @@ class FanOut:
         if self._paused_topic is not None and not self._is_full(0.5):
             self._app.runs.resume_partitions(self._partitions(self._paused_topic))
             self._paused_topic = None
+            self._show()
+
+    def _show(self) -> None:
+        self._on_paused(0 if self._paused_topic is None else len(self._partitions(self._paused_topic)))
 
     def _is_full(self, share: float) -> bool:
         return self.held_bytes > share * self._room_bytes or any(

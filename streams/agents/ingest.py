@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from faust.types import TP
@@ -36,7 +37,7 @@ class Ingest:
         self.worker = worker
         self.source: Source = source
         self.metrics = metrics
-        self.schemas = Schemas(worker, source, registry)
+        self.schemas = Schemas(worker, source, metrics, registry)
         self.topic = worker.topic(source)
         self.book = LayoutBook(worker.control)
         self.rule = ChunkRule(
@@ -66,7 +67,9 @@ class Ingest:
             chunker = self.chunkers.get(run.tp) or self._new_chunker(run.tp)
             self.ends[run.tp] = run.highwater or 0
             seen, events, following = chunker.records_seen, chunker.events_seen, chunker.next_offset
+            started_s = time.perf_counter()
             cuts = list(chunker.feed(records))
+            self.metrics.observe(m.DECODE_SECONDS, time.perf_counter() - started_s, topic=self.source)
             if await self.brake.is_passed(run, following, chunker.dead):
                 self._new_chunker(run.tp)  # forgets what was counted of this run
                 return
@@ -86,10 +89,12 @@ class Ingest:
         if current.epoch == self._epoch:
             return
         self._epoch = current.epoch
+        mine = [tp for tp in current.starts if tp.topic == self.topic]
+        for tp in self.chunkers.keys() - set(mine):
+            self.metrics.forget(m.LAG, topic=self.source, partition=tp.partition)
         self.chunkers.clear()
         self.ends.clear()  # what was the end when the partition was last here says nothing now
         self._reported.clear()
-        mine = [tp for tp in current.starts if tp.topic == self.topic]
         self.brake.begin(mine)
         self.schemas.begin(mine, set(self.brake.held))
         for tp in mine:

@@ -16,7 +16,9 @@ from faust.types import TP
 from seawall.wire import Resolver, SchemaId, header_schema_id, schema_of
 from streams.agents.worker import Worker, now_us
 from streams.core.decode import Records
+from streams.io import metrics as m
 from streams.io.kafka import Run
+from streams.io.metrics import Metrics
 from streams.io.schema_registry import SchemaRegistry
 
 log = logging.getLogger(__name__)
@@ -28,9 +30,12 @@ PATIENCE_S = 2.0
 class Schemas:
     """All input partitions of one topic that this worker has."""
 
-    def __init__(self, worker: Worker, source: str, registry: SchemaRegistry | None = None) -> None:
+    def __init__(
+        self, worker: Worker, source: str, metrics: Metrics, registry: SchemaRegistry | None = None
+    ) -> None:
         self.worker = worker
         self.source = source
+        self.metrics = metrics
         self.registry = registry
         self.waiting: dict[TP, tuple[set[SchemaId], int]] = {}
         """Ids that a partition waits for, and since when (microseconds)."""
@@ -90,6 +95,7 @@ class Schemas:
         return now_us() - self.waiting[tp][1] > self.worker.settings.idle_timeout_s * 1e6
 
     def _show(self) -> None:
+        self.metrics.set(m.PARTITIONS_PAUSED, len(self.waiting), topic=self.source, reason="schema_registry")
         self.worker.stopped[f"{self.source} schemas"] = [
             f"{self.source}/{tp.partition} waits for the schema registry: {_named(ids)}"
             for tp, (ids, _) in self.waiting.items()

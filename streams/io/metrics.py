@@ -79,18 +79,20 @@ LAG = GaugeMetric(
     "seawall_lag_records", "records", "Records behind the end of the partition.", ("topic", "partition")
 )
 PARTITIONS_PAUSED = GaugeMetric(
-    "seawall_partitions_paused", "partitions", "Partitions stopped, for instance by bad records.", ("topic",)
+    "seawall_partitions_paused",
+    "partitions",
+    "Partitions of which nothing is read now.",
+    ("topic", "reason"),
 )
 WATERMARK = GaugeMetric(
     "seawall_watermark_timestamp_seconds", "seconds", "Event time up to which windows closed.", ("model",)
 )
 DECODE_SECONDS = HistogramMetric(
-    "seawall_decode_seconds", "seconds", "Decoding one run of records.", ("topic",)
+    "seawall_decode_seconds", "seconds", "Decoding and counting one run of records.", ("topic",)
 )
 STORE_INSERT_SECONDS = HistogramMetric("seawall_store_insert_seconds", "seconds", "One insert.", ("table",))
 STORE_INSERT_ROWS = CounterMetric("seawall_store_insert_rows_total", "rows", "Rows inserted.", ("table",))
 STORE_UP = GaugeMetric("seawall_store_up", "boolean", "1 when the last contact with the store went well.")
-BROKER_UP = GaugeMetric("seawall_broker_up", "boolean", "1 when the last contact with the broker went well.")
 BUILD_INFO = GaugeMetric(
     "seawall_build_info", "constant", "Always 1; the build is in the labels.", ("version",)
 )
@@ -116,7 +118,6 @@ CATALOGUE: tuple[Metric, ...] = (
     STORE_INSERT_SECONDS,
     STORE_INSERT_ROWS,
     STORE_UP,
-    BROKER_UP,
     BUILD_INFO,
 )
 

@@ -75,7 +75,7 @@ def test_a_poisoned_partition_is_stopped_and_the_clean_one_is_counted(
     until(lambda: bool(health(stack)["stopped"]), "the partition to be stopped")
     (why,) = health(stack)["stopped"]
     assert why.startswith("predictions/0 is stopped at offset 0: ")
-    assert metric(stack, 'seawall_partitions_paused{topic="predictions"}') == 1
+    assert metric(stack, 'seawall_partitions_paused{reason="bad_records",topic="predictions"}') == 1
     until(lambda: len(steps(store)) == 1, "the alarm in the store")
     assert steps(store) == [("open", "error", "dead_letters/predictions/0/0")]
 
@@ -105,7 +105,7 @@ def test_a_poisoned_partition_is_stopped_and_the_clean_one_is_counted(
     until(lambda: len(steps(store)) == 2, "the end of the alarm")
     assert steps(store)[1] == ("resolved", "error", "dead_letters/predictions/0/0")
     assert health(stack)["stopped"] == []
-    assert metric(stack, 'seawall_partitions_paused{topic="predictions"}') == 0
+    assert metric(stack, 'seawall_partitions_paused{reason="bad_records",topic="predictions"}') == 0
     assert main(["dlq", "resume", "predictions", "0"]) == 1, "it goes on already"
 
 

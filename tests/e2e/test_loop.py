@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 import seawall
 from seawall.build import build_baseline
 from seawall.publish import publish_baseline, publish_monitor
 from seawall.settings import Settings
 from streams.embedded.stack import Stack
+from streams.io import metrics as m
 from streams.io.clickhouse import Store
 from tests.conftest import StartStack
 from tests.streams.core.builders import MINUTE, T0
@@ -184,3 +187,56 @@ def test_poison_is_on_record_with_its_reason(replayed: dict[str, Any]) -> None:
 
 def test_quiet_traffic_raises_no_alarm(replayed: dict[str, Any]) -> None:
     assert replayed["store"].query("SELECT summary FROM alarms FINAL") == []
+
+
+#: What only a fault moves, and the test that brings it about.
+_NEEDS_A_FAULT = {
+    m.ROLLBACKS.name,  # a release that drifts: tests/e2e/test_demo.py has one, and looks at the rollback itself
+}
+#: Gauges that are at rest while all is well; here it is enough that they are shown.
+_AT_REST = {
+    m.PARTITIONS_PAUSED.name,  # above 0: tests/e2e/test_bad_partition.py, tests/streams/agents
+    m.NOTIFICATIONS_PENDING.name,
+    m.LAG.name,
+}
+
+
+def shown(stack: Stack) -> dict[str, float]:
+    """The sum over all series of each metric of the worker."""
+    url = f"http://127.0.0.1:{stack.settings.worker_health_port}/metrics"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    sums: dict[str, float] = {}
+    for sample in (sample for family in families for sample in family.samples):
+        name = sample.name.removesuffix("_count")
+        if not sample.name.endswith("_created"):
+            sums[name] = sums.get(name, 0.0) + sample.value
+    return sums
+
+
+def test_every_metric_moves_when_what_it_counts_happens(stack: Stack, replayed: dict[str, Any]) -> None:
+    """Events after the others: enough to seal chunks, some late, some dead, and at the end a drift that is told."""
+    rng, minutes = np.random.default_rng(3), 60
+    for first, shift in ((HOURS * 60, 0.0), (HOURS * 60 + minutes, 15.0)):
+        rows = 3000
+        ts = T0 + (first + rng.integers(0, minutes, rows)) * MINUTE
+        events = reference(rng, rows)
+        send(stack.settings, {**events, "x": events["x"] + shift}, ts, rng.random(rows))
+    long_ago = np.full(5, T0 - 40 * 24 * 60 * MINUTE)
+    send(stack.settings, reference(rng, 5), long_ago, rng.random(5))
+    poison(stack.settings)
+
+    wanted = {metric.name for metric in m.CATALOGUE} - _NEEDS_A_FAULT
+    still: set[str] = set()
+
+    def all_moved() -> bool:
+        found = shown(stack)
+        still.clear()
+        still.update(n for n in wanted if n not in found or (n not in _AT_REST and not found[n] > 0))
+        return not still
+
+    try:
+        until(all_moved, "every metric to move", 90)
+    except AssertionError:
+        pytest.fail(f"these did not move: {sorted(still)}")
+    assert not _NEEDS_A_FAULT & {name for name, value in shown(stack).items() if value}

@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
+from seawall.monitor import MonitorSpec
 from seawall.settings import Settings
 from seawall.wire import encode
 from streams.agents.decide import Decider
@@ -103,6 +104,50 @@ async def test_a_worker_learns_from_the_newest_baseline_of_its_own_models_while_
     one.worker.control.set_monitor(replace(one.worker.control.monitor("m"), min_rows=8))
     await one.prepare()
     assert len(learnt) == 2
+
+
+def label(minute: int) -> bytes:
+    said = {"event_id": f"e{minute}", "model": "m", "version": "v1", "ts": T0 + minute * MINUTE}
+    return encode("label", {**said, "value": 1.0, "label": None})
+
+
+async def test_events_are_shown_as_counted_or_late_under_their_topic_and_windows_as_closed_or_revised(
+    settings: Settings, producer: Producer
+) -> None:
+    create_topics(settings)
+    one, _ = decider(replace(settings, replay=True), producer, None)
+    one.worker.control.set_monitor(
+        MonitorSpec("m", pane_us=MINUTE, horizons_us=(MINUTE,), lateness_us=MINUTE, grace_us=3 * MINUTE)
+    )
+    chunker = PartitionChunker("labels", 0, "labels", LayoutBook(Control()), ChunkRule(rows=1000))
+    log: list[dict[str, Any]] = []
+
+    def read(*minutes: int) -> None:
+        assert not list(chunker.feed(records([label(m) for m in minutes], chunker.next_offset)))
+        log.extend(chunker.provisional(caught_up=False))
+        log.append(chunker.progress(caught_up=False))
+
+    read(0, 1, 18)
+    read(20)  # minutes 0, 1 and 18 close; 0 and 1 are final
+    read(1, 18)  # the one is late, the other revises its window
+    read(20)
+    taken = [
+        SimpleNamespace(offset=k, value=encode("chunk_summary", s), key=b"m", timestamp=T0 // 1000 + k)
+        for k, s in enumerate(log)
+    ]
+    await one.on_run(run_of(settings, taken))
+    shown = one.metrics.render().decode().splitlines()
+
+    def value(series: str) -> float:
+        (found,) = [float(line.rsplit(" ", 1)[1]) for line in shown if line.startswith(series)]
+        return found
+
+    assert value('seawall_events_counted_total{topic="labels"}') == 6
+    assert value('seawall_events_late_total{topic="labels"}') == 1
+    assert not any('topic="predictions"' in line for line in shown)
+    assert value('seawall_windows_closed_total{model="m"}') == 3
+    assert value('seawall_windows_revised_total{model="m"}') == 1
+    assert value('seawall_watermark_timestamp_seconds{model="m"}') == (T0 + 19 * MINUTE) / 1e6
 
 
 async def test_a_save_that_is_cut_short_is_forgotten_and_the_next_one_whole(

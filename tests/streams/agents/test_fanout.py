@@ -256,6 +256,24 @@ def test_partitions_that_come_while_the_topic_is_paused_are_paused_too() -> None
     asyncio.run(scenario())
 
 
+def test_how_many_partitions_are_paused_is_told_when_it_changes() -> None:
+    async def scenario() -> None:
+        runs, slow, told = Runs(), Slow(), []
+        app = cast(RunApp, SimpleNamespace(runs=runs))
+        fan = FanOut(app, [Handler(slow, room=1)], _plain, on_paused=told.append)
+        task = asyncio.create_task(fan.work(0))
+        await fan.put(run_of(0, runs))
+        assert told == [0], "it is on record before anything is paused"
+        await fan.put(run_of(1, runs))
+        assert told[-1] == 2
+        slow.done(0, 1)
+        await settle()
+        assert told[-1] == 0
+        task.cancel()
+
+    asyncio.run(scenario())
+
+
 def test_an_error_of_a_handler_is_not_swallowed() -> None:
     async def broken(run: Run) -> None:
         raise RuntimeError(run.tp.topic)

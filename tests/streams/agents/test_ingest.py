@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.types import TP
+from prometheus_client.parser import text_string_to_metric_families
 
 from seawall.bus import each_message
 from seawall.dead_letters import each_value, read_letters
@@ -20,10 +21,13 @@ from seawall.settings import Settings
 from seawall.wire import HEADER_BYTES
 from streams.agents.ingest import Ingest
 from streams.agents.worker import Worker
+from streams.io import metrics as m
 from streams.io.kafka import Assignment, Run, RunApp, make_app
-from streams.io.metrics import Metrics
+from streams.io.metrics import Metric, Metrics
+from streams.io.schema_registry import Patience, SchemaRegistry
 from streams.io.topics import create_topics
 from tests.streams.core.builders import NOW, T0, single
+from tests.streams.io.registry_server import RegistryServer
 
 POISON = b"\xc3\x01\x00\x11\x22\x33\x44\x55\x66\x77?"
 
@@ -52,6 +56,9 @@ class Runs:
     def reached(self, tp: TP, taken: int) -> int:
         return taken
 
+    async def rewind(self, tp: TP) -> None:
+        self.rewinds[tp] = self.rewinds.get(tp, 0) + 1
+
 
 @dataclass
 class Bench:
@@ -60,6 +67,7 @@ class Bench:
     settings: Settings
     producer: Any
     partition: int = 0
+    registry: SchemaRegistry | None = None
 
     def __post_init__(self) -> None:
         self.tp = TP(self.settings.topic("predictions"), self.partition)
@@ -71,7 +79,20 @@ class Bench:
         )
         self.worker.control_ready.set()
         self.metrics = Metrics()
-        self.ingest = Ingest(self.worker, "predictions", self.metrics)
+        self.ingest = Ingest(self.worker, "predictions", self.metrics, self.registry)
+
+    def shown(self, metric: Metric, **labels: str | int) -> float | None:
+        """What Prometheus would be told, None where there is no such series."""
+        wanted = {name: str(value) for name, value in labels.items()}
+        families = text_string_to_metric_families(self.metrics.render().decode())
+        suffix = "_count" if metric.kind == "histogram" else ""
+        found = [
+            s.value
+            for f in families
+            for s in f.samples
+            if s.name == metric.name + suffix and s.labels == wanted
+        ]
+        return found[0] if found else None
 
     def run_of(self, first: int, values: Sequence[bytes], **more: Any) -> Run:
         made = [
@@ -269,3 +290,54 @@ async def test_what_the_broker_refuses_for_its_size_is_buried_as_well() -> None:
     slow.acknowledge()
     await counting
     assert slow.begun == ["dead-letters"] * 4
+
+
+class Quick:
+    """A producer whose messages are acknowledged at once."""
+
+    async def send(self, *_: Any) -> asyncio.Future[None]:
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+
+async def test_the_lag_of_a_partition_that_went_to_another_worker_is_no_longer_shown() -> None:
+    bench = Bench(Settings(), Quick())
+    bench.runs.current.starts[TP(bench.tp.topic, 1)] = None
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)]))
+    await bench.ingest.tick()
+    assert bench.shown(m.LAG, topic="predictions", partition=0) == 0
+    assert bench.shown(m.LAG, topic="predictions", partition=1) == 0
+    bench.runs.current = Assignment(2, {bench.tp: None})
+    await bench.ingest.tick()
+    assert bench.shown(m.LAG, topic="predictions", partition=0) == 0
+    assert bench.shown(m.LAG, topic="predictions", partition=1) is None
+
+
+async def test_each_run_that_is_counted_is_timed() -> None:
+    bench = Bench(Settings(), Quick())
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)]))
+    await bench.ingest.on_run(bench.run_of(1, [single(T0, 1.0)]))
+    assert bench.shown(m.DECODE_SECONDS, topic="predictions") == 2
+
+
+async def test_a_partition_that_waits_for_the_schema_registry_is_shown_as_paused() -> None:
+    paused = {"topic": "predictions", "reason": "schema_registry"}
+    async with RegistryServer() as server:
+        registry = SchemaRegistry(server.url, Patience(first_wait_s=0.01, max_wait_s=0.02))
+        server.status = 500
+        bench = Bench(Settings(bad_ratio_limit=1.0), Quick(), registry=registry)
+        await bench.ingest.tick()
+        assert bench.shown(m.PARTITIONS_PAUSED, **paused) == 0
+        while not registry.trouble:  # from here on nothing waits for an answer
+            await registry.prepare([7], 0.0)
+            await asyncio.sleep(0)
+        await bench.ingest.on_run(bench.run_of(0, [b"\0\0\0\0\x07?"]))
+        assert bench.runs.paused == {bench.tp}
+        assert bench.shown(m.PARTITIONS_PAUSED, **paused) == 1
+        server.status = 200
+        while bench.runs.paused:
+            await bench.ingest.tick()
+            await asyncio.sleep(0)
+        assert bench.shown(m.PARTITIONS_PAUSED, **paused) == 0
+        await registry.close()
