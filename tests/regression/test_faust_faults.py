@@ -13,6 +13,7 @@ import asyncio
 import collections
 import contextlib
 import gc
+import importlib.util
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib.metadata import version
@@ -22,14 +23,18 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.protocol.transaction import TxnOffsetCommitRequestStruct
 from faust.events import Event
+from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer
 from faust.types import TP
+from faust.types.enums import ProcessingGuarantee
 from faust.types.tuples import Message
+from faust.utils.tracing import traced_from_parent_span
 from intervaltree import IntervalTree
 
 from seawall.settings import Settings
-from streams.io.kafka import RunConsumer, make_app
+from streams.io.kafka import Assignment, RunConsumer, make_app
 
 EXAMINED = "0.15.3"
 TP0 = TP("t", 0)
@@ -166,6 +171,10 @@ def test_a_commit_passes_a_message_in_flight() -> None:
     assert offset > in_flight, MENDED
 
 
+def test_a_commit_passes_messages_that_were_never_acknowledged() -> None:
+    assert Consumer._new_offset(bookkeeping(0, [5, 6]), TP0) == 7, MENDED
+
+
 async def test_a_commit_passes_a_message_in_flight_after_transaction_markers() -> None:
     state = bookkeeping(5, [])
     await Consumer._add_gap(state, TP0, 10, 12)  # 10 and 11 are markers; 12 was just read
@@ -201,6 +210,251 @@ async def test_our_commits_are_what_the_ledger_says_whatever_was_acknowledged(co
 async def test_gaps_of_ten_million_offsets_cost_us_nothing(consumer: RunConsumer) -> None:
     await consumer._add_gap(TP0, 0, 10_000_000)
     assert not consumer._gap[TP0]
+
+
+# -- transactions -----------------------------------------------------------------------------------------------
+
+
+def test_offsets_in_a_transaction_do_not_say_whose_they_are_and_we_use_none() -> None:
+    """A worker that the group gave up can commit them all the same: we are at-least-once, and counts are idempotent."""
+    fields = set(TxnOffsetCommitRequestStruct.SCHEMA.names)
+    assert "producer_epoch" in fields
+    assert not fields & {"generation_id", "member_id"}, MENDED
+    ours = make_app(Settings(broker="127.0.0.1:1"))
+    assert ours.conf.processing_guarantee is ProcessingGuarantee.AT_LEAST_ONCE
+    assert not ours.in_transaction
+
+
+# -- rebalances: what was fetched before, and what is paused ----------------------------------------------------
+
+
+def fetched(app: Any, monkeypatch: pytest.MonkeyPatch, during: Callable[[], None]) -> list[TP]:
+    """Let the consumer fetch one record of `TP0` while something else happens; returns where it seeks to."""
+    record = SimpleNamespace(
+        topic="t", partition=0, offset=7, timestamp=0, timestamp_type=0, headers=(), key=b"k", value=b"v",
+        checksum=0, serialized_key_size=1, serialized_value_size=1,
+    )  # fmt: skip
+    sought: list[TP] = []
+
+    async def fetch(timeout: float) -> Any:
+        active = set(app.consumer._get_active_partitions())
+        during()
+        return {TP0: [record]}, active
+
+    async def seek(tp: TP, offset: int) -> None:
+        sought.append((tp, offset))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(app.consumer, "_wait_next_records", fetch)
+    monkeypatch.setattr(app.consumer, "seek", seek)
+    monkeypatch.setattr(app.consumer, "highwater", lambda tp: None)
+    app.flow_control.resume()
+    app.consumer.resume_flow()
+    app.consumer._active_partitions = {TP0}
+    return sought
+
+
+async def delivered(app: Any) -> list[Any]:
+    return [message async for _, message in app.consumer.getmany(0.1)]
+
+
+@pytest.fixture
+async def stock_app() -> AsyncIterator[Any]:
+    made = faust.App("stock", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
+    yield made
+    made.consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
+
+
+async def test_what_was_fetched_before_a_rebalance_is_delivered_as_if_it_came_after(
+    stock_app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rebalance() -> None:
+        stock_app.consumer_generation_id += 1
+
+    fetched(stock_app, monkeypatch, rebalance)
+    (message,) = await delivered(stock_app)
+    assert message.generation_id == stock_app.consumer_generation_id, MENDED
+
+
+async def test_what_our_consumer_fetched_before_a_rebalance_is_read_again_from_what_is_committed(
+    consumer: RunConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rebalance() -> None:
+        consumer.current = Assignment(consumer.current.epoch + 1, {TP0: 3})
+
+    sought = fetched(consumer.app, monkeypatch, rebalance)
+    assert await delivered(consumer.app) == []
+    assert sought == [(TP0, 3)]
+
+
+async def test_after_a_rebalance_partitions_are_sought_before_anything_is_read_from_them() -> None:
+    """Partitions are resumed first, and a fetch may be under way then; only the flow comes last."""
+    done: list[str] = []
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda *_, **__: done.append(name)
+
+    async def perform_seek() -> None:
+        done.append("seek")
+
+    async def nothing(*_: Any, **__: Any) -> None:
+        pass
+
+    on_consumer = SimpleNamespace(
+        assignment=lambda: {TP0},
+        resume_partitions=note("resume partitions"),
+        perform_seek=perform_seek,
+        resume_flow=note("resume flow"),
+    )
+    app = SimpleNamespace(
+        consumer=on_consumer,
+        consumer_generation_id=1,
+        conf=SimpleNamespace(broker_request_timeout=5.0),
+        on_rebalance_complete=SimpleNamespace(send=nothing),
+        flow_control=SimpleNamespace(resume=note("resume streams")),
+        _fetcher=SimpleNamespace(maybe_start=nothing),
+        on_rebalance_end=note("end"),
+    )
+    log = SimpleNamespace(dev=print, info=print, warning=print)
+    tables = SimpleNamespace(on_actives_ready=print, on_standbys_ready=print)
+    recovery = SimpleNamespace(
+        app=app, log=log, tables=tables, completed=asyncio.Event(), _is_changelog_tp=lambda tp: False
+    )
+    recovery._wait = asyncio.wait_for
+    await Recovery._resume_streams(recovery, generation_id=1)  # type: ignore[arg-type]
+    assert done == ["resume partitions", "seek", "resume streams", "resume flow", "end"], (
+        "the order is another one: review RunConsumer.getmany and perform_seek"
+    )
+
+
+async def test_a_buffer_that_drains_resumes_a_partition_that_was_paused_meanwhile(stock_app: Any) -> None:
+    stock_app.consumer._active_partitions = {TP0}
+    stock_app.consumer.on_buffer_full(TP0)
+    stock_app.consumer.pause_partitions({TP0})
+    stock_app.consumer.on_buffer_drop(TP0)
+    assert TP0 in stock_app.consumer._get_active_partitions(), MENDED
+
+
+async def test_a_partition_of_ours_that_was_paused_stays_so_when_its_buffer_drains(
+    consumer: RunConsumer,
+) -> None:
+    consumer._active_partitions = {TP0}
+    consumer.on_buffer_full(TP0)
+    consumer.pause_partitions({TP0})
+    consumer.on_buffer_drop(TP0)
+    assert TP0 not in consumer._get_active_partitions()
+    consumer.resume_partitions({TP0})
+    assert TP0 in consumer._get_active_partitions()
+
+
+async def test_what_was_fetched_while_the_buffer_became_full_is_delivered(
+    consumer: RunConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought = fetched(consumer.app, monkeypatch, lambda: None)
+    consumer.on_buffer_full(TP0)
+    (message,) = await delivered(consumer.app)
+    assert [r.offset for r in message.value.records] == [7]
+    assert sought == []
+
+
+async def test_what_was_fetched_of_a_paused_partition_is_not_lost_but_fetched_again(
+    consumer: RunConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought = fetched(consumer.app, monkeypatch, lambda: None)
+    consumer.pause_partitions({TP0})
+    assert await delivered(consumer.app) == []
+    assert sought == [(TP0, 7)]
+
+
+def test_a_rebalance_needs_no_tracing_library() -> None:
+    """In earlier versions every rebalance failed where opentracing was not installed, as it is not here."""
+    assert importlib.util.find_spec("opentracing") is None
+    assert traced_from_parent_span()(lambda x: x + 1)(1) == 2
+
+
+# -- windowed tables, and their recovery --------------------------------------------------------------------------
+
+LONG_AGO = 1_357_000_000.0  # the first of January 2013
+
+
+@pytest.fixture
+def stock_table(stock_app: Any) -> Callable[..., Any]:
+    """Make a table with windows of a minute that are kept for an hour, and a log of the windows that closed."""
+
+    def make(closed: list[Any]) -> Any:
+        return stock_app.Table(
+            f"counts{len(stock_app.tables)}",
+            default=int,
+            on_window_close=lambda key, value: closed.append((key, value)),
+        ).tumbling(60.0, expires=3600.0)
+
+    return make
+
+
+def put(table: Any, key: str, value: Any, at: float, partition: int = 0) -> None:
+    """What an agent does for an event of this time."""
+    stored = table.table
+    (window,) = stored._window_ranges(at)
+    stored.data[key, window] = value
+    stored._maybe_set_key_ttl((key, window), partition)
+
+
+async def test_windows_expire_by_the_wall_clock_while_history_is_replayed(stock_table: Any) -> None:
+    table = stock_table([])
+    put(table, "m", 5, LONG_AGO)
+    await table.table._del_old_keys()
+    assert len(table.table.data) == 0, MENDED
+
+
+async def test_a_closed_window_is_not_given_what_was_aggregated_in_it(stock_table: Any) -> None:
+    closed: list[Any] = []
+    table = stock_table(closed)
+    put(table, "m", (1,), LONG_AGO)
+    await table.table._del_old_keys()
+    # What was found under the window would come as a list.
+    assert [value for _, value in closed] == [(1,)], MENDED
+
+
+async def test_windows_of_a_partition_that_lags_close_in_silence(stock_table: Any) -> None:
+    closed: list[Any] = []
+    table = stock_table(closed)
+    put(table, "ahead", 1, LONG_AGO + 3600, partition=0)
+    put(table, "behind", 1, LONG_AGO, partition=1)
+    await table.table._del_old_keys()
+    assert [key for (key, _), _ in closed] == ["ahead"], MENDED
+
+
+async def test_windows_of_before_a_restart_never_expire(stock_table: Any) -> None:
+    before, after = stock_table([]), stock_table([])
+    put(before, "m", 1, LONG_AGO)
+    for (
+        key,
+        value,
+    ) in before.table.data.items():  # what recovery does: the times at which keys expire are in no topic
+        after.table.data[key] = value
+    await after.table._del_old_keys()
+    assert len(after.table.data) == 1, MENDED
+
+
+def test_no_agent_of_ours_uses_a_table() -> None:
+    """Nor has anything to recover, which may take for ever (faust-streaming 432, 73)."""
+    house = Path(__file__).parents[2]
+    made = {"Table", "GlobalTable", "SetTable", "SetGlobalTable", "tumbling", "hopping"}
+    paths = [path for room in ("streams", "seawall", "detectors") for path in (house / room).rglob("*.py")]
+    named = {
+        f"{path.name}:{node.lineno}"
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in made)
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("faust.tables"))
+    }
+    assert len(paths) > 100
+    assert named == set()
+    ours = make_app(Settings(broker="127.0.0.1:1"))
+    assert len(ours.tables) == 0
+    assert str(ours.conf.store) == "memory:"
+    locked = (house / "requirements.lock").read_text(encoding="utf-8").lower()
+    assert "faust-streaming==" in locked
+    assert "rocks" not in locked
 
 
 # -- security ---------------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ class Runs:
         return taken
 
     async def rewind(self, tp: TP) -> None:
+        assert tp in self.paused, "what is resumed before it is sought is read from where it stood"
         self.rewinds[tp] = self.rewinds.get(tp, 0) + 1
 
 
@@ -340,4 +341,5 @@ async def test_a_partition_that_waits_for_the_schema_registry_is_shown_as_paused
             await bench.ingest.tick()
             await asyncio.sleep(0)
         assert bench.shown(m.PARTITIONS_PAUSED, **paused) == 0
+        assert bench.runs.rewinds == {bench.tp: 1}
         await registry.close()

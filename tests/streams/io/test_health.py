@@ -55,7 +55,8 @@ async def test_a_well_worker_says_so() -> None:
         status, text = await get(server, "/metrics")
         assert status == 200
         assert 'seawall_notifications_total{outcome="delivered",receiver="log"} 1.0' in text
-        assert (await get(server, "/"))[0] == 404
+        for path in ("/", "/table/", "/table/counts/", "/graph/", "/router/", "/stats/", "/performance/"):
+            assert (await get(server, path))[0] == 404, "a page of Faust's web server, which is off"
     finally:
         await server.stop()
 
