@@ -60,6 +60,42 @@ def correlations(means: Means, pairs: tuple[npt.NDArray[np.intp], npt.NDArray[np
     return out
 
 
+def standard_products(
+    sums: npt.NDArray[np.int64], usual: Means, pair: tuple[int, int]
+) -> tuple[Floats, Floats]:
+    """Return sums of the squares and of the product of a pair's standard scores, and the usual correlation.
+
+    Parameters
+    ----------
+    sums
+        Of panes: see `Plan.width`, [T, width].
+    usual
+        What is usual of each pane, [T or 1, M] and so on: its means and variances make the scores standard.
+    pair
+        Both codes, the first below the second.
+
+    Returns
+    -------
+    tuple[Floats, Floats]
+        [T, 3] and [T or 1]. Both nought where a code usually hardly varies.
+    """
+    m = usual.codes.shape[-1]
+    _, _, place = _upper(m)
+    covariance = covariances(usual)
+    mean = [usual.codes[:, code] for code in pair]
+    std = [np.sqrt(covariance[:, place[code, code]]) for code in pair]
+    known = np.minimum(*std) >= np.sqrt(_LEAST_VARIANCE)
+
+    def product(a: int, b: int) -> Floats:
+        one, other = (sums[:, 1 + pair[side]] for side in (a, b))
+        both = sums[:, 1 + m + place[pair[a], pair[b]]]
+        centred = both - mean[a] * other - mean[b] * one + sums[:, 0] * mean[a] * mean[b]
+        return np.where(known, centred / np.where(known, std[a] * std[b], 1.0), 0.0)
+
+    r = np.where(known, covariance[:, place[pair]] / np.where(known, std[0] * std[1], 1.0), 0.0)
+    return np.stack([product(0, 0), product(1, 1), product(0, 1)], axis=1), np.clip(r, -1.0, 1.0)
+
+
 def fisher(correlation: npt.ArrayLike) -> Floats:
     r"""Fisher's transform, :math:`\operatorname{artanh} r`: its chance does not depend on r.
 

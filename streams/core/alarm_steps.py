@@ -257,6 +257,8 @@ def drift_sentence(
         )
     else:
         numbers = f"({worst.statistic} {worst.value:.2f}, limit {worst.limit:.2f}, chance {worst.chance:.2f})"
+    apart = next((c.apart for c in verdict.columns if (c.key, c.detail) == (worst.key, worst.detail)), "")
+    since += f"; {apart}" if apart else ""
     also = f"; also {list_text([c.name for c in others])}" if others else ""
     where = f"; in {list_text(segments)}" if segments else ""
     name = subject(verdict.model, verdict.version, verdict.segment)

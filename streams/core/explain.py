@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from detectors.joint.relations import standard_products
+from detectors.joint.sums import means_of
 from detectors.layout import MISSING, Column, Layout
-from detectors.onset import estimate_onset
+from detectors.onset import estimate_onset, estimate_relation_onset
 from seawall.baseline import Baseline
 from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
-from streams.core.alarm_steps import AlarmStep, Culprit
+from streams.core.alarm_steps import ACROSS, AlarmStep, Culprit
 from streams.core.changes import ChangeLog
 from streams.core.drift_history import VersionDrift, VersionEvidence
 from streams.core.histograms import bars_of
@@ -76,8 +78,8 @@ def explain(step: AlarmStep, verdict: WindowVerdict, spec: MonitorSpec, scene: S
         return replace(step, coincides=_coincidences(step, spec, scene, []), beside=_beside(step, scene))
     panes = list(_panes_of(verdict, spec, scene))
     features, schema = _explained(step.features, verdict, spec, panes)
-    step = replace(step, features=features, moved=_moved(verdict, panes))
-    step = _dated(step, spec, panes)
+    step = replace(step, features=features, moved=_moved(step.moved, verdict, panes))
+    step = _dated(step, verdict, spec, panes)
     return replace(step, coincides=_coincidences(step, spec, scene, schema), beside=_beside(step, scene))
 
 
@@ -129,8 +131,11 @@ def _explained(
     start = verdict.start_us // spec.pane_us
     for n, culprit in enumerate(features):
         found = next((p for p in panes if culprit.key in p.layout.index), None)
-        if n >= MAX_EXPLAINED or found is None or culprit.role == "segment":
-            out.append(culprit)
+        if n >= MAX_EXPLAINED or found is None or culprit.role in {"segment", *ACROSS}:
+            related = _related(culprit, verdict, panes) if n < MAX_EXPLAINED else None
+            out.append(
+                replace(culprit, onset_us=_onset_of_pair(*related, start, spec)) if related else culprit
+            )
             continue
         i = found.layout.index[culprit.key]
         column, at = found.layout.columns[i], found.layout.slice_of(i)
@@ -164,12 +169,46 @@ def _is_gone(column: Column, expected: Floats, counts: npt.NDArray[np.int64]) ->
     )
 
 
-def _dated(step: AlarmStep, spec: MonitorSpec, panes: list[_Panes]) -> AlarmStep:
+def _related(
+    culprit: Culprit, verdict: WindowVerdict, panes: list[_Panes]
+) -> tuple[tuple[int, int], _Panes] | None:
+    """Find both codes of a pair, and the panes with their sums."""
+    column = next((c for c in verdict.columns if (c.key, c.detail) == (culprit.key, culprit.detail)), None)
+    if column is None or len(column.codes) != 2:
+        return None
+    found = next((p for p in panes if _has_sums(p)), None)
+    return None if found is None else ((column.codes[0], column.codes[1]), found)
+
+
+def _has_sums(panes: _Panes) -> bool:
+    joint, sums = panes.reference.joint, panes.dense.joint
+    return joint is not None and sums is not None and sums.shape[1] == joint.plan.width and bool(sums.any())
+
+
+def _onset_of_pair(pair: tuple[int, int], panes: _Panes, start: int, spec: MonitorSpec) -> int:
+    """Date a changed relation by the sums that each pane keeps across columns."""
+    joint, sums = panes.reference.joint, panes.dense.joint
+    assert joint is not None  # noqa: S101 - `_related` gives no others
+    assert sums is not None  # noqa: S101
+    starts = (panes.first + np.arange(len(sums), dtype=np.int64)) * spec.pane_us
+    usual = means_of(joint.per_slot[joint.seasons.slot_of(starts)], joint.plan)
+    products, correlation = standard_products(sums, usual, pair)
+    onset = estimate_relation_onset(sums[:, 0], products, correlation, start=start - panes.first)
+    return (panes.first + onset) * spec.pane_us
+
+
+def _dated(step: AlarmStep, verdict: WindowVerdict, spec: MonitorSpec, panes: list[_Panes]) -> AlarmStep:
     """Date the incident by its worst column. What was once estimated is kept: later windows know no better."""
     worst = next((c for c in step.culprits if c.onset_us is not None), None)
-    if step.onset_us is not None or worst is None:
+    if step.onset_us is not None:
         return step
-    found = next(p for p in panes if worst.key in p.layout.index)
+    if worst is None:
+        if not any(c.role in ACROSS for c in step.culprits):
+            return step
+        why = "the start of the first window that shows it"
+        return replace(step, onset_us=step.opened_us - verdict.horizon_us, onset_why=why)
+    related = _related(worst, verdict, panes)
+    found = related[1] if related else next(p for p in panes if worst.key in p.layout.index)
     at_edge = worst.onset_us == found.first * spec.pane_us
     why = f"estimated from the panes of {worst.name}"
     if at_edge:
@@ -181,16 +220,23 @@ def _dated(step: AlarmStep, spec: MonitorSpec, panes: list[_Panes]) -> AlarmStep
     return replace(step, onset_us=worst.onset_us, onset_why=why)
 
 
-def _moved(verdict: WindowVerdict, panes: list[_Panes]) -> str:
-    """Tell inputs from outputs, where both are watched."""
+def _moved(before: str, verdict: WindowVerdict, panes: list[_Panes]) -> str:
+    """Tell inputs from outputs, where both are watched. What relations show says less than what columns did before."""
     watched = {p.layout.columns[i].role for p in panes for i in np.flatnonzero(p.reference.known).tolist()}
     if "feature" not in watched or not watched & set(_OUTPUTS):
-        return ""
-    drifted = {c.role for c in verdict.columns if c.verdict is Verdict.DRIFT}
-    inputs, outputs = "feature" in drifted, bool(drifted & set(_OUTPUTS))
+        return before
+    drifted = [c for c in verdict.columns if c.verdict is Verdict.DRIFT]
+    roles = {c.role for c in drifted if c.role not in ACROSS}
+    if not roles and before:
+        return before
+    plan = next((p.reference.joint.plan for p in panes if p.reference.joint is not None), None)
+    if not roles and plan is not None:
+        keys = {key for c in drifted for key in ([c.odd] if c.odd else (plan.keys[code] for code in c.codes))}
+        roles = {key.split("/", 1)[0] for key in keys}
+    inputs, outputs = "feature" in roles, bool(roles & set(_OUTPUTS))
     if inputs and outputs:
         return "both"
-    return "inputs" if inputs else "score" if outputs else ""
+    return "inputs" if inputs else "score" if outputs else before
 
 
 def _coincidences(

@@ -6,7 +6,7 @@ together say nothing where a column or a pair drifts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from detectors.joint.plan import Plan
 from seawall.monitor import Effects
 from streams.core.joint import Measured
 from streams.core.verdicts import ColumnVerdict, Verdict
+from streams.core.words import list_text
 
 Floats = npt.NDArray[np.float64]
 Verdicts = npt.NDArray[np.int8]
@@ -25,7 +26,7 @@ WARNING_AT = 0.8
 #: Pairs that a window names at most, and that are stored of it.
 MAX_TOLD = 10
 #: Comparing an array with a member of an enumeration is slow.
-_DRIFT = int(Verdict.DRIFT)
+_DRIFT, _WARNING = int(Verdict.DRIFT), int(Verdict.WARNING)
 ALL_COLUMNS = "all columns"
 
 
@@ -99,11 +100,12 @@ class JointFinding:
             np.sqrt(m.quantities.chance[w, k]),
         )
         i, j = (int(of[k]) for of in self.plan.pairs)
-        a, b = (self.plan.keys[at].split("/", 1)[-1] for at in (i, j))
+        a, b = (_name(self.plan.keys[at]) for at in (i, j))
         shapes = [
             f"how far {n} is from its median" if self.plan.bends[at] else n for n, at in ((a, i), (b, j))
         ]
         of = f" of {shapes[0]} and {shapes[1]}" if self.plan.bends[i] or self.plan.bends[j] else ""
+        odd, apart = self._apart(w, k)
         return ColumnVerdict(
             f"{a} and {b}",
             "relation",
@@ -112,8 +114,39 @@ class JointFinding:
             abs(r - usual),
             float(self.correlation_limit[w, k]),
             float(_moved(m.usual[w, k], m.usual_fisher[w, k], m.correlation[w, k], chance)),
-            self._with_warning(f"correlation{of} {r:.2f}, usually {usual:.2f}"),
+            self._with_warning(
+                "; ".join(filter(None, (f"correlation{of} {r:.2f}, usually {usual:.2f}", apart)))
+            ),
+            codes=(i, j),
+            odd=odd,
+            apart=apart,
         )
+
+    def _apart(self, w: int, k: int) -> tuple[str, str]:
+        """Say which column of a pair is the odd one, where others tell: it goes differently with them too.
+
+        Only features can tell. What a model says follows the columns that it makes most of wherever they go, so
+        that the score parts from one of two may be the fault of either; that is told, and nothing concluded.
+        """
+        keys, (i, j) = self.plan.keys, self.plan.pairs
+        pair = (keys[i[k]], keys[j[k]])
+        others: dict[str, set[str]] = {key: set() for key in pair}
+        for n in np.flatnonzero(self.pair_verdicts[w] >= _WARNING).tolist():
+            for one, other in ((keys[i[n]], keys[j[n]]), (keys[j[n]], keys[i[n]])):
+                if one in others and other not in pair:
+                    others[one].add(other)
+        for one, other in (pair, pair[::-1]):
+            mine, its = ({key for key in others[of] if _is_input(key)} for of in (one, other))
+            # From one feature alone any column may part by that one's fault.
+            if len(mine) > 2 * len(its) and len(mine) + _is_input(other) > 1:
+                return one, f"{_name(one)} is the odd one: it goes differently with {_names(mine)} too"
+        for one, other in (pair, pair[::-1]):
+            if all(map(_is_input, pair)) and others[one] and not others[other]:
+                return (
+                    "",
+                    f"{_name(one)} goes differently with {_names(others[one])} too, {_name(other)} does not",
+                )
+        return "", ""
 
     def _whole(
         self, w: int, which: int, statistic: str, value: float, limit: Floats, chance: Floats, said: str
@@ -224,6 +257,18 @@ def _moved(usual: Floats, usual_fisher: Floats, seen: Floats, by: Floats) -> Flo
     """Say how far a correlation is from the usual one when Fisher's transform has moved by so much, on this side."""
     out: Floats = np.abs(np.tanh(usual_fisher + np.where(seen >= usual, by, -by)) - usual)
     return out
+
+
+def _is_input(key: str) -> bool:
+    return key.startswith("feature/")
+
+
+def _name(key: str) -> str:
+    return key.split("/", 1)[-1]
+
+
+def _names(keys: Iterable[str]) -> str:
+    return list_text(sorted(map(_name, keys)))
 
 
 def _verdicts(value: Floats, limit: Floats, warning: Floats) -> Verdicts:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from streams.core.alarm_steps import AlarmStep, overall_of
+from streams.core.alarm_steps import ACROSS, AlarmStep, overall_of
 from streams.core.words import list_text, utc_text
 
 _MOVED = {
     "inputs": "Inputs moved and the score did not",
     "score": "The score moved and no input did",
     "both": "Inputs and the score moved",
+}
+#: What is said where only relations of columns differ: none of them moved by itself.
+_CHANGED = {
+    "inputs": "How inputs go together changed, and the score did not",
+    "score": "How outputs go together changed, and no input did",
+    "both": "How inputs and the score go together changed",
 }
 
 
@@ -41,6 +47,9 @@ def _began(step: AlarmStep) -> str:
 
 def _moved(step: AlarmStep) -> str:
     said = _MOVED.get(step.moved, "")
+    # What was once said to have moved by itself did, also when by now only its relations differ.
+    if said not in step.story and step.culprits and all(c.role in ACROSS for c in step.culprits):
+        said = _CHANGED.get(step.moved, "")
     weighed = [c for c in step.culprits if c.importance]
     if said and weighed:
         told = [f"{c.name} ({c.importance:.2g})" for c in sorted(weighed, key=lambda c: -(c.importance or 0))]

@@ -37,6 +37,12 @@ class ColumnVerdict:
     """The model's own importance of it, where the baseline carries one."""
     moved: float | None = None
     """How far it has moved, in standard deviations of the reference; None of what is no column's own."""
+    codes: tuple[int, ...] = ()
+    """Of a pair: both of its codes in the baseline's plan."""
+    odd: str = ""
+    """Of a pair: ``role/name`` of the column that goes differently with others too, where that is known."""
+    apart: str = ""
+    """Of a pair: what others say of which of the two it is."""
 
     @property
     def key(self) -> str:

@@ -26,6 +26,7 @@ from detectors.joint.relations import (
     reconstruction_chance,
     reconstruction_error,
     reconstruction_of,
+    standard_products,
 )
 from detectors.joint.sums import Means, PaneSums, joint_sums, means_of, merge_sums
 from detectors.layout import Column, Layout, slots_of_codes, slots_of_numeric
@@ -205,6 +206,26 @@ def test_correlations_are_those_of_the_coded_rows(mixed: Sample):
     found = correlations(mixed.means_of(slots, np.zeros(500, dtype=np.int64), 0), mixed.plan.pairs)
     assert found == pytest.approx(np.corrcoef(codes, rowvar=False)[i, j], abs=1e-9)
     assert all(mixed.plan.keys[a] != mixed.plan.keys[b] for a, b in zip(i, j, strict=True))
+
+
+def test_standard_products_are_those_of_the_coded_rows_and_nought_for_a_column_that_is_stuck(mixed: Sample):
+    rng = np.random.default_rng(12)
+    slots = mixed.slots(rng.normal(size=(900, 3)), [rng.integers(0, 3, 900).astype(np.int32)])
+    panes = np.sort(rng.integers(0, 3, 900))
+    codes = mixed.bound.codes_of(slots).astype(np.float64)
+    sums = joint_sums(slots, panes, mixed.bound).sums
+    usual = means_of((sums.sum(axis=0) / 900)[None], mixed.plan)
+    score = (codes - codes.mean(axis=0)) / codes.std(axis=0)
+    for i, j in zip(*mixed.plan.pairs, strict=True):
+        products, r = standard_products(sums, usual, (int(i), int(j)))
+        x, y = score[:, i], score[:, j]
+        slow = [[(q[panes == t]).sum() for q in (x * x, y * y, x * y)] for t in range(3)]
+        assert products == pytest.approx(np.array(slow), abs=1e-6)
+        assert r == pytest.approx([np.corrcoef(x, y)[0, 1]], abs=1e-9)
+    stuck = Means(np.zeros_like(usual.codes), np.zeros_like(usual.products), usual.waves)
+    products, r = standard_products(sums, stuck, (0, 1))
+    assert not products.any()
+    assert not r.any()
 
 
 def test_a_column_that_is_stuck_has_no_correlation(mixed: Sample):

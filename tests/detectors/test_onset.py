@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.onset import estimate_onset, likeliest_start
+from detectors.onset import estimate_onset, estimate_relation_onset, likeliest_start
 
 P = np.array([0.1, 0.2, 0.3, 0.4])
 Q = np.array([0.4, 0.3, 0.2, 0.1])
@@ -95,3 +95,52 @@ def test_many_bins_and_few_rows_do_not_make_it_see_a_change_in_its_own_noise(bin
 def test_what_does_not_fit_is_refused(counts: object, expected: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="counts"):
         estimate_onset(np.asarray(counts, dtype=float), expected, 1.0)
+
+
+def together(
+    rng: np.random.Generator, before: int, after: int, rows: int, r: tuple[float, float]
+) -> np.ndarray:
+    """Return sums of x², y² and x y of panes whose correlation changes."""
+    out = []
+    for t in range(before + after):
+        x, z = rng.normal(size=(2, rows))
+        now = r[t >= before]
+        y = now * x + math.sqrt(1 - now**2) * z
+        out.append([(x * x).sum(), (y * y).sum(), (x * y).sum()])
+    return np.array(out)
+
+
+@pytest.mark.parametrize("r", [(0.9, -0.9), (0.9, 0.0), (0.0, 0.7), (0.98, 0.6)])
+@pytest.mark.parametrize("start", [0, 25, 38])
+def test_a_pair_that_goes_together_differently_is_dated_to_the_pane(
+    r: tuple[float, float], start: int
+) -> None:
+    rng = np.random.default_rng(8)
+    rows = np.full(40, 60)
+    found = [
+        estimate_relation_onset(rows, together(rng, 30, 10, 60, r), [r[0]], start=start) for _ in range(20)
+    ]
+    assert np.median(found) == 30
+    assert max(abs(f - 30) for f in found) <= 2
+
+
+def test_a_relation_that_changed_before_the_first_pane_is_pane_nought() -> None:
+    rng = np.random.default_rng(9)
+    assert (
+        estimate_relation_onset(np.full(20, 50), together(rng, 0, 20, 50, (0.8, 0.1)), [0.8], start=12) == 0
+    )
+
+
+def test_panes_without_rows_do_not_make_a_relation_older() -> None:
+    rng = np.random.default_rng(10)
+    sums = together(rng, 10, 4, 80, (0.9, 0.0))
+    sums = np.vstack([sums[:10], np.zeros((5, 3)), sums[10:]])
+    rows = np.array([80] * 10 + [0] * 5 + [80] * 4)
+    assert estimate_relation_onset(rows, sums, np.full(19, 0.9), start=16) == 15
+
+
+def test_relations_of_no_panes_or_of_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit rows"):
+        estimate_relation_onset([], np.zeros((0, 3)), [0.5])
+    with pytest.raises(ValueError, match="do not fit rows"):
+        estimate_relation_onset([1, 2], np.zeros((2, 3)), [0.5, 0.5, 0.5])

@@ -14,6 +14,7 @@ from seawall.frames import Categorical, Columns, to_record
 from seawall.monitor import MonitorSpec
 from seawall.wire import encode
 from streams.core.alarm_steps import AlarmStep
+from streams.core.alarms import AlarmBook
 from streams.core.backtest import in_time_order, rows_of
 from streams.core.build_baseline import build_baseline
 from streams.core.chunks import ChunkRule, PartitionChunker
@@ -305,3 +306,79 @@ def test_what_another_version_saw_long_ago_is_not_what_it_sees() -> None:
         beside = explain(now, window("v1", at), SPEC, scene).beside
         assert beside is not None
         assert (beside.version, beside.sees) == ("v2", sees)
+
+
+def related(start: int, rows: int, seed: int, turned: int | None = None, beside: str = "") -> Columns:
+    """Three numbers that go together, and a fourth beside them; from some row on the first is turned round."""
+    columns = history(start, rows, seed)
+    rng = np.random.default_rng(seed + 1000)
+    common = rng.normal(size=rows)
+    made = {name: common + rng.normal(size=rows) / 3 for name in ("a", "b", *beside.split())}
+    if turned is not None:
+        made["a"][turned:] *= -1
+    return replace(columns, numeric={**columns.numeric, **made})
+
+
+def pages_of(
+    beside: str = "", turned: int | None = AT, registry: RegistryView | None = None
+) -> list[AlarmStep]:
+    known = build_baseline(related(-40_000, 40_000, 1, beside=beside), model="m", version="v1", now_us=0)
+    steps = told(related(0, ROWS, 2, turned, beside), baselines=[known], registry=registry)
+    return [s for s in steps if s.kind == "drift" and not s.segment]
+
+
+def test_a_changed_relation_is_dated_and_what_happened_at_that_time_is_named() -> None:
+    registry = RegistryView()
+    registry.observe(make_event("m", "v0", "promoted", at_us(0)))
+    registry.observe(make_event("m", "v1", "promoted", at_us(AT) + 3 * MINUTE))
+    step = pages_of(registry=registry)[0]
+    assert [c.role for c in step.culprits] == ["relation"]
+    assert step.onset_us is not None
+    assert abs(step.onset_us - at_us(AT)) <= PANE
+    assert step.culprits[0].onset_us == step.onset_us
+    assert step.onset_why == "estimated from the panes of a and b"
+    assert [c.kind for c in step.coincides] == ["release"]
+    assert step.moved == "inputs"
+    assert "together with the release of v1 at" in step.story
+    assert "How inputs go together changed, and the score did not." in step.story
+
+
+def test_of_a_pair_the_column_that_goes_differently_with_others_too_is_the_odd_one() -> None:
+    step = pages_of("c d")[-1]
+    assert {c.name for c in step.culprits} == {"a and b", "a and c", "a and d"}
+    others = {"b", "c", "d"} - set(step.culprits[0].name.split(" and "))
+    assert f"a is the odd one: it goes differently with {', '.join(sorted(others))} too" in step.summary
+    assert all("a is the odd one" in c.detail for c in step.culprits)
+
+
+def test_of_a_pair_alone_neither_column_is_called_the_odd_one() -> None:
+    assert "odd one" not in pages_of()[-1].summary
+
+
+def test_what_all_columns_show_together_is_dated_to_the_first_window_that_shows_it() -> None:
+    control = Control()
+    engine = PartitionEngine(control, RegistryView(), Watermarks({"predictions": "predictions"}, 30_000_000))
+    state = engine.state("m")
+    scene = Scene(
+        state.merge, engine.judge, control, RegistryView(), state.changes, DriftHistory().evidence()
+    )
+    column = ColumnVerdict("all columns", "joint", Verdict.DRIFT, "mmd", 0.5, 0.1, 0.02)
+    verdict = WindowVerdict(
+        "m", "v1", "predictions", "", 6 * PANE, T0, T0 + 6 * PANE, 100, Verdict.DRIFT, "drift", (column,)
+    )  # fmt: skip
+    step = AlarmBook("m").step(replace(verdict, sudden=True), SPEC, None, None)[0]
+    step = explain(step, verdict, SPEC, scene)
+    assert (step.onset_us, step.onset_why) == (T0, "the start of the first window that shows it")
+
+
+def test_what_moved_is_not_forgotten_when_only_a_relation_is_left() -> None:
+    """x moves for an hour; then only how a and b go together is left."""
+    columns = related(0, ROWS, 2, AT)
+    columns.numeric["x"][AT : AT + 400] += 4
+    known = build_baseline(related(-40_000, 40_000, 1), model="m", version="v1", now_us=0)
+    spec = replace(SPEC, horizons_us=(60 * MINUTE,), resolve_after=100)
+    steps = [s for s in told(columns, baselines=[known], spec=spec) if s.kind == "drift" and not s.segment]
+    assert steps[0].culprits[0].name == "x"
+    later = [s for s in steps if s.state == "updated" and {c.role for c in s.culprits} == {"relation"}]
+    assert later
+    assert all(s.moved == "inputs" and "Inputs moved and the score did not." in s.story for s in later)

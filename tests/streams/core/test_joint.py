@@ -100,6 +100,14 @@ def test_a_pair_that_relates_differently_is_paged_and_named_though_no_column_mov
     assert all(c.role in {"relation", "joint"} for c in page.culprits)
 
 
+def test_a_score_that_parts_from_one_of_a_pair_does_not_make_that_one_odd(baseline: Baseline):
+    """The score follows what the model makes most of, right or wrong: had a been turned instead, it would part too."""
+    (page,) = backtest(baseline, "rotated").pages
+    assert {c.name for c in page.culprits} == {"a and b", "b and score"}
+    assert not any("odd one" in c.detail for c in page.culprits)
+    assert "; b goes differently with score too, a does not" in page.summary
+
+
 def test_without_the_switch_nobody_is_paged_and_nothing_is_summed(baseline: Baseline):
     assert backtest(baseline, "rotated", replace(SPEC, multivariate=False)).pages == []
     control = known(baseline, replace(SPEC, multivariate=False))
