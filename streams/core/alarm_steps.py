@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from streams.core.incidents import Beside, Coincidence, Member
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
-from streams.core.words import list_text, span_text, utc_text
+from streams.core.words import duration_text, list_text, span_text, utc_text
 
 AlarmState = Literal["open", "updated", "resolved"]
 
@@ -34,10 +34,10 @@ _SAID = {
 ACROSS = ("relation", "joint")
 #: What a segment's alarm says once all traffic has one: that it is elsewhere too, or that it outweighs what is not.
 _SPREAD = ("; now all traffic", "; so much that all traffic together shows it")
-_SAID_WITHOUT_COLUMNS = {
+#: Kinds that are about traffic and not about what is in it.
+_SAID_OF_TRAFFIC = {
     "volume": "traffic is far from its usual volume",
     "freshness": "no fresh predictions arrive",
-    "skew": "predictions and feature events differ",
 }
 
 
@@ -243,8 +243,9 @@ def drift_sentence(
 ) -> str:
     """Say what is wrong, where, and since when."""
     since = f"since {utc_text(opened_us)}"
-    if not culprits:
-        said = _SAID_WITHOUT_COLUMNS.get(verdict.kind, f"{verdict.kind} is far from its baseline")
+    if not culprits or verdict.kind in _SAID_OF_TRAFFIC:
+        said = _SAID_OF_TRAFFIC.get(verdict.kind, f"{verdict.kind} is far from its baseline")
+        said += "".join(f" ({_traffic_numbers(c)})" for c in culprits[:1])
         return f"{subject(verdict.model, verdict.version, verdict.segment)}: {said} {since}"
     worst, *others = culprits
     said = _SAID.get(worst.statistic, "is far from its baseline")
@@ -263,6 +264,16 @@ def drift_sentence(
     where = f"; in {list_text(segments)}" if segments else ""
     name = subject(verdict.model, verdict.version, verdict.segment)
     return f"{name}: {worst.name} {said} {numbers} {since}{also}{where}"
+
+
+def _traffic_numbers(culprit: Culprit) -> str:
+    """Say a number of rows, or of seconds without any, the way a person does."""
+    in_words = duration_text if culprit.statistic == "silent_seconds" else "{:.0f}".format
+    said = culprit.detail or in_words(culprit.value)
+    chance = (
+        f", chance {in_words(culprit.chance)}" if culprit.chance > 0 or culprit.statistic == "rows" else ""
+    )
+    return f"{said}; limit {in_words(culprit.limit)}{chance}"
 
 
 def overall_of(step: AlarmStep) -> Member | None:
@@ -289,5 +300,5 @@ def resolved_sentence(step: AlarmStep, at_us: int, reason: str) -> str:
 
 
 def subject(model: str, version: str, segment: str) -> str:
-    """``late-arrival v2 [origin=JFK]``."""
-    return f"{model} {version} [{segment}]" if segment else f"{model} {version}"
+    """``late-arrival v2 [origin=JFK]``; what is of no version is of the model."""
+    return " ".join(filter(None, (model, version, segment and f"[{segment}]")))

@@ -58,6 +58,11 @@ from streams.core.words import short_id
 
 #: Versions out of service that are remembered, so that what is left of their windows opens nothing.
 MAX_RETIRED = 16
+#: Why an alarm about traffic ends, after so many windows; other kinds have a baseline.
+_OVER = {
+    "volume": "back to its usual volume for {} h",
+    "freshness": "predictions arrive again",
+}
 #: Says who is at fault for an alarm as it would be told now. See `streams.core.attribution`.
 Attribute = Callable[[AlarmStep], Attribution]
 #: Adds to a step what is known of why it is there. See `streams.core.explain`.
@@ -255,7 +260,8 @@ class AlarmBook:
         if self._members(alarm):
             alarm.is_settled = True
             return []
-        reason = f"back to its baseline for {spec.resolve_after} windows on every horizon that drifted"
+        reason = _OVER.get(verdict.kind, "back to its baseline for {} windows on every horizon that drifted")
+        reason = reason.format(spec.resolve_after)
         window = replace(
             alarm.step,
             window_start_us=verdict.start_us,

@@ -204,7 +204,7 @@ def severity_of(alarm: Step) -> str:
 
 
 def _headline(alarm: Step) -> str:
-    return f"{alarm['model']} {alarm['version']}: {alarm['summary']}"
+    return f"{' '.join(filter(None, (alarm['model'], alarm['version'])))}: {alarm['summary']}"
 
 
 def iso(at_us: int) -> str:

@@ -29,7 +29,8 @@ def slack_message(alarm: Step, *, link: str = "") -> dict[str, Any]:
         return _slack_rollback(alarm)
     state = alarm["state"]
     icon = "✅" if state == "resolved" else _ICONS[severity_of(alarm)]
-    title = f"{icon} {state.capitalize()}: {alarm['model']} {alarm['version']} {alarm['kind']}"
+    of = " ".join(filter(None, (alarm["model"], alarm["version"], alarm["kind"])))
+    title = f"{icon} {state.capitalize()}: {of}"
     where = f"\nSegment `{_code(alarm['segment'])}`" if alarm["segment"] else ""
     blocks = [
         _header(title),
@@ -97,7 +98,7 @@ def _digest_line(alarm: Step) -> str:
     if "rollback_id" in alarm:
         return f"↩️ rollback {alarm['state']} {_code(alarm['model'], 80)} → {_code(alarm['to_version'], 80)}"
     icon = "✅" if alarm["state"] == "resolved" else _ICONS[severity_of(alarm)]
-    what = f"{_code(alarm['model'], 80)} {_code(alarm['version'], 40)}"
+    what = " ".join(filter(None, (_code(alarm["model"], 80), _code(alarm["version"], 40))))
     return f"{icon} {alarm['state']} {what} {escape(str(alarm['summary']), 160)}"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from seawall.monitor import HOUR_US, MonitorSpec
 from streams.core.seasons import offsets_us
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
+from streams.core.words import duration_text
 
 #: An hour must be this many times off its usual volume …
 VOLUME_FACTOR = 4.0
@@ -91,8 +92,9 @@ class Traffic:
         allowed_s = (spec.freshness_us or 0) / 1e6
         silent_s = (end_us - (self.last_pane_end_us or end_us)) / 1e6
         by_chance_s = self._silence_by_chance_s(spec, end_us)
+        detail = f"none for {duration_text(silent_s)}"
         column = ColumnVerdict(
-            "freshness", "feature", verdict, "silent_seconds", silent_s, allowed_s, by_chance_s
+            "freshness", "feature", verdict, "silent_seconds", silent_s, allowed_s, by_chance_s, detail
         )
         columns = (column,) if verdict is Verdict.DRIFT else ()
         return self._verdict(end_us - spec.pane_us, end_us, rows, verdict, "freshness", columns)

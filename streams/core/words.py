@@ -28,6 +28,14 @@ def span_text(length_us: int) -> str:
     return " ".join(said[:2]) or "0m"
 
 
+def duration_text(seconds: float) -> str:
+    """Say how long something lasted, in its two largest units: ``1 h 10 min``, ``40 s``."""
+    whole = max(round(seconds), 0)
+    parts = ((whole // 86_400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    first = next((i for i, (n, _) in enumerate(parts) if n), len(parts) - 1)
+    return " ".join(f"{n} {unit}" for n, unit in parts[first : first + 2] if n) or "0 s"
+
+
 def list_text(names: Sequence[str], most: int = 3) -> str:
     """Join the first `most` names and count the rest: ``a, b and 4 more``."""
     shown = ", ".join(names[:most])

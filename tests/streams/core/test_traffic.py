@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from seawall.monitor import HOUR_US, MINUTE_US, MonitorSpec
+from streams.core.alarms import AlarmBook
 from streams.core.traffic import Traffic, is_off
 from streams.core.verdicts import Verdict
+from streams.core.words import duration_text
 
 SPEC = MonitorSpec(
     "m", pane_us=10 * MINUTE_US, horizons_us=(HOUR_US,), freshness_us=30 * MINUTE_US, open_after=2
@@ -90,3 +95,41 @@ def test_saved_and_restored_it_says_the_same():
         traffic = Traffic.restore("m", json.loads(json.dumps(traffic.snapshot())))
         pieces += feed(traffic, {h: rows})
     assert pieces == whole
+
+
+def summaries(hours: dict[int, int], upto_hour: int = 0) -> list[str]:
+    """Return what the alarms over so much traffic say."""
+    traffic, book, said = Traffic("m"), AlarmBook("m"), []
+    spec = replace(SPEC, open_after=1, resolve_after=1)
+    panes = {T0 + h * HOUR_US + k * spec.pane_us: rows // 6 for h, rows in hours.items() for k in range(6)}
+    told = [traffic.advance(spec, {at: n} if n else {}, at + spec.pane_us) for at, n in sorted(panes.items())]
+    told.append(traffic.advance(spec, {}, T0 + upto_hour * HOUR_US))
+    for verdict in (v for verdicts in told for v in verdicts):
+        said += [step.summary for step in book.step(verdict, spec)]
+    return said
+
+
+def test_an_alarm_about_volume_says_how_many_predictions_came_and_how_many_usually_do():
+    opened, over = summaries({h: daily(h) for h in range(24 * 10)} | {24 * 9 + 12: 60})
+    assert opened == (
+        "m: traffic is far from its usual volume (60 predictions in the hour, usually 600; limit 150, chance 552) "
+        "since 2023-11-24 11:00 UTC"
+    )
+    assert over.endswith("after 1h: back to its usual volume for 1 h")
+
+
+def test_an_alarm_about_freshness_says_how_long_nothing_came_in_words():
+    hours = {h: daily(h) for h in range(24 * 4)}
+    (said,) = summaries(hours, 24 * 4 + 3)
+    assert said.startswith("m: no fresh predictions arrive (none for 30 min; limit 30 min, chance ")
+    assert said.endswith(" UTC")
+    assert "seconds" not in said
+    assert "baseline" not in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (40.4, "40 s"), (60, "1 min"), (4200, "1 h 10 min"), (3605, "1 h"), (183_600, "2 d 3 h")],
+)
+def test_durations_are_said_in_their_two_largest_units(seconds: float, said: str):
+    assert duration_text(seconds) == said
