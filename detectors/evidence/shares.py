@@ -76,7 +76,9 @@ def share_chance(n: npt.ArrayLike) -> Floats:
     return np.asarray(_LINE / np.maximum(np.asarray(n, np.float64), 1.0), np.float64)
 
 
-def share_at_chance(expected: npt.ArrayLike, rows: npt.ArrayLike, *, above: npt.ArrayLike) -> Floats:
+def share_at_chance(
+    expected: npt.ArrayLike, rows: npt.ArrayLike, *, above: npt.ArrayLike, steps: int = 8
+) -> Floats:
     """Return the share at which `share_discrepancy` reaches its line of chance, on one side of what is expected.
 
     Parameters
@@ -87,6 +89,8 @@ def share_at_chance(expected: npt.ArrayLike, rows: npt.ArrayLike, *, above: npt.
         Independent ones, broadcastable; fewer than one counts as one.
     above
         Which side, broadcastable.
+    steps
+        Of Newton; after four every share is right to 0.4 %, after eight as exact as floats are.
 
     Returns
     -------
@@ -96,7 +100,8 @@ def share_at_chance(expected: npt.ArrayLike, rows: npt.ArrayLike, *, above: npt.
 
     Notes
     -----
-    Fifty halvings of the range. A call costs half a millisecond, so make one for many.
+    Newton's steps on a convex function, from a point beyond its root (Bernstein's inequality), so from one side. A call
+    costs a tenth of a millisecond and 0.4 µs a share, so make one for many.
 
     Examples
     --------
@@ -106,11 +111,20 @@ def share_at_chance(expected: npt.ArrayLike, rows: npt.ArrayLike, *, above: npt.
     n = np.maximum(np.asarray(rows, np.float64), 1.0)
     # What is never expected is as rare as so many rows can tell.
     rarest = 0.5 / (n + 1.0)
-    line, p = _LINE / n, np.clip(np.asarray(expected, np.float64), rarest, 1.0 - rarest)
-    near = p
-    far = np.where(above, 1.0, 0.0)
-    for _ in range(50):  # half the way each time: as exact as floats are
-        middle = 0.5 * (near + far)
-        is_near = share_discrepancy(middle, p, np.inf) < line
-        near, far = np.where(is_near, middle, near), np.where(is_near, far, middle)
-    return np.asarray(far, np.float64)
+    # A share goes below as the share of the other thing goes above.
+    side = np.asarray(above, bool)
+    p = np.clip(np.asarray(expected, np.float64), rarest, 1.0 - rarest)
+    p, half = np.broadcast_arrays(np.where(side, p, 1.0 - p), 0.5 * _LINE / n)
+    rest = 1.0 - p
+    reach = half / 3.0 + np.sqrt(np.square(half / 3.0) + 2.0 * half * p * rest)
+    # Close to the end the slope grows without bound: there the step is taken in what is left.
+    left = np.maximum(rest - reach, 0.0)
+    never = -np.log(p) <= half
+    left = np.where(left > 0.0, left, rest * np.exp(-half / p) * 1e-3)
+    for _ in range(steps):
+        share = 1.0 - left
+        more, less = np.log(share / p), np.log(left / rest)
+        gap = share * more + left * less - half
+        left = np.clip(left + gap / (more - less), 1e-300, rest * (1.0 - 1e-15))
+    out = np.where(never, 1.0, 1.0 - left)
+    return np.asarray(np.where(side, out, 1.0 - out), np.float64)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detectors.compare import Comparison
+from detectors.evidence.shares import share_at_chance
 from seawall.errors import ContractError
 from streams.core.chunks import packed_layout, unpacked_layout
 from streams.core.joint_verdicts import JointFinding
@@ -24,9 +26,15 @@ _COMPARED = (
 )  # fmt: skip
 #: Statistics that are kept in double precision; the others are single.
 DOUBLES = frozenset((*_DESCRIBED, *_LEVELS))
-STATISTICS = (*_COUNTED, *_DESCRIBED, *_LEVELS, "distinct", *_COMPARED, "evidence", "effect_limit", "skew_js")
+_SHARES = ("missing", "out_of_range", "unseen")
+#: The shares that chance alone exceeds, on the side of the usual one that was seen; reports of before have none.
+_SHARE_CHANCES = tuple(f"{name}_chance" for name in _SHARES)
+STATISTICS = (
+    *_COUNTED, *_DESCRIBED, *_LEVELS, "distinct", *_COMPARED, "evidence", "effect_limit", "skew_js", *_SHARE_CHANCES,
+)  # fmt: skip
 JOINT_STATISTICS = (
     "mmd", "mmd_chance", "mmd_limit", "reconstruction", "reconstruction_usual", "reconstruction_limit",
+    "reconstruction_chance",
 )  # fmt: skip
 
 Columns = dict[str, Any]
@@ -88,6 +96,8 @@ def _joint_record(found: JointFinding) -> dict[str, Any]:
         "reconstruction_usual": measured.reconstruction_usual.astype("<f4").tobytes(),
         "reconstruction_limit": found.reconstruction_limit.astype("<f4").tobytes(),
         "verdicts": found.verdicts.tobytes(),
+        "correlation_chance": told(found.correlation_chance),
+        "reconstruction_chance": found.reconstruction_chance.astype("<f4").tobytes(),
     }
 
 
@@ -105,11 +115,25 @@ def _statistics(judgement: Judgement) -> dict[str, npt.NDArray[Any]]:
         "effect_limit": judgement.js_limit,
         "skew_js": judgement.skew_js,
     }
+    found |= zip(_SHARE_CHANCES, _share_chances(c, judgement), strict=True)
     shape = judgement.ratio.shape
     return {
         name: np.broadcast_to(found[name], shape).astype("<f8" if name in DOUBLES else "<f4")
         for name in STATISTICS
     }
+
+
+def _share_chances(c: Comparison, judgement: Judgement) -> npt.NDArray[np.float64]:
+    """Say of each share at which one it would be beyond chance, [shares, windows, columns]."""
+    value, usual = (
+        np.stack([getattr(c, f"{name}_{which}") for name in _SHARES]) for which in ("share", "expected")
+    )
+    rows = np.broadcast_to(judgement.batch.rows[:, None].astype(np.float64), c.present.shape)
+    n = np.stack([rows, c.present, c.present])
+    # Four steps are exact enough to be shown, and windows are many.
+    with np.errstate(invalid="ignore"):
+        found = share_at_chance(usual, n, above=value >= usual, steps=4)
+    return np.where(np.isnan(value) | np.isnan(usual), np.nan, found)
 
 
 def late_record(model: str, ver: int, late: list[LateEvents]) -> dict[str, Any]:
@@ -185,7 +209,12 @@ def column_rows(report: dict[str, Any]) -> Columns:
         "revision": np.repeat(_array(report, "revisions", "<i4", n), k),
     }
     for name in STATISTICS:
-        rows[name] = np.frombuffer(report["stats"][name], dtype="<f8" if name in DOUBLES else "<f4")
+        told = report["stats"].get(name) if name in _SHARE_CHANCES else report["stats"][name]
+        rows[name] = (
+            np.full(n * k, np.nan, dtype="<f4")
+            if told is None
+            else np.frombuffer(told, dtype="<f8" if name in DOUBLES else "<f4")
+        )
     return rows
 
 
@@ -203,11 +232,16 @@ def joint_rows(report: dict[str, Any]) -> Columns:
         "second": [[joint["second"][k] for k in of] for of in pairs],
         "revision": _array(report, "revisions", "<i4", n),
     }
-    for name in ("correlation", "usual", "evidence"):
-        rows[name] = np.frombuffer(joint[name], dtype="<f4").reshape(n, -1)
+    for name in ("correlation", "usual", "evidence", "correlation_chance"):
+        rows[name] = _told(joint[name], pairs.size).reshape(n, -1)
     for name in JOINT_STATISTICS:
-        rows[name] = np.frombuffer(joint[name], dtype="<f4")
+        rows[name] = _told(joint[name], n)
     return rows
+
+
+def _told(told: bytes, many: int) -> npt.NDArray[np.float32]:
+    """Read what is said across columns; nothing is known of what reports of before did not say."""
+    return np.frombuffer(told, dtype="<f4") if told else np.full(many, np.nan, dtype="<f4")
 
 
 def layout_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
