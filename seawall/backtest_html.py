@@ -90,7 +90,8 @@ def by_budget(outcomes: Sequence[Outcome]) -> str:
         return ""
     period = format_duration(period_us)
     low, high = math.log(points[0][0]), math.log(points[-1][0])
-    most = max(*(pages for _, pages, _ in points), points[-1][0]) or 1.0
+    # A budget of many times the pages would press them flat: the broken line leaves at the top.
+    most = max(*(1.1 * pages for _, pages, _ in points), first.false_pages)
 
     def x(budget: float) -> float:
         return _LEFT + (math.log(budget) - low) / max(high - low, 1e-9) * _PLOT_WIDTH
@@ -101,13 +102,13 @@ def by_budget(outcomes: Sequence[Outcome]) -> str:
     floor = y(0)
     parts = [
         f'<line class="tick" x1="{_LEFT}" x2="{_LEFT + _PLOT_WIDTH}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
-        f'<text x="{_LEFT - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{v:.3g}</text>'
+        f'<text x="{_LEFT - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{_count(v)}</text>'
         for v in (0.0, most / 2, most)
     ]
     allowed = [budget for budget, _, _ in points]
-    steps = [allowed[0] * (allowed[-1] / allowed[0]) ** (k / 24) for k in range(25)]
+    steps = [allowed[0] * (allowed[-1] / allowed[0]) ** (k / 96) for k in range(97)]
     for name, line in (
-        ("budget", [(x(b), y(b)) for b in steps]),
+        ("budget", [(x(b), y(b)) for b in steps if b <= most]),
         ("pages", [(x(b), y(pages)) for b, pages, _ in points]),
     ):
         at = " ".join(f"{left:.1f},{top:.1f}" for left, top in line)
@@ -116,8 +117,8 @@ def by_budget(outcomes: Sequence[Outcome]) -> str:
         name = escape(outcomes[i].setting.name)
         parts.append(
             f'<circle class="dot{" own" if i == 0 else ""}" cx="{x(budget):.1f}" cy="{y(pages):.1f}" r="4">'
-            f"<title>{name}: {pages:.2g} pages per {period}, {budget:.3g} allowed to be false</title></circle>"
-            f'<text x="{x(budget):.1f}" y="{floor + 18:.1f}" text-anchor="middle">{budget:.3g}</text>'
+            f"<title>{name}: {pages:.2g} pages per {period}, {_count(budget)} allowed to be false</title></circle>"
+            f'<text x="{x(budget):.1f}" y="{floor + 18:.1f}" text-anchor="middle">{_count(budget)}</text>'
         )
     width, height = _LEFT + _PLOT_WIDTH + 40, floor + 28
     return (
@@ -125,8 +126,12 @@ def by_budget(outcomes: Sequence[Outcome]) -> str:
         f'<svg viewBox="0 0 {width} {height:.0f}" width="{width}" role="img" aria-label="pages by budget">'
         f"{''.join(parts)}</svg><p>Pages per {period} (line) against the false ones that the budget allows (below, and "
         "broken line). Where history is quiet, pages belong below the broken line; pages that stay when "
-        "the budget is a quarter are likelier to be real.</p>"
+        "the budget shrinks are likelier to be real.</p>"
     )
+
+
+def _count(v: float) -> str:
+    return f"{v:,.0f}" if v >= 100 else f"{v:.3g}"
 
 
 def _per(pages: float, o: Outcome, period_us: int) -> float:
