@@ -25,8 +25,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Tried in turn, cells for each edge: a small table stays in the processor's cache, a fine one leaves less in doubt.
-_CELLS_AN_EDGE = (16, 128)
+#: Cells for each edge. A small table is enough where edges begin cells; else a fine one leaves less in doubt.
+_CELLS_AN_EDGE = (16, 64)
+#: From this share of edges inside cells on, the fine one is taken.
+_FEW_INSIDE = 0.1
 _MOST_CELLS = 1 << 14
 #: Edges of one cell to compare with at the most; edges more uneven than that are searched.
 _MOST_IN_CELL = 3
@@ -72,10 +74,11 @@ def _table_of(edges: tuple[float, ...]) -> _Table | None:
             return None
         scale = 2.0**exponent
         shift = 1.0 - math.floor(edges[0] * scale)
-        found = _even_cells(compared(edges), scale, shift, most + 3)
-        if found is not None:
+        cells = int(edges[-1] * scale + shift) + 2
+        found = _even_cells(compared(edges), scale, shift, cells)
+        if found is not None and len(found.sure) <= 1 + _FEW_INSIDE * len(edges):
             return found
-    return None
+    return found
 
 
 def _even_cells(edges: Floats, scale: float, shift: float, cells: int) -> _Table | None:

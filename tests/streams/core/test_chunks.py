@@ -56,6 +56,25 @@ def test_a_chunk_is_cut_after_so_many_rows_whatever_the_fetches_were():
     assert [rows_of(c.summaries) for c in whole] == [rows_of(c.summaries) for c in pieces]
 
 
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1)), min_size=1, max_size=40), st.integers(1, 7))
+def test_a_chunk_has_one_summary_a_model_with_its_versions_in_order_however_its_rows_came(
+    events: list[tuple[int, int]], run: int
+):
+    values = [
+        single(T0 + i, float(i), model=f"m{model}", version=f"v{version}")
+        for i, (model, version) in enumerate(events)
+    ]
+    c = chunker(ChunkRule(rows=len(values)))
+    cuts = [cut for at in range(0, len(values), run) for cut in c.feed(records(values[at : at + run], at))]
+    (cut,) = cuts
+    expected = sorted(set(events))
+    assert [
+        (summary["model"], block["version"]) for summary in cut.summaries for block in summary["blocks"]
+    ] == [(f"m{model}", f"v{version}") for model, version in expected]
+    assert len(cut.summaries) == len({model for model, _ in events})
+    assert rows_of(cut.summaries) == Counter((f"m{m}", f"v{v}", "", T0) for m, v in events)
+
+
 def test_a_gap_of_ten_million_offsets_costs_one_cut():
     values = [single(T0 + i, float(i)) for i in range(6)]
     beyond = [*records(values[:3]), *records(values[3:], 10_000_000)]
