@@ -8,7 +8,7 @@ decoder says what is wrong. The two ways may differ in speed, never in result.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,8 +18,13 @@ from seawall.wire import HEADER_BYTES, MARKER
 #: Reads a value at a place; returns it and the place after it.
 _Read = Callable[[memoryview, int], tuple[Any, int]]
 _DOUBLE = struct.Struct("<d")
-#: Arrays of numeric columns that are remembered by how they begin.
-_MOST_BEGINNINGS = 1024
+#: Bytes of names that are remembered, with what Python's objects around them take, for each contract.
+_MOST_REMEMBERED = 1 << 25
+_OF_AN_OBJECT = 160
+#: Versions of a model may differ in a column that is not the first.
+_MOST_ALIKE = 4
+#: What lies before the length of each column's values, and the name in it.
+_Between = list[tuple[bytes, str]]
 
 
 class _Unexpected(Exception):  # noqa: N818 - never leaves this module
@@ -87,13 +92,38 @@ def _array(item: _Read) -> _Read:
     return read
 
 
+class Remembered:
+    """What lay between the values of arrays that began alike: a few of each beginning, and of all so many bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        """Begin with nothing."""
+        self.most_bytes = most_bytes
+        self.bytes = 0
+        self._found: dict[bytes, list[_Between]] = {}
+
+    def of(self, begin: bytes) -> Sequence[_Between]:
+        """Return what is remembered of a beginning, the last that was added first."""
+        return self._found.get(begin, ())
+
+    def add(self, begin: bytes, between: _Between) -> None:
+        """Remember one more; all others are forgotten when there is no room."""
+        size = len(begin) + sum(2 * len(piece) + _OF_AN_OBJECT for piece, _ in between)
+        if self.bytes + size > self.most_bytes:
+            self._found.clear()
+            self.bytes = 0
+        if between and size <= self.most_bytes:
+            # Those that a beginning lets go of are counted until all are forgotten.
+            self.bytes += size
+            self._found[begin] = [between, *self.of(begin)[: _MOST_ALIKE - 1]]
+
+
 def _numbers(general: _Read) -> _Read:
     """Make a reader of an array of numeric columns: those of a model have the same names frame after frame.
 
     What lies between the values is compared with what lay there in an earlier frame that began alike. Where it is the
     same, so is what it says; where it is not, it is read as any array.
     """
-    earlier: dict[bytes, list[tuple[bytes, str]]] = {}
+    earlier = Remembered(_MOST_REMEMBERED)
 
     def read(view: memoryview, at: int) -> tuple[Any, int]:
         count, place = _long(view, at)
@@ -101,21 +131,18 @@ def _numbers(general: _Read) -> _Read:
             return [], place
         _, place = _bytes(view, place)
         begin = bytes(view[at:place])
-        before = earlier.get(begin)
-        found = None if before is None else _as_before(view, at, before)
-        if found is not None:
-            return found
+        for before in earlier.of(begin):
+            found = _as_before(view, at, before)
+            if found is not None:
+                return found
         out, after = general(view, at)
-        if len(earlier) >= _MOST_BEGINNINGS:
-            earlier.clear()
-        if between := _between(view, at):
-            earlier[begin] = between
+        earlier.add(begin, _between(view, at))
         return out, after
 
     return read
 
 
-def _between(view: memoryview, at: int) -> list[tuple[bytes, str]]:
+def _between(view: memoryview, at: int) -> _Between:
     """Copy what lies before the length of each column's values, with its name; nothing where a column has nulls."""
     found, start = [], at
     count, at = _long(view, at)
@@ -130,7 +157,7 @@ def _between(view: memoryview, at: int) -> list[tuple[bytes, str]]:
     return found if view[at] == 0 else []
 
 
-def _as_before(view: memoryview, at: int, before: list[tuple[bytes, str]]) -> tuple[Any, int] | None:
+def _as_before(view: memoryview, at: int, before: _Between) -> tuple[Any, int] | None:
     """Read columns that are named as `before`, have no nulls and are equally long; None when they are not."""
     value: bytes = view.obj  # type: ignore[assignment]  # it was made of bytes
     length_at = at + len(before[0][0])

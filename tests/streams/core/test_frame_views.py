@@ -13,7 +13,7 @@ from seawall.errors import WireError
 from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source, from_record, to_record
 from seawall.wire import decode, encode
 from streams.core.decode import Record, decode_record
-from streams.core.frame_views import read_frame
+from streams.core.frame_views import Remembered, read_frame
 from tests.streams.core.builders import T0
 
 SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
@@ -93,6 +93,24 @@ def test_columns_are_compared_with_an_earlier_frame_that_began_alike() -> None:
         found = read_frame("feature_frame", value)
         assert found is not None
         assert plain(found) == decode(value, ("feature_frame",))[1]
+
+
+def test_names_that_are_remembered_take_bounded_memory() -> None:
+    kept = Remembered(2000)
+    for i in range(100):
+        kept.add(b"begin %d" % i, [(b"piece", "name")] * 3)
+        assert kept.bytes <= 2000
+        assert len(kept.of(b"begin %d" % i)) == 1
+    kept.add(b"long", [(b"piece" * 1000, "name")])
+    assert not kept.of(b"long")
+    assert not kept.of(b"begin 99")
+
+
+def test_versions_that_begin_alike_are_remembered_side_by_side() -> None:
+    kept = Remembered(1 << 20)
+    for number in range(6):
+        kept.add(b"begin", [(b"piece", f"v{number}")])
+    assert [between[0][1] for between in kept.of(b"begin")] == ["v5", "v4", "v3", "v2"]
 
 
 @settings(max_examples=300)
