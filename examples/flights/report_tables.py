@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from html import escape
 
 from examples.flights import story
@@ -62,6 +63,7 @@ def decisions(told: Told) -> str:
         ]
         for r in told.rollbacks
     ]
+    shown = {str(a["alarm_id"]) for a in told.alarms}
     segments = sum(1 for a in told.results.alarms if a["segment"] and a["incident_id"] == a["alarm_id"])
     more = f" {segments} more alarms were about a single airport." if segments else ""
     return section(
@@ -74,18 +76,19 @@ def decisions(told: Told) -> str:
         "<br>",
         table(
             ["opened", "version", "kind", "fault", "lasted", "what was seen, and why", "before and after"],
-            [_alarm(a) for a in told.alarms],
+            [_alarm(a, shown) for a in told.alarms],
             frozenset({4}),
         ),
     )
 
 
-def _alarm(alarm: Record) -> list[str]:
+def _alarm(alarm: Record, shown: Collection[str]) -> list[str]:
     entry = alarm_entry(alarm)
     fault = escape(entry["attribution"])
     lasted = "still open" if alarm["resolved_us"] is None else span(alarm["resolved_us"] - alarm["opened_us"])
     seen = ", ".join(entry["features"][:6]) or entry["summary"]
-    is_joined = entry["incident_id"] != entry["alarm_id"]
+    # What the alarm of an airport speaks for is told here: alarms of airports are not in the table.
+    is_joined = entry["incident_id"] != entry["alarm_id"] and entry["incident_id"] in shown
     told = "Told by the alarm of the same cause." if is_joined else entry["story"] or entry["attribution_why"]
     drawn = [f for f in alarm["features"] if f["bins"]][: 0 if is_joined else _DRAWN]
     return [

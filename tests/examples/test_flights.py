@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from examples.flights import charts, data, features, replay, results, verify
+from examples.flights import charts, data, features, replay, report_tables, results, verify
 from examples.flights.data import DAY_US, HOUR_US, MINUTE_US
+from tests.contract.samples import alarm
 
 
 def flights(**columns: list[object]) -> pd.DataFrame:
@@ -99,3 +102,11 @@ def test_a_year_is_ticked_by_months_and_a_day_by_hours() -> None:
     assert year == ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     day = [words for _, words in charts.ticks(data.at_us("2013-05-06"), data.at_us("2013-05-07"))]
     assert day == ["6 May", "03:00", "06:00", "09:00", "12:00", "15:00", "18:00", "21:00"]
+
+
+def test_the_report_tells_what_no_other_row_of_its_table_tells() -> None:
+    """Alarms of airports are not in the table: what one of them speaks for is told by its own row."""
+    joined = {**alarm(), "incident_id": "speaker", "steps": 1}
+    assert "dep_delay" in report_tables._alarm(joined, {"speaker"})[5]
+    assert "Told by the alarm of the same cause." in report_tables._alarm(joined, {"speaker"})[5]
+    assert escape(str(joined["story"])) in report_tables._alarm(joined, {str(joined["alarm_id"])})[5]

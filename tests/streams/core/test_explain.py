@@ -343,6 +343,17 @@ def test_a_changed_relation_is_dated_and_what_happened_at_that_time_is_named() -
     assert "How inputs go together changed, and the score did not." in step.story
 
 
+@pytest.mark.parametrize("rows", [77, 3000])
+def test_a_changed_relation_is_explained_the_same_however_the_stream_was_batched(rows: int) -> None:
+    known = build_baseline(related(-40_000, 40_000, 1), model="m", version="v1", now_us=0)
+    one, other = (told(related(0, ROWS, 2, AT), baselines=[known], rows=n) for n in (200, rows))
+    said = [
+        [(s.alarm_id, s.revision, s.summary, s.onset_us, s.moved, s.story) for s in steps]
+        for steps in (one, other)
+    ]
+    assert said[0] == said[1]
+
+
 def test_of_a_pair_the_column_that_goes_differently_with_others_too_is_the_odd_one() -> None:
     step = pages_of("c d")[-1]
     assert {c.name for c in step.culprits} == {"a and b", "a and c", "a and d"}
