@@ -23,7 +23,7 @@ from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from seawall.wire import MARKER, schema_of
 from streams.agents.schemas import schema_id_of
 from streams.core.decode import DeadLetter
-from streams.io.kafka import RunApp, begin
+from streams.io.kafka import RunApp, begin, publish
 
 log = logging.getLogger(__name__)
 #: Prefix of a dead letter's original headers.
@@ -56,21 +56,30 @@ async def publish_letters(
         for x, h in zip(letters, kept, strict=True)
     ]
     published: list[tuple[int, bytes]] = []
-    refused: list[tuple[bytes, Mapping[str, bytes]]] = []
     outcomes = await asyncio.gather(*under_way, return_exceptions=True)
-    for letter, of_letter, outcome in zip(letters, whole, outcomes, strict=True):
+    for letter, of_letter, everything, outcome in zip(letters, whole, kept, outcomes, strict=True):
+        key = dead_key(source, partition, letter)
         if isinstance(outcome, BaseException):
             if not _is_for_size(outcome):
                 raise outcome
-            key = dead_key(source, partition, replace(letter, reason=TOO_LARGE))
-            refused.append((key, buried_headers(of_letter, letter)))
-        else:
-            key = dead_key(source, partition, letter)
+            # It may have been in one batch with what is too large, and the broker refuses batches.
+            if not await _is_taken(app, to, key, letter.value, everything):
+                key = dead_key(source, partition, replace(letter, reason=TOO_LARGE))
+                await publish(app, [(to, key, b"", None)], buried_headers(of_letter, letter))
         published.append((letter.offset, key))
-    for acknowledged in [await _begin(app, to, key, b"", buried) for key, buried in refused]:
-        await acknowledged
     _say(source, partition, letters)
     return published
+
+
+async def _is_taken(app: RunApp, to: str, key: bytes, value: bytes, headers: Mapping[str, bytes]) -> bool:
+    """Write one letter by itself. False when it is too large."""
+    try:
+        await publish(app, [(to, key, value, None)], headers)
+    except Exception as error:
+        if not _is_for_size(error):
+            raise
+        return False
+    return True
 
 
 async def _begin(

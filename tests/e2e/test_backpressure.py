@@ -28,6 +28,7 @@ from streams.io.offsets import end_offsets
 from tests.contract.store_proxy import StoreProxy, store_proxy
 from tests.contract.webhook_receiver import WebhookReceiver, webhook_receiver
 from tests.e2e.produce import append, committed, singles
+from tests.e2e.test_bad_partition import metric
 from tests.e2e.test_loop import until
 
 pytestmark = pytest.mark.e2e
@@ -181,6 +182,7 @@ def test_a_store_that_hangs_stops_neither_alarms_nor_the_group_and_costs_bounded
     stack: Stack, worker: psutil.Process, receiver: WebhookReceiver
 ) -> None:
     settings, store, load = stack.settings, Store(stack.settings), Load(stack.settings, "hangs")
+    backlog = 'seawall_partitions_paused{reason="backlog",topic="windows"}'
     load.send(400)
     until(lambda: counted(store, "hangs") == 400, "the first events")
     assignments = health(stack)["assignments"]
@@ -196,6 +198,7 @@ def test_a_store_that_hangs_stops_neither_alarms_nor_the_group_and_costs_bounded
     try:
         load.for_seconds(2, watch)
         clog(settings, "windows", 300)
+        until(lambda: metric(stack, backlog) == 4, "the topic's partitions to be shown as paused")
         load.for_seconds(OUTAGE_S / 2, watch)
         # more alarms than a handler of few runs would take
         raise_alarms(settings, "hangs", range(80))
@@ -210,6 +213,7 @@ def test_a_store_that_hangs_stops_neither_alarms_nor_the_group_and_costs_bounded
     until(lambda: counted(store, "hangs") == load.sent, f"{load.sent} events", 120)
     until(lambda: stored_alarms(store) >= 160, "the alarms in the store")
     until(lambda: lag(settings, "windows") == 0, "no lag", 60)
+    assert metric(stack, backlog) == 0
     assert all(states == ["open", "resolved"] for states in told(receiver, "hangs").values())
     assert health(stack)["assignments"] == assignments, "the group was rebalanced"
     assert most - before < 200 * MEGABYTE

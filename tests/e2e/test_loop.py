@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -189,13 +191,27 @@ def test_quiet_traffic_raises_no_alarm(replayed: dict[str, Any]) -> None:
     assert replayed["store"].query("SELECT summary FROM alarms FINAL") == []
 
 
+def test_a_worker_serves_its_own_three_pages_and_none_of_fausts(
+    stack: Stack, replayed: dict[str, Any]
+) -> None:
+    """Those would show tables and the graph of services to anybody who asks."""
+    port = stack.settings.worker_health_port
+    found = psutil.Process(stack.worker_pid()).net_connections(kind="tcp")
+    assert [c.laddr for c in found if c.status == psutil.CONN_LISTEN] == [("127.0.0.1", port)]
+    for path in ("/", "/table/", "/graph/", "/router/", "/stats/", "/performance/"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5)
+        assert refused.value.code == 404
+        refused.value.close()
+
+
 #: What only a fault moves, and the test that brings it about.
 _NEEDS_A_FAULT = {
     m.ROLLBACKS.name,  # a release that drifts: tests/e2e/test_demo.py has one, and looks at the rollback itself
 }
 #: Gauges that are at rest while all is well; here it is enough that they are shown.
 _AT_REST = {
-    m.PARTITIONS_PAUSED.name,  # above 0: tests/e2e/test_bad_partition.py, tests/streams/agents
+    m.PARTITIONS_PAUSED.name,  # above 0: test_bad_partition.py and test_backpressure.py beside this
     m.NOTIFICATIONS_PENDING.name,
     m.LAG.name,
 }

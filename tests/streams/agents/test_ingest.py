@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,13 @@ from typing import Any, cast
 
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from faust.types import TP
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,6 +34,7 @@ from streams.io.kafka import Assignment, Run, RunApp, make_app
 from streams.io.metrics import Metric, Metrics
 from streams.io.schema_registry import Patience, SchemaRegistry
 from streams.io.topics import create_topics
+from tests.conftest import TEST_BROKER
 from tests.streams.core.builders import NOW, T0, single
 from tests.streams.io.registry_server import RegistryServer
 
@@ -114,10 +123,12 @@ class Slow:
     """A producer whose messages are acknowledged when the test says so."""
 
     begun: list[str] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
     under_way: list[asyncio.Future[None]] = field(default_factory=list)
 
-    async def send(self, topic: str, *_: Any) -> asyncio.Future[None]:
+    async def send(self, topic: str, key: bytes, *_: Any) -> asyncio.Future[None]:
         self.begun.append(topic.rsplit(".", 1)[-1])
+        self.keys.append(key)
         future = asyncio.get_running_loop().create_future()
         self.under_way.append(future)
         return future
@@ -278,19 +289,51 @@ async def test_a_letter_that_is_too_large_for_its_topic_is_buried_without_its_by
     assert [v for x, v in await asyncio.to_thread(lambda: list(each_value(settings, [buried])))] == [b""]
 
 
-async def test_what_the_broker_refuses_for_its_size_is_buried_as_well() -> None:
+@pytest.mark.skipif(TEST_BROKER != "kafka", reason="the embedded broker takes messages of any size")
+async def test_a_letter_that_the_broker_refuses_is_buried_without_its_bytes(settings: Settings) -> None:
+    create_topics(settings, ["predictions", "dead-letters", "summaries", "alarms", "holds"])
+    limit = ConfigResource(
+        ResourceType.TOPIC,
+        settings.topic("dead-letters"),
+        incremental_configs=[
+            ConfigEntry("max.message.bytes", "4000", incremental_operation=AlterConfigOpType.SET)
+        ],
+    )
+    admin = AdminClient({"bootstrap.servers": settings.broker})
+    for future in admin.incremental_alter_configs([limit]).values():
+        await asyncio.to_thread(future.result)
+    large = POISON + os.urandom(5000)
+    async with faust_producer(settings) as producer:
+        bench = Bench(settings, producer)
+        await bench.ingest.on_run(bench.run_of(7, [POISON, large]))
+    letters = await asyncio.to_thread(read_letters, settings)
+    assert sorted((x.place, x.reason, x.is_buried) for x in letters) == [
+        ("predictions/0/7", "unknown_schema", False),
+        ("predictions/0/8", "too_large", True),
+    ]
+
+
+async def test_what_was_refused_in_one_batch_is_sent_by_itself_before_it_is_buried() -> None:
     slow = Slow()
     bench = Bench(Settings(bad_ratio_limit=1.0), slow)
     counting = asyncio.create_task(bench.ingest.on_run(bench.run_of(0, [POISON] * 3)))
     await settle()
-    slow.under_way.pop(1).set_exception(MessageSizeTooLargeError())
+    slow.under_way.pop().set_exception(MessageSizeTooLargeError())
+    slow.under_way.pop().set_exception(MessageSizeTooLargeError())
     slow.acknowledge()
     await settle()
-    assert len(slow.under_way) == 1
+    slow.acknowledge()  # the first of the two is taken by itself
+    await settle()
+    slow.under_way.pop().set_exception(MessageSizeTooLargeError())
+    await settle()
     assert not counting.done()
     slow.acknowledge()
     await counting
-    assert slow.begun == ["dead-letters"] * 4
+    assert slow.keys[3:] == [
+        b"predictions/0/1/unknown_schema",
+        b"predictions/0/2/unknown_schema",
+        b"predictions/0/2/too_large",
+    ]
 
 
 class Quick:
