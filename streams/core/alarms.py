@@ -5,9 +5,9 @@ the same alarm, each through a streak of its own:
 
 - it opens after `open_after` drifted windows in a row on any horizon, or with one that is proof by itself (`sudden`);
 - it is updated when a column joins the culprits, when it gets more severe, when the attribution changes, or
-  when it turns out to live in some segments only. A column joins once it drifted in two windows in a row (or
-  in one, when one opens an alarm), and so does a segment; severity only rises during a life, so that a value
-  dancing around a limit is told once;
+  when it turns out to live in some segments only, or no longer only there. A column joins once it drifted in two
+  windows in a row (or in one, when one opens an alarm), and so does a segment; severity only rises during a life,
+  so that a value dancing around a limit is told once;
 - it is resolved after `resolve_after` stable windows in a row on every horizon that drifted during its
   life.
 
@@ -58,6 +58,8 @@ from streams.core.words import short_id
 
 #: Versions out of service that are remembered, so that what is left of their windows opens nothing.
 MAX_RETIRED = 16
+#: What was told of an alarm are keys of columns, and of segments with this role.
+_SEGMENT = "segment/"
 #: Why an alarm about traffic ends, after so many windows; other kinds have a baseline.
 _OVER = {
     "volume": "back to its usual volume for {} h",
@@ -242,13 +244,11 @@ class AlarmBook:
         )
         told = self._attributed(told, heard.attribute)
         has_changed = (told.severity, told.attribution) != (last.severity, last.attribution)
-        # All traffic is heard before its segments, so where it lives is known only after it was first told.
-        is_located = bool(told.only_in and not last.only_in) and told.only_in == self._only_in(
-            verdict.version, verdict.segment, verdict.kind, spec.open_after
-        )
-        if not has_changed and not is_located and confirmed <= alarm.told:
+        seen = {s for s in alarm.told if s.startswith(_SEGMENT)} | {_SEGMENT + s for s in last.only_in}
+        is_elsewhere = self._lives_elsewhere(told, last, seen, spec.open_after)
+        if not has_changed and not is_elsewhere and confirmed <= alarm.told:
             return []
-        alarm.told |= keys
+        alarm.told |= keys | seen | {_SEGMENT + s for s in self._confirmed(told, spec.open_after)}
         alarm.step = replace(self._told(told, heard), revision=last.revision + 1)
         return [alarm.step, *self._speak(alarm)]
 
@@ -402,6 +402,29 @@ class AlarmBook:
             only_in=self._only_in(verdict.version, verdict.segment, verdict.kind),
             near=verdict.near[:MAX_NEAR],
         )
+
+    def _lives_elsewhere(self, told: AlarmStep, last: AlarmStep, seen: set[str], windows: int) -> bool:
+        """Tell whether the place of a fault is news: that it has one, or that it is no longer only there.
+
+        All traffic is heard before its segments, so where it lives is known only after it was first told. A segment is
+        news once in a life, so that one that dances around its limit is told once.
+        """
+        if last.only_in:
+            cut_by = {s.split("=", 1)[0] for s in last.only_in}
+            now = self._confirmed(told, windows)
+            return any(s.split("=", 1)[0] in cut_by and _SEGMENT + s not in seen for s in now)
+        found = self._only_in(told.version, told.segment, told.kind, windows)
+        return not seen and bool(found) and found == told.only_in
+
+    def _confirmed(self, step: AlarmStep, windows: int) -> set[str]:
+        """Return the segments in which so many windows in a row drifted."""
+        return {
+            key.segment
+            for key, track in self._tracks.items()
+            if key.segment
+            and (key.version, key.kind) == (step.version, step.kind)
+            and any(s.now.drift >= windows for s in track.streams.values())
+        }
 
     def _only_in(self, version: str, segment: str, kind: str, windows: int = 1) -> tuple[str, ...]:
         """Return the segments in which it lives, when others of the same column are known to be stable.

@@ -277,6 +277,41 @@ def test_where_a_gross_fault_lives_is_told_once_though_all_traffic_is_heard_befo
     assert "Only in origin=JFK: other values of it are stable." in steps[-1].story
 
 
+def test_that_a_fault_is_no_longer_only_in_one_segment_is_told_once_however_the_others_dance() -> None:
+    book, steps = AlarmBook(MODEL), []
+    for minute in range(24):
+        others = DRIFT if minute >= 6 and minute % 6 < 3 else STABLE
+        verdicts = [
+            window(minute, DRIFT),
+            window(minute, DRIFT, segment="origin=JFK"),
+            window(minute, others, segment="origin=LGA"),
+        ]
+        for verdict in in_order(verdicts):
+            steps += book.step(verdict, SPEC)
+        book = AlarmBook.restore(json.loads(json.dumps(book.snapshot())))
+    assert [(s.only_in, (s.updated_us - T0_US) // MINUTE_US) for s in steps] == [
+        (("origin=JFK",), 1),
+        ((), 8),
+    ]
+
+
+def test_a_segments_page_says_so_when_others_follow() -> None:
+    book, steps = AlarmBook(MODEL), []
+    for minute in range(12):
+        verdicts = [
+            window(minute, DRIFT if minute > 3 else STABLE),
+            window(minute, DRIFT, segment="origin=JFK"),
+            window(minute, DRIFT if minute > 7 else STABLE, segment="origin=LGA"),
+        ]
+        for verdict in in_order(verdicts):
+            steps += book.step(verdict, SPEC)
+    page = [s for s in steps if s.notify]
+    assert {s.segment for s in page} == {"origin=JFK"}
+    assert page[-1].summary.endswith("; now all traffic")
+    assert page[-1].story == "It was seen in origin=JFK first, and is in all traffic now."
+    assert [s.state for s in page] == ["open", "updated", "updated"]
+
+
 def test_a_segment_that_drifted_in_one_window_is_not_yet_where_a_fault_lives() -> None:
     book, steps = AlarmBook(MODEL), []
     for minute in range(9):
