@@ -333,6 +333,9 @@ def make_app(settings: Settings) -> RunApp:
         broker_max_poll_interval=600.0,
         consumer_max_fetch_size=8 << 20,
         consumer_auto_offset_reset="earliest",
+        # A group's leader assigns what it has heard of, and asks again only when this has passed. Where the broker went
+        # away before it told of the topics, nobody was assigned anything for the five minutes that aiokafka takes.
+        consumer_metadata_max_age_ms=5_000,
         producer_max_request_size=32 << 20,
         # aiokafka compresses lz4 at level 9, which takes five times as long on window reports and saves less.
         producer_compression_type="zstd",
