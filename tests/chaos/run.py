@@ -11,6 +11,7 @@ import http.client
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import time
@@ -31,7 +32,7 @@ from seawall.errors import Unavailable
 from seawall.publish import publish_baseline, publish_monitor
 from seawall.settings import Settings
 from seawall.transport import kafka_config
-from streams.embedded.processes import Child, free_port
+from streams.embedded.processes import Child, is_listening
 from streams.embedded.stack import Stack, running_stack
 from streams.io.clickhouse import Store
 from streams.io.offsets import end_offsets
@@ -381,16 +382,33 @@ class Chaos:
         self._slow.append(self._keeper.submit(bounce))
 
 
-def takes_part(health_port: int) -> bool:
-    """Ask a worker whether it was ever assigned partitions."""
-    connection = http.client.HTTPConnection("127.0.0.1", health_port, timeout=0.5)
+def free_ports(count: int) -> int:
+    """Return the first of some ports in a row that nobody listens on.
+
+    They lie below those that the system gives away, since a worker that starts late may find a connection of somebody
+    else's on its port by then.
+    """
+    while True:
+        first = random.randrange(20_000, 32_000)
+        if not any(is_listening(first + n) for n in range(count)):
+            return first
+
+
+def health(port: int) -> dict[str, Any]:
+    """Ask a worker how it is; empty when it does not say, because it is starting or on its way out."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)
     try:
         connection.request("GET", "/health")
-        return bool(json.loads(connection.getresponse().read())["assignments"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
-        return False  # it is starting, or on its way out
+        return dict(json.loads(connection.getresponse().read()))
+    except (OSError, http.client.HTTPException, ValueError):
+        return {}
     finally:
         connection.close()
+
+
+def takes_part(health_port: int) -> bool:
+    """Tell whether a worker was ever assigned partitions."""
+    return bool(health(health_port).get("assignments"))
 
 
 def _reason(child: Child) -> str:
@@ -461,7 +479,7 @@ def _run(stack: Stack, kafka: Any | None, schedule: Schedule, outcome: Outcome, 
     direct = stack.settings
     proxy = Proxy(direct.store_port)
     stack.supervisor.settings = replace(
-        direct, store_url=f"http://127.0.0.1:{proxy.port}", worker_health_port=free_port()
+        direct, store_url=f"http://127.0.0.1:{proxy.port}", worker_health_port=free_ports(MAX_WORKERS)
     )
     store = Store(direct)
     start_us = (time.time_ns() // 1000 - 24 * 60 * MINUTE) // (60 * MINUTE) * (60 * MINUTE)
@@ -587,6 +605,8 @@ def _wait_until_equal(chaos: Chaos, store: Store, traffic: Traffic, outcome: Out
         now = time.monotonic()
         if found_problems and (now - moved > HEAL_DEADLINE_S or now - began > 5 * HEAL_DEADLINE_S):
             outcome.problems += found_problems
+            for number in chaos._running():
+                chaos._note(f"worker {number}: {health(chaos.stack.settings.worker_health_port + number)}")
             break
         outcome.heal_s = time.monotonic() - began
         until = time.monotonic() + 2
