@@ -16,6 +16,8 @@ LEAST_BLOCKS = 10
 WIDENED = 1.5
 #: The budget is aimed at this many times over, for what the baseline does not show.
 SAFETY = 2.0
+#: About where limits are: the level at which looks at a sliding window are told apart.
+_LEVEL = 5.0
 
 
 class Limit(NamedTuple):
@@ -23,6 +25,42 @@ class Limit(NamedTuple):
 
     score: float
     warning: str
+
+
+def looks(steps: float) -> float:
+    r"""Say how many independent windows a window that slides past its own length in so many steps is worth.
+
+    .. math:: \min\left(m,\ \max\left(1,\ h^2 \exp\left(-0.583\, h \sqrt{2/m}\right)\right)\right)
+
+    Parameters
+    ----------
+    steps
+        m, 1 or more: the window's length in panes.
+
+    Returns
+    -------
+    float
+        1 to 25, which is h² for h = 5.
+
+    Notes
+    -----
+    Sums over a sliding window of independent values have a correlation that falls linearly with the distance. Such a
+    normal process rises above a high level h in :math:`h\, \varphi(h)` clumps for each length of a window, where single
+    windows are above it with a probability of :math:`\varphi(h)/h`: h² times as often. The exponential is what is
+    missed between one step and the next.
+
+    References
+    ----------
+    Pickands, J. (1969). Upcrossing probabilities for stationary Gaussian processes. Trans. AMS 145, 51-73.
+    Siegmund, D. (1985). Sequential Analysis, chapter X (the correction for steps). doi:10.1007/978-1-4757-1862-1
+
+    Examples
+    --------
+    >>> looks(1), round(looks(5), 1), round(looks(60), 1), round(looks(1440), 1)
+    (1.0, 4.0, 14.7, 22.4)
+    """
+    clumps = _LEVEL**2 * np.exp(-0.583 * _LEVEL * np.sqrt(2.0 / steps))
+    return float(min(max(clumps, 1.0), steps))
 
 
 def union_limit(probability: float, quantities: int) -> float:

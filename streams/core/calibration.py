@@ -21,6 +21,7 @@ from detectors.evidence.normal_scores import Moved
 from detectors.evidence.scale import LEAST_CHANCE, Scale, fit_scale, folds_of, unknown_scale
 from detectors.evidence.shares import share_chance, share_discrepancy
 from detectors.layout import Layout
+from detectors.pooling import GROUPS, VALUES_PER_GROUP, groups_for
 from detectors.slide import sliding_sum
 from streams.core.seasons import DAY_US, Seasons
 
@@ -28,8 +29,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 #: What is watched of each column, in the order of the quantities.
 WATCHED = ("js", "missing_share", "novel_share", "location", "spread")
-#: Windows shorter than a pane of the baseline may wander more than it shows.
-SHORT_WANDER = 2.0
+#: Windows shorter than a pane of the baseline may wander more than it shows, and have fewer rows, which makes the tails of
+#: what is measured heavier: of the spread of fifty rows scores of 5 are twenty times as frequent as normal ones.
+SHORT_WANDER, SHORT_SCORE = 2.0, 1.1
 #: One in so many of the baseline's windows is further from usual than a warning allows.
 RARE = 100
 #: Rows that count as one at the most, where it is about leaving the range.
@@ -51,6 +53,29 @@ class Calibration:
     """What one in `RARE` of the baseline's own windows exceeds in any quantity; at most the limit."""
     scores: Floats
     """Scores of the baseline's own windows, [W, Q]."""
+
+    def of_short_windows(self) -> Calibration:
+        """Return the same with wider limits, for windows shorter than any of the baseline's."""
+        return replace(
+            self,
+            scale=self.scale.widened(SHORT_WANDER),
+            limit=self.limit._replace(score=self.limit.score * SHORT_SCORE),
+            sudden=self.sudden * SHORT_SCORE,
+        )
+
+    def scale_for(self, present: Floats) -> Scale:
+        """Return the scale of windows with so many present values, [W, C].
+
+        A window with few is compared in fewer groups of bins than the baseline's own, and the cube root of chi-squared is
+        the wider the fewer its degrees of freedom k: its variance is 2/(9k) (Wilson & Hilferty 1931).
+        """
+        if (present >= GROUPS * VALUES_PER_GROUP).all():
+            return self.scale
+        columns = present.shape[1]
+        std = np.repeat(self.scale.std[None, :], len(present), axis=0)
+        few = np.sqrt(2.0 / (9.0 * (groups_for(present) - 1)))
+        std[:, :columns] = np.maximum(std[:, :columns], few)
+        return replace(self.scale, std=std)
 
     def of_columns(self, columns: Sequence[int]) -> Calibration:
         """Return the same for some of the columns, in this order; nothing is known of those that are -1."""

@@ -21,13 +21,13 @@ from detectors.blocks import blocks_of, padded
 from detectors.compare import Comparison
 from detectors.describe import Description, describe
 from detectors.distinct import estimate
+from detectors.evidence.limits import looks
 from detectors.evidence.shares import share_at_chance
 from detectors.layout import Layout
 from detectors.movement import movement
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
 from streams.core.calibration import (
-    SHORT_WANDER,
     WATCHED,
     Calibration,
     Quantities,
@@ -228,7 +228,7 @@ class Judge:
             judgement.warning = self.calibration(spec, batch, reference).limit.warning
             if found is not None:
                 drifted = column_verdicts == Verdict.DRIFT
-                judgement.sudden = self._sudden(spec, batch, reference, found, drifted)
+                judgement.sudden = self._sudden(spec, batch, reference, found, comparison.present, drifted)
             judgement.joint = self._joint(spec, batch, reference, column_verdicts, enough)
             if judgement.joint is not None and judgement.sudden is not None:
                 judgement.sudden |= judgement.joint.sudden
@@ -285,7 +285,7 @@ class Judge:
             moved = reference.seasons.normal_scores.moved(batch.counts, totals, reference_rows)
             found = quantities_of(comparison, moved, np.maximum(batch.rows, 1), reference_rows)
         calibration = self.calibration(spec, batch, reference)
-        evidence = calibration.scale.limit(calibration.limit.score, found.chance)
+        evidence = calibration.scale_for(comparison.present).limit(calibration.limit.score, found.chance)
         js, *shares, location, spread = np.split(evidence, len(WATCHED), axis=1)
         _, missing, novel, moved_by, spread_by = np.split(found.discrepancy, len(WATCHED), axis=1)
         # A distance counts as proven by whichever sees it best: itself, where the values lie, or their spread.
@@ -302,14 +302,20 @@ class Judge:
         return js_limit, limits, found
 
     def _sudden(
-        self, spec: MonitorSpec, batch: WindowBatch, reference: Reference, found: Quantities, drifted: Bools
+        self,
+        spec: MonitorSpec,
+        batch: WindowBatch,
+        reference: Reference,
+        found: Quantities,
+        present: Floats,
+        drifted: Bools,
     ) -> Bools:
         """Say which windows prove a drift all by themselves: [windows]."""
         at = np.flatnonzero(drifted.any(axis=1))
         out = np.zeros(batch.windows, dtype=bool)
         if len(at):
             calibration = self.calibration(spec, batch, reference)
-            scores = calibration.scale.score(found.discrepancy[at], found.chance[at])
+            scores = calibration.scale_for(present[at]).score(found.discrepancy[at], found.chance[at])
             columns = scores.reshape(len(at), len(WATCHED), -1)
             out[at] = ((columns >= calibration.sudden).any(axis=1) & drifted[at]).any(axis=1)
         return out
@@ -332,7 +338,7 @@ class Judge:
                 run=terms.run,
             )
             if shorter > 1:
-                found = replace(found, scale=found.scale.widened(SHORT_WANDER))
+                found = found.of_short_windows()
             reference.calibrations[key] = found
         return reference.calibrations[key]
 
@@ -361,14 +367,19 @@ class Judge:
     def _terms(
         self, spec: MonitorSpec, batch: Kind | WindowBatch, reference: Reference, share: float
     ) -> tuple[Terms, float]:
-        """Say what a calibration for a share of the budget is for, and how many windows there are to a pane."""
+        """Say what a calibration for a share of the budget is for, and how many windows there are to a pane.
+
+        The baseline's windows slide by its panes, those that are judged by the monitor's. Where these are shorter, the same
+        length is looked at more often, and windows in a row are hardly more than one.
+        """
         pane_us = reference.seasons.pane_us or DAY_US
         # A window shorter than a pane of the baseline is like one pane, only that there are more of them.
         width = max(round(batch.width * spec.pane_us / pane_us), 1)
         shorter = max(pane_us / (batch.width * spec.pane_us), 1.0)
         rate = share * self._budget_share(spec, batch) * spec.false_pages / spec.false_pages_period_us
-        run = spec.open_after if shorter == 1 else 1
-        return Terms(width, spec.min_rows, rate * pane_us / shorter, run), shorter
+        run = 1 + (spec.open_after - 1) * min(spec.pane_us, pane_us) // pane_us if shorter == 1 else 1
+        more = max(looks(batch.width) / looks(width), 1.0)
+        return Terms(width, spec.min_rows, rate * pane_us / shorter / more, run), shorter
 
     def _joint(
         self,
@@ -390,7 +401,7 @@ class Judge:
         terms, shorter = self._terms(spec, batch, reference, JOINT_SHARE)
         calibration = joint.calibration(terms)
         if shorter > 1:
-            calibration = replace(calibration, scale=calibration.scale.widened(SHORT_WANDER))
+            calibration = calibration.of_short_windows()
         first = (batch.first_end - batch.width) * spec.pane_us
         starts = first + np.arange(len(batch.pane_rows), dtype=np.int64) * spec.pane_us
         watched = self._watched(spec, batch.layout)[0]
@@ -423,7 +434,7 @@ class Judge:
 
     def _watched(self, spec: MonitorSpec, layout: Layout) -> npt.NDArray[np.bool_]:
         ignored = {name for name, rule in spec.columns.items() if rule.ignore}
-        return np.array([c.name not in ignored for c in layout.columns])[None, :]
+        return np.array([c.name not in ignored for c in layout.columns], dtype=bool)[None, :]
 
     def _enough(self, spec: MonitorSpec, batch: WindowBatch) -> npt.NDArray[np.bool_]:
         ends = batch.first_end + np.arange(batch.windows)
@@ -512,7 +523,9 @@ def _uncompared(batch: WindowBatch) -> Judgement:
     shape = (batch.windows, len(batch.layout.columns))
     nothing = np.full(shape, np.nan)
     unknown = np.full(shape, Verdict.NOT_ENOUGH_DATA, dtype=np.int8)
-    return Judgement(batch, None, None, nothing, nothing, nothing, unknown, unknown[:, 0], nothing, [])
+    # An event may have no columns at all; that it came is counted.
+    unjudged = np.full(batch.windows, Verdict.NOT_ENOUGH_DATA, dtype=np.int8)
+    return Judgement(batch, None, None, nothing, nothing, nothing, unknown, unjudged, nothing, [])
 
 
 def _distance_from(served: npt.NDArray[np.int64], batch: WindowBatch) -> tuple[Floats, Floats, Floats]:
