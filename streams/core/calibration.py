@@ -29,8 +29,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 #: What is watched of each column, in the order of the quantities.
 WATCHED = ("js", "missing_share", "novel_share", "location", "spread")
-#: Windows shorter than a pane of the baseline may wander more than it shows, and have fewer rows, which makes the tails of
-#: what is measured heavier: of the spread of fifty rows scores of 5 are twenty times as frequent as normal ones.
+#: Windows shorter than a pane of the baseline may wander more than it shows, and have fewer rows, which makes the tails
+#: of what is measured heavier: scores of 5 of the spread of fifty rows are twenty times as frequent as normal ones.
 SHORT_WANDER, SHORT_SCORE = 2.0, 1.1
 #: One in so many of the baseline's windows is further from usual than a warning allows.
 RARE = 100
@@ -66,8 +66,8 @@ class Calibration:
     def scale_for(self, present: Floats) -> Scale:
         """Return the scale of windows with so many present values, [W, C].
 
-        A window with few is compared in fewer groups of bins than the baseline's own, and the cube root of chi-squared is
-        the wider the fewer its degrees of freedom k: its variance is 2/(9k) (Wilson & Hilferty 1931).
+        A window with few is compared in fewer groups of bins than the baseline's own, and the cube root of chi-squared
+        is the wider the fewer its degrees of freedom k: its variance is 2/(9k) (Wilson & Hilferty 1931).
         """
         if (present >= GROUPS * VALUES_PER_GROUP).all():
             return self.scale

@@ -245,7 +245,8 @@ class Judge:
 
     @staticmethod
     def _is_judged(spec: MonitorSpec, batch: WindowBatch) -> bool:
-        return batch.width * spec.pane_us in spec.horizons_us
+        # An event may hold no column at all: that it came is counted, and there is nothing to judge.
+        return batch.width * spec.pane_us in spec.horizons_us and bool(batch.layout.columns)
 
     def _is_unfit(self, spec: MonitorSpec, batch: WindowBatch) -> bool:
         """Whether there is a baseline that cannot judge a batch, for its events were counted in another one's bins."""
@@ -369,8 +370,8 @@ class Judge:
     ) -> tuple[Terms, float]:
         """Say what a calibration for a share of the budget is for, and how many windows there are to a pane.
 
-        The baseline's windows slide by its panes, those that are judged by the monitor's. Where these are shorter, the same
-        length is looked at more often, and windows in a row are hardly more than one.
+        The baseline's windows slide by its panes, those that are judged by the monitor's. Where these are shorter, the
+        same length is looked at more often, and windows in a row are hardly more than one.
         """
         pane_us = reference.seasons.pane_us or DAY_US
         # A window shorter than a pane of the baseline is like one pane, only that there are more of them.
@@ -523,7 +524,6 @@ def _uncompared(batch: WindowBatch) -> Judgement:
     shape = (batch.windows, len(batch.layout.columns))
     nothing = np.full(shape, np.nan)
     unknown = np.full(shape, Verdict.NOT_ENOUGH_DATA, dtype=np.int8)
-    # An event may have no columns at all; that it came is counted.
     unjudged = np.full(batch.windows, Verdict.NOT_ENOUGH_DATA, dtype=np.int8)
     return Judgement(batch, None, None, nothing, nothing, nothing, unknown, unjudged, nothing, [])
 

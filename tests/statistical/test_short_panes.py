@@ -54,7 +54,9 @@ def test_windows_that_slide_by_minutes_keep_the_budget(
     control.set_monitor(spec)
     judge, book = Judge(control), AlarmBook("m")
     layout = Layout.of(baseline_layout(baseline, "predictions").columns)
-    verdicts = [w for batch in quiet(layout, baseline, minutes, rows) for w in judge.judge(spec, batch).windows]
+    verdicts = [
+        w for batch in quiet(layout, baseline, minutes, rows) for w in judge.judge(spec, batch).windows
+    ]
     steps = [s for v in in_order(verdicts) for s in book.step(v, spec)]
     assert sum(s.state == "open" for s in steps) <= budget * DAYS / 30
 
