@@ -108,7 +108,9 @@ class Loop:
     def __init__(self, control: Control) -> None:
         book = LayoutBook(control)
         self.control = control
-        self.chunker = PartitionChunker("predictions", 0, "predictions", book, ChunkRule(8192, 8192, 1 << 50))
+        self.chunker = PartitionChunker(
+            "predictions", 0, "predictions", book, ChunkRule(max_future_skew_us=1 << 50)
+        )
         self.chunker.start_at(0)
         self.engine = PartitionEngine(control, RegistryView(), Watermarks({"predictions": "predictions"}))
         self.offset = 0

@@ -92,7 +92,7 @@ def seconds(values: list[bytes], models: int, segments: int) -> float:
 
 
 def _taken(values: list[bytes], book: LayoutBook) -> None:
-    chunker = PartitionChunker("predictions", 0, "predictions", book, ChunkRule(8192, 8192, 1 << 50))
+    chunker = PartitionChunker("predictions", 0, "predictions", book, ChunkRule(max_future_skew_us=1 << 50))
     records = [Record(i, T0 + 10 * MINUTE_US, value) for i, value in enumerate(values)]
     for first in range(0, len(records), RUN):
         for cut in chunker.feed(records[first : first + RUN]):

@@ -51,8 +51,8 @@ class Settings:
     log_level: str = "info"
     log_epoch: int = 0
     """Raise it when the topics were recreated, so that new results outrank those of the old log."""
-    chunk_rows: int = 8192
-    """A chunk of an input partition is cut after this many rows …"""
+    chunk_bytes: int = 2 << 20
+    """A chunk of an input partition is cut after this many bytes …"""
     chunk_offsets: int = 8192
     """… or this many offsets, whichever comes first. Part of the group's contract: change both with an empty lag."""
     publish_interval_s: float = 1.0

@@ -290,6 +290,13 @@ class Decider:
                 self.metrics.set(m.ALARMS_OPEN, len(engine.models[model].book.open_alarms), model=model)
         for step in effects.rollbacks:
             self.metrics.add(m.ROLLBACKS, 1, state=step.state)
+        if effects.torn_chunks:
+            self.metrics.add(m.CHUNKS_TORN, effects.torn_chunks)
+            log.error(
+                "%d chunks reach beyond ones that were counted already, and are left out: SEAWALL_CHUNK_BYTES or "
+                "SEAWALL_CHUNK_OFFSETS was changed while there was a lag, and some events are not counted",
+                effects.torn_chunks,
+            )
 
     def _count_events(self, tally: Tally) -> None:
         for metric, found in ((m.EVENTS_COUNTED, tally.counted), (m.EVENTS_LATE, tally.late)):

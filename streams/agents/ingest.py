@@ -41,7 +41,7 @@ class Ingest:
         self.topic = worker.topic(source)
         self.book = LayoutBook(worker.control)
         self.rule = ChunkRule(
-            settings.chunk_rows, settings.chunk_offsets, int(settings.max_future_skew_s * 1e6)
+            settings.chunk_bytes, settings.chunk_offsets, int(settings.max_future_skew_s * 1e6)
         )
         self.chunkers: dict[TP, PartitionChunker] = {}
         self.ends: dict[TP, int] = {}

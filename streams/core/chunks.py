@@ -1,8 +1,10 @@
 """Cutting a partition's log into chunks, and what each chunk held.
 
-The cut depends on the log alone (rows and offsets since the last cut), so a worker that starts again from the
-committed offset makes the same chunks with the same content. The input offset may be committed only at a cut, and
-only after the sealed summary is acknowledged; until then a chunk is made again, byte for byte.
+The cut depends on the log alone (bytes and offsets since the last cut), so a worker that starts again from the
+committed offset makes the same chunks with the same content. Not on what could be decoded: a schema that was unknown
+the first time may be known the second, and rows between two different cuts would be counted twice or never. The input
+offset may be committed only at a cut, and only after the sealed summary is acknowledged; until then a chunk is made
+again, byte for byte.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from streams.core.columnar import DecodedRun, decode_run
 from streams.core.decode import DeadLetter, Record, Records
 from streams.core.joint import plan_of
 from streams.core.layouts import LayoutBook
-from streams.core.packing import packed_counts, unpacked_counts
+from streams.core.packing import packed, packed_counts, unpacked_counts
 from streams.core.rows import to_rows
 from streams.core.stitch import neighbours
 
@@ -34,9 +36,13 @@ _PIECE_ROWS = 8192
 
 @dataclass(frozen=True, slots=True)
 class ChunkRule:
-    """When a chunk is full, and how far ahead of the broker's clock an event may push the watermark."""
+    """When a chunk is full, and how far ahead of the broker's clock an event may push the watermark.
 
-    rows: int = 8192
+    A chunk's summaries are one message for each model, so its bytes bound theirs, however many panes its rows are in.
+    """
+
+    bytes: int = 2 << 20
+    """Of the records' values."""
     offsets: int = 8192
     max_future_skew_us: int = 300_000_000
 
@@ -110,7 +116,7 @@ class PartitionChunker:
         self._model_max_ts: dict[str, int] = {}
         self._first: int | None = None
         self.next_offset = 0
-        self._chunk_rows = 0
+        self._chunk_bytes = 0
         self._groups: dict[tuple[str, str, str], _Group] = {}
         self._pending: list[Columns] = []
         self._pending_rows = 0
@@ -136,20 +142,22 @@ class PartitionChunker:
         decoded = decode_run(self.source, taken, self.resolver)
         offsets = taken.offsets
         rows_upto = np.concatenate(([0], np.cumsum(decoded.rows)))
+        bytes_upto = np.cumsum([0, *map(len, taken.values)])
         start = 0
         while start < len(taken):
             # The first record after which the chunk is full, one way or the other. A gap in the offsets
             # (compaction, transaction markers) may span a cut of its own.
-            full_rows = rows_upto[start] + self.rule.rows - self._chunk_rows
-            by_rows = max(int(np.searchsorted(rows_upto, full_rows)), start + 1)
+            full_bytes = bytes_upto[start] + self.rule.bytes - self._chunk_bytes
+            by_bytes = max(int(np.searchsorted(bytes_upto, full_bytes)), start + 1)
             full_offset = (self._first or 0) + self.rule.offsets - 1
             by_offsets = max(int(np.searchsorted(offsets, full_offset)), start) + 1
-            end = min(by_rows, by_offsets)
+            end = min(by_bytes, by_offsets)
             is_full = end <= len(taken)
             end = min(end, len(taken))
             piece = max(int(np.searchsorted(rows_upto, rows_upto[start] + _PIECE_ROWS)), start + 1)
             if piece < end:
                 end, is_full = piece, False
+            self._chunk_bytes += int(bytes_upto[end] - bytes_upto[start])
             self._take(decoded, taken, start, end)
             start = end
             if is_full:
@@ -168,7 +176,6 @@ class PartitionChunker:
     def _take(self, decoded: DecodedRun, records: Records, start: int, end: int) -> None:
         rows = int(decoded.rows[start:end].sum())
         self.next_offset = int(records.offsets[end - 1]) + 1
-        self._chunk_rows += rows
         self.records_seen += end - start
         self.events_seen += rows
         self.dead += [letter for i, letter in decoded.dead if start <= i < end]
@@ -209,7 +216,7 @@ class PartitionChunker:
         models = {model for model, _, _ in self._groups}
         cut = Cut(self.next_offset, self._summaries(models, sealed=True, caught_up=False))
         self._first = self.next_offset
-        self._chunk_rows = 0
+        self._chunk_bytes = 0
         self._groups.clear()
         self._dirty.clear()
         return cut
@@ -287,11 +294,10 @@ def block_record(
         "weights": block.weights.astype("<f8").tobytes(),
         "counts": counts,
         "counts_dtype": counts_dtype,
-        # Only stored: whoever sends a batch compresses it, faster.
-        "moments": zlib.compress(block.moments.astype("<f8").tobytes(), 0),
-        "distinct": zlib.compress(block.distinct.tobytes(), 0),
+        "moments": packed(block.moments.astype("<f8").tobytes()),
+        "distinct": packed(block.distinct.tobytes()),
         "joint_panes": b"" if sums is None else sums.panes.astype("<i8").tobytes(),
-        "joint": b"" if sums is None else zlib.compress(sums.sums.astype("<i8").tobytes(), 0),
+        "joint": b"" if sums is None else packed(sums.sums.astype("<i8").tobytes()),
     }
 
 

@@ -48,6 +48,8 @@ class Effects:
     closed_windows: int = 0
     revised_windows: int = 0
     late_rows: int = 0
+    torn_chunks: int = 0
+    """Left out although a part of them was new: the log was cut elsewhere before."""
 
     def extend(self, other: Effects) -> None:
         """Append another's effects."""
@@ -57,6 +59,7 @@ class Effects:
         self.closed_windows += other.closed_windows
         self.revised_windows += other.revised_windows
         self.late_rows += other.late_rows
+        self.torn_chunks += other.torn_chunks
 
 
 @dataclass(slots=True)
@@ -142,8 +145,11 @@ class PartitionEngine:
         if offset <= state.through:
             return Effects()  # read again after a restart: the saved state has it
         spec = self.control.monitor(summary["model"])
+        torn = state.merge.torn
         state.merge.on_summary(summary, source, spec, now_us)
-        return self.advance(summary["model"], offset, now_us)
+        effects = self.advance(summary["model"], offset, now_us)
+        effects.torn_chunks = state.merge.torn - torn
+        return effects
 
     def on_rollback_step(self, record: dict[str, Any]) -> None:
         """Fold a rollback step that was seen on the bus."""

@@ -32,8 +32,9 @@ from streams.core.series import (
 )
 from streams.core.watermark import Partition, Progress, Watermarks
 
-#: Windows are computed at most this many at a time, to bound memory.
-_BATCH = 256
+#: Windows are computed at most this many at a time, and this many slots of windows: memory is bounded, and what is said
+#: of a batch is one message, at eleven bytes a slot at most.
+_BATCH, _BATCH_SLOTS = 256, 1 << 21
 _SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
 
 
@@ -66,6 +67,8 @@ class ModelMerge:
         self.model = model
         self.watermarks = watermarks
         self.series: dict[SeriesKey, Series] = {}
+        self.buried: dict[SeriesKey, Series] = {}
+        """Those of which nothing is left, until their saved copies are deleted."""
         self.open: dict[tuple[Partition, int], OpenPart] = {}
         self.sealed_upto: dict[Partition, int] = {}
         self.closed: dict[Source, int] = {}
@@ -74,7 +77,8 @@ class ModelMerge:
         self.first_pane: dict[tuple[str, str], int] = {}
         self.revisions: dict[tuple[SeriesKey, int, int], int] = {}
         self.late: list[LateEvents] = []
-        self.late_rows = 0
+        self.torn = 0
+        """Chunks left out of which a part was new: the log was cut elsewhere before. That part is not counted."""
         self.dirty: dict[SeriesKey, set[int]] = defaultdict(set)
         self._forgotten: dict[Source, int] = {}
         """Pane number before which nothing is kept."""
@@ -88,8 +92,11 @@ class ModelMerge:
         partition = Partition(summary["topic"], summary["partition"])
         first, following = summary["first_offset"], summary["next_offset"]
         self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
-        if first < self.sealed_upto.get(partition, -1):
-            return  # sealed and folded already: a worker that was started again, or a zombie
+        sealed_upto = self.sealed_upto.get(partition, -1)
+        if first < sealed_upto:
+            # Sealed and folded already: a worker that was started again, or a zombie.
+            self.torn += summary["sealed"] and following > sealed_upto
+            return
         part = self.open.get((partition, first)) or OpenPart(-1)
         if following < part.next_offset:
             return  # an older picture of the same chunk
@@ -115,7 +122,7 @@ class ModelMerge:
                 key = (record["version"], source, record["layout_id"], segment)
                 out[key] = cells
                 if key not in self.series:
-                    self.series[key] = Series(block.layout, record["baseline_id"])
+                    self.series[key] = Series(block.layout, record["baseline_id"], self.buried.pop(key, None))
             seen = int(block.panes.min()) // pane_us
             at = (record["version"], source)
             self.first_pane[at] = min(self.first_pane.get(at, seen), seen)
@@ -228,8 +235,9 @@ class ModelMerge:
     def _batches(self, key: SeriesKey, width: int, a: int, b: int) -> Iterator[WindowBatch]:
         series = self.series[key]
         parts = [p.cells[key] for p in self.open.values() if key in p.cells]
-        for start in range(a, b, _BATCH):
-            stop = min(start + _BATCH, b)
+        step = max(min(_BATCH, _BATCH_SLOTS // max(series.layout.slots, 1)), 1)
+        for start in range(a, b, step):
+            stop = min(start + step, b)
             # A worker that keeps up closes one window at a time, whose panes nobody looks at.
             brings_panes = self._keeps_panes and not key[3]
             summed = stop - start == 1 and not brings_panes
@@ -298,7 +306,21 @@ class ModelMerge:
         self._forgotten[source] = horizon
         for key in self._keys(source):
             self.series[key].drop_before(horizon)
+            if self._is_over(key):
+                self.buried[key] = self.series.pop(key)
+        served = {key[:2] for key in self.series}
+        self.first_pane = {
+            at: pane for at, pane in self.first_pane.items() if at[1] != source or at in served
+        }
         self.revisions = {k: v for k, v in self.revisions.items() if k[0][1] != source or k[2] > horizon}
+
+    def _is_over(self, key: SeriesKey) -> bool:
+        """Whether nothing is left of a series: of a version that serves no more, or a name that was made up once."""
+        return (
+            not self.series[key].index
+            and not self.dirty.get(key)
+            and not any(key in part.cells for part in self.open.values())
+        )
 
     def take_late(self) -> list[LateEvents]:
         """Return the late events found since the last call."""

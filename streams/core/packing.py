@@ -11,13 +11,21 @@ from seawall.errors import ContractError
 
 #: What counts may be written as: unsigned little-endian, one, two or four bytes each.
 DTYPES = ("<u1", "<u2", "<u4")
+#: From so many bytes on they are compressed here: a limit on messages is one on what they are before the producer
+#: compresses them, and the counts of a backfill, a row or two in each of thousands of panes, are nearly all zeros.
+_LARGE = 1 << 20
+
+
+def packed(raw: bytes) -> bytes:
+    """Write bytes as a zlib stream, one that is only stored where they are few.
+
+    Producers compress whole batches with zstd, which makes as little of them in a tenth of the time.
+    """
+    return zlib.compress(raw, 1 if len(raw) >= _LARGE else 0)
 
 
 def packed_counts(counts: npt.NDArray[np.integer]) -> tuple[bytes, str]:
     """Write counts, and say as what.
-
-    A zlib stream, as the contracts say, but one that is only stored: producers compress whole batches with zstd, which
-    makes as little of them in a tenth of the time.
 
     Examples
     --------
@@ -26,7 +34,7 @@ def packed_counts(counts: npt.NDArray[np.integer]) -> tuple[bytes, str]:
     """
     largest = int(counts.max(initial=0))
     dtype = next((d for d in DTYPES[:2] if largest <= np.iinfo(d).max), DTYPES[2])
-    return zlib.compress(counts.astype(dtype).tobytes(), 0), dtype
+    return packed(counts.astype(dtype).tobytes()), dtype
 
 
 def unpacked_counts(packed: bytes, dtype: str, rows: int, where: str) -> npt.NDArray[np.integer]:

@@ -99,13 +99,14 @@ BUCKET = 64
 class Series:
     """Cells of sealed chunks by pane. Sparse: a silent year costs nothing. Panes are saved in buckets."""
 
-    def __init__(self, layout: Layout, baseline_id: str) -> None:
+    def __init__(self, layout: Layout, baseline_id: str, earlier: Series | None = None) -> None:
+        """Begin without panes; `earlier` is the same series when it was last known, whose copies may still be saved."""
         self.layout = layout
         self.baseline_id = baseline_id
         self.index: dict[int, int] = {}
-        self.dirty: set[int] = set()
+        self.dirty: set[int] = set(earlier.dirty) if earlier else set()
         """Buckets that changed since they were last saved."""
-        self.pages: dict[int, int] = {}
+        self.pages: dict[int, int] = dict(earlier.pages) if earlier else {}
         """Which of its two pages (0 or 1) holds the saved copy of each bucket."""
         self.joint: Ints | None = None
         """Sums across columns, once a chunk has brought some."""

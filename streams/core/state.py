@@ -106,6 +106,10 @@ def _save_panes(claim: str, model: str, merge: ModelMerge, through: int, gone: l
             }
             yield _page_key(claim, model, key, number, page), encode("model_state", record)
         series.dirty.clear()
+    for key, series in sorted(merge.buried.items()):
+        for number in sorted(series.pages):
+            gone += [(_page_key(claim, model, key, number, page), None) for page in (0, 1)]
+    merge.buried.clear()
 
 
 def _page_key(claim: str, model: str, key: SeriesKey, number: int, page: int) -> bytes:

@@ -60,6 +60,11 @@ CHUNKS_PUBLISHED = CounterMetric(
 CHUNKS_SEALED = CounterMetric(
     "seawall_chunks_sealed_total", "summaries", "Chunks sealed and their offsets committed.", ("topic",)
 )
+CHUNKS_TORN = CounterMetric(
+    "seawall_chunks_torn_total",
+    "summaries",
+    "Chunks left out although a part of them was new: where the log is cut was changed while there was a lag.",
+)
 WINDOWS_CLOSED = CounterMetric("seawall_windows_closed_total", "windows", "Windows judged first.", ("model",))
 WINDOWS_REVISED = CounterMetric(
     "seawall_windows_revised_total", "windows", "Windows judged again after late events.", ("model",)
@@ -105,6 +110,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ROWS_CONSUMED,
     CHUNKS_PUBLISHED,
     CHUNKS_SEALED,
+    CHUNKS_TORN,
     WINDOWS_CLOSED,
     WINDOWS_REVISED,
     ALARMS_OPEN,

@@ -449,7 +449,7 @@ def run(
             publish_interval_s=0.4,
             save_interval_s=1.5,
             idle_timeout_s=90.0,
-            chunk_rows=400,
+            chunk_bytes=40_000,
             chunk_offsets=300,
             store_timeout_s=4.0,
         )

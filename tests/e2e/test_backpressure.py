@@ -50,7 +50,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, receiver: WebhookReceiver) -
         idle_timeout_s=1.5,
         publish_interval_s=0.3,
         save_interval_s=1.0,
-        chunk_rows=50,
+        chunk_bytes=4_000,
         store_timeout_s=5.0,
         broker_session_timeout_s=SESSION_TIMEOUT_S,
         webhook_url=receiver.url,

@@ -25,7 +25,7 @@ STARTED = replace(
     idle_timeout_s=1.5,
     publish_interval_s=0.3,
     save_interval_s=1.0,
-    chunk_rows=500,
+    chunk_bytes=50_000,
     bad_ratio_min=200,
 )
 

@@ -44,7 +44,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     settings = Settings(
-        replay=True, idle_timeout_s=1.5, publish_interval_s=0.3, save_interval_s=1.0, chunk_rows=100
+        replay=True, idle_timeout_s=1.5, publish_interval_s=0.3, save_interval_s=1.0, chunk_bytes=10_000
     )
     with running_stack(tmp_path_factory.mktemp("stack"), workers=0, settings=settings) as running:
         publish_monitor(running.settings, "m", MONITOR)

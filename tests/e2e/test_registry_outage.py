@@ -20,7 +20,12 @@ from tests.streams.io.registry_server import ThreadedRegistry
 
 pytestmark = pytest.mark.e2e
 STARTED = replace(
-    Settings(), replay=True, idle_timeout_s=1.5, publish_interval_s=0.3, save_interval_s=1.0, chunk_rows=500
+    Settings(),
+    replay=True,
+    idle_timeout_s=1.5,
+    publish_interval_s=0.3,
+    save_interval_s=1.0,
+    chunk_bytes=50_000,
 )
 
 

@@ -37,7 +37,7 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         idle_timeout_s=1.5,
         publish_interval_s=0.3,
         save_interval_s=1.0,
-        chunk_rows=16,
+        chunk_bytes=2_000,
         chunk_offsets=32,
     )
     if TEST_BROKER == "kafka":

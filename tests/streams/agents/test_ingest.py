@@ -147,7 +147,7 @@ async def settle() -> None:
 async def test_all_letters_of_a_run_are_under_way_before_the_first_is_acknowledged() -> None:
     """One at a time they take a round trip each, and a partition full of them takes hours."""
     slow = Slow()
-    bench = Bench(Settings(chunk_rows=500, bad_ratio_limit=1.0), slow)
+    bench = Bench(Settings(chunk_offsets=500, bad_ratio_limit=1.0), slow)
     counting = asyncio.create_task(bench.ingest.on_run(bench.run_of(0, [POISON] * 499 + [single(T0, 1.0)])))
     await settle()
     assert slow.begun == ["dead-letters"] * 499, "and the cut that needs them is not published yet"
@@ -171,7 +171,7 @@ async def test_all_letters_of_a_run_are_under_way_before_the_first_is_acknowledg
 
 async def test_a_letter_that_cannot_be_written_lets_nothing_be_committed() -> None:
     slow = Slow()
-    bench = Bench(Settings(chunk_rows=10, bad_ratio_limit=1.0), slow)
+    bench = Bench(Settings(chunk_offsets=10, bad_ratio_limit=1.0), slow)
     counting = asyncio.create_task(bench.ingest.on_run(bench.run_of(0, [POISON] * 10)))
     await settle()
     slow.under_way[7].set_exception(ConnectionError("gone"))

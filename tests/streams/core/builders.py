@@ -9,6 +9,7 @@ import numpy as np
 
 from seawall.frames import Categorical, Columns, to_record
 from seawall.wire import encode
+from streams.core.chunks import ChunkRule
 from streams.core.decode import Record
 
 MINUTE = 60_000_000
@@ -54,6 +55,15 @@ def single(ts: int, x: float | None, *, model: str = "m", version: str = "v1", e
             "scores": [{"name": "score", "value": 0.5}],
         },
     )
+
+
+#: Bytes of a single prediction.
+SINGLE_BYTES = len(single(T0, 1.0))
+
+
+def cut_after(events: int, offsets: int = 8192) -> ChunkRule:
+    """A rule that cuts after so many single predictions, or what has as many bytes."""
+    return ChunkRule(events * SINGLE_BYTES, offsets)
 
 
 def records(values: Iterable[bytes], first: int = 0, *, timestamp_us: int = NOW) -> list[Record]:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from seawall.frames import Columns
 from seawall.monitor import MonitorSpec
 from streams.core.build_baseline import build_baseline
-from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.chunks import PartitionChunker
 from streams.core.engine import Effects, PartitionEngine
 from streams.core.judge import Judge
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView
 from streams.core.reports import window_rows
 from streams.core.watermark import Watermarks
-from tests.streams.core.builders import MINUTE, T0, frame, records
+from tests.streams.core.builders import MINUTE, T0, cut_after, frame, records
 
 SPEC = MonitorSpec(
     "m", pane_us=MINUTE, horizons_us=(4 * MINUTE,), lateness_us=MINUTE, grace_us=3 * MINUTE, segments=("origin",),
@@ -54,9 +54,7 @@ def summaries(schedule: list[tuple[int, list[int], float]], chunk_rows: int = 7)
     """A log of summaries of two partitions: frames of minutes, each with a value shifted by so much."""
     rng = np.random.default_rng(0)
     chunkers = [
-        PartitionChunker(
-            "predictions", p, "predictions", LayoutBook(CONTROL), ChunkRule(rows=chunk_rows), None, 2
-        )
+        PartitionChunker("predictions", p, "predictions", LayoutBook(CONTROL), cut_after(chunk_rows), None, 2)
         for p in (0, 1)
     ]
     log: list[dict[str, Any]] = [c.progress(caught_up=True) for c in chunkers]

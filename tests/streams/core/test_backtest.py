@@ -22,7 +22,7 @@ from streams.core.engine import PartitionEngine
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView
 from streams.core.watermark import Watermarks
-from tests.streams.core.builders import MINUTE, T0
+from tests.streams.core.builders import MINUTE, T0, cut_after
 
 SPEC = MonitorSpec(
     "m", pane_us=10 * MINUTE, horizons_us=(60 * MINUTE,), lateness_us=MINUTE, grace_us=30 * MINUTE,
@@ -145,7 +145,7 @@ def test_it_pages_about_each_fault_and_says_when_and_why(told: Backtest) -> None
 
 @pytest.mark.parametrize(
     ("frame_rows", "rule"),
-    [((1000,), ChunkRule(rows=700)), ((137, 510, 15), ChunkRule(rows=333)), ((400,), ChunkRule(offsets=3))],
+    [((1000,), cut_after(700)), ((137, 510, 15), cut_after(333)), ((400,), ChunkRule(offsets=3))],
 )
 def test_it_gives_the_same_alarms_as_the_streaming_path_whatever_the_batches(
     told: Backtest, frame_rows: tuple[int, ...], rule: ChunkRule
@@ -156,12 +156,12 @@ def test_it_gives_the_same_alarms_as_the_streaming_path_whatever_the_batches(
 
 def test_it_gives_the_same_alarms_as_two_partitions(told: Backtest) -> None:
     assert digits(told.outcomes[0].steps) == digits(
-        streamed(drifting(), (300, 100), ChunkRule(rows=500), partitions=2)
+        streamed(drifting(), (300, 100), cut_after(500), partitions=2)
     )
 
 
 def test_the_chunk_rule_changes_nothing(told: Backtest) -> None:
-    again = backtest(drifting(), [AS_WRITTEN], ChunkRule(rows=777))
+    again = backtest(drifting(), [AS_WRITTEN], cut_after(777))
     assert digits(again.outcomes[0].steps) == digits(told.outcomes[0].steps)
     assert again.outcomes[0].timeline.drifted == told.outcomes[0].timeline.drifted
     assert again.outcomes[0].windows == told.outcomes[0].windows

@@ -13,7 +13,7 @@ from seawall.monitor import MonitorSpec
 from streams.core.chunks import ChunkRule, PartitionChunker, read_block
 from streams.core.decode import Record
 from streams.core.layouts import Control, LayoutBook
-from tests.streams.core.builders import MINUTE, NOW, T0, frame, records, single
+from tests.streams.core.builders import MINUTE, NOW, T0, cut_after, frame, records, single
 
 
 def chunker(rule: ChunkRule = ChunkRule(), control: Control | None = None) -> PartitionChunker:  # noqa: B008
@@ -48,8 +48,8 @@ def test_a_provisional_summary_is_published_again_only_when_something_changed():
 
 def test_a_chunk_is_cut_after_so_many_rows_whatever_the_fetches_were():
     values = [single(T0 + i, float(i)) for i in range(10)]
-    whole = [cut for c in [chunker(ChunkRule(rows=4))] for cut in c.feed(records(values))]
-    pieces, c = [], chunker(ChunkRule(rows=4))
+    whole = [cut for c in [chunker(cut_after(4))] for cut in c.feed(records(values))]
+    pieces, c = [], chunker(cut_after(4))
     for i, value in enumerate(values):
         pieces += list(c.feed(records([value], i)))
     assert [c.next_offset for c in whole] == [c.next_offset for c in pieces] == [4, 8]
@@ -78,7 +78,7 @@ def test_a_chunk_has_one_summary_a_model_with_its_versions_in_order_however_its_
 def test_a_gap_of_ten_million_offsets_costs_one_cut():
     values = [single(T0 + i, float(i)) for i in range(6)]
     beyond = [*records(values[:3]), *records(values[3:], 10_000_000)]
-    c = chunker(ChunkRule(rows=100, offsets=1000))
+    c = chunker(cut_after(100, offsets=1000))
     cuts = list(c.feed(beyond))
     assert [cut.next_offset for cut in cuts] == [10_000_001]
     assert sum(rows_of(cuts[0].summaries).values()) == 4
@@ -87,9 +87,9 @@ def test_a_gap_of_ten_million_offsets_costs_one_cut():
 
 def test_a_worker_that_starts_again_from_the_commit_makes_the_same_bytes():
     values = [frame([T0 + i, T0 + MINUTE * i], [i, -i], ["JFK", "EWR"]) for i in range(9)]
-    first = chunker(ChunkRule(rows=6))
+    first = chunker(cut_after(6))
     cuts = list(first.feed(records(values)))
-    again = chunker(ChunkRule(rows=6))
+    again = chunker(cut_after(6))
     again.start_at(cuts[0].next_offset)
     repeated = list(again.feed(records(values)[cuts[0].next_offset :]))
     assert [c.next_offset for c in repeated] == [c.next_offset for c in cuts[1:]]
@@ -180,7 +180,7 @@ def test_nan_is_missing_and_infinity_is_invalid():
 
 
 def test_a_million_categories_take_one_slot_and_are_estimated():
-    c = chunker(ChunkRule(rows=1 << 30))
+    c = chunker(cut_after(1 << 30))
     for start in range(0, 50_000, 5_000):
         names = [f"user-{i}" for i in range(start, start + 5_000)]
         list(c.feed(records([frame([T0] * 5_000, [0.0] * 5_000, names)], start // 5_000)))
@@ -205,7 +205,7 @@ events = st.lists(
 def test_any_batching_counts_what_a_loop_over_the_events_counts(all_events, rows_per_chunk, data):
     control = Control()
     control.set_monitor(MonitorSpec("m", segments=("origin",)))
-    c = chunker(ChunkRule(rows=rows_per_chunk), control)
+    c = chunker(cut_after(rows_per_chunk), control)
     summaries, offset, left = [], 0, list(all_events)
     while left:
         size = data.draw(st.integers(1, len(left)))

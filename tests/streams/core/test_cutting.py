@@ -9,7 +9,7 @@ from seawall.monitor import MonitorSpec
 from streams.core.chunks import ChunkRule, Cut, PartitionChunker, read_block
 from streams.core.decode import Record
 from streams.core.layouts import Control, LayoutBook
-from tests.streams.core.builders import NOW, T0, frame, single
+from tests.streams.core.builders import NOW, T0, cut_after, frame, single
 
 lengths = st.lists(st.integers(1, 7), min_size=1, max_size=60)
 
@@ -22,7 +22,7 @@ def chunker(rule: ChunkRule) -> PartitionChunker:
 @given(
     gaps=lengths,
     kinds=st.lists(st.sampled_from(["single"] * 20 + ["poison", "frame"]), min_size=60, max_size=60),
-    rule=st.builds(ChunkRule, rows=st.integers(1, 40), offsets=st.integers(1, 60)),
+    rule=st.builds(cut_after, st.integers(1, 40), st.integers(1, 60)),
     sizes=st.lists(st.integers(1, 60), min_size=60, max_size=60),
 )
 def test_runs_of_any_size_are_cut_where_single_records_are(
@@ -70,7 +70,7 @@ def test_which_segments_are_too_many_does_not_depend_on_the_fetches(
     ]
 
     def described(size_of_runs: list[int]) -> list[dict[str, int]]:
-        c = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), ChunkRule(rows=30))
+        c = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), cut_after(30))
         left, summaries = list(log), []
         for size in size_of_runs:
             summaries += [s for cut in c.feed(left[:size]) for s in cut.summaries]
@@ -84,7 +84,7 @@ def test_which_segments_are_too_many_does_not_depend_on_the_fetches(
 
 def test_runs_of_one_shape_make_the_same_bytes_whatever_their_size() -> None:
     log = [Record(i, NOW, single(T0 + i * 10**6, i / 7)) for i in range(200)]
-    whole = [cut.summaries for cut in chunker(ChunkRule(rows=60)).feed(log)]
-    c = chunker(ChunkRule(rows=60))
+    whole = [cut.summaries for cut in chunker(cut_after(60)).feed(log)]
+    c = chunker(cut_after(60))
     assert [cut.summaries for record in log for cut in c.feed([record])] == whole
     assert len(whole) == 3

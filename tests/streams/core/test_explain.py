@@ -17,7 +17,7 @@ from streams.core.alarm_steps import AlarmStep
 from streams.core.alarms import AlarmBook
 from streams.core.backtest import in_time_order, rows_of
 from streams.core.build_baseline import build_baseline
-from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.chunks import PartitionChunker
 from streams.core.decode import Record
 from streams.core.drift_history import DriftHistory
 from streams.core.engine import Effects, PartitionEngine
@@ -26,7 +26,7 @@ from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView, make_event
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 from streams.core.watermark import Watermarks
-from tests.streams.core.builders import MINUTE, T0
+from tests.streams.core.builders import MINUTE, T0, cut_after
 
 PANE = 10 * MINUTE
 SPEC = MonitorSpec(
@@ -77,7 +77,7 @@ def effects_of(
         control.set_baseline(each)
     watermarks = Watermarks({"predictions": "predictions"}, 30_000_000, replay=True)
     engine = PartitionEngine(control, registry or RegistryView(), watermarks)
-    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), ChunkRule(rows=500))
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), cut_after(500))
     chunker.start_at(0)
     made: list[Effects] = []
     offset = 0

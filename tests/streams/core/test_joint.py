@@ -29,7 +29,7 @@ from streams.core.rows import to_rows
 from streams.core.state import claim_of, restore, save
 from streams.core.verdicts import Verdict
 from streams.core.watermark import Watermarks
-from tests.streams.core.builders import T0
+from tests.streams.core.builders import T0, cut_after
 
 SPEC = MonitorSpec(
     "m", pane_us=HOUR_US, horizons_us=(HOUR_US, 6 * HOUR_US), lateness_us=60_000_000, min_rows=30
@@ -143,7 +143,7 @@ def known(baseline: Baseline, spec: MonitorSpec = SPEC) -> Control:
 
 
 def summaries(control: Control, fault: str, rows: int = 500, days: int = 4) -> list[dict[str, Any]]:
-    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), ChunkRule(rows=rows))
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), cut_after(rows))
     chunker.start_at(0)
     log = [chunker.progress(caught_up=False)]
     for part in in_time_order(traffic(T0, days, 3, fault), 700):

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seawall.monitor import MonitorSpec
-from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.chunks import PartitionChunker
 from streams.core.layouts import Control, LayoutBook
 from streams.core.merge import ModelMerge
 from streams.core.watermark import Partition, Watermarks
-from tests.streams.core.builders import MINUTE, T0, frame, records
+from tests.streams.core.builders import MINUTE, T0, cut_after, frame, records
 
 SPEC = MonitorSpec(
     "m",
@@ -34,7 +34,7 @@ class Log:
         self.spec = spec
         self.control = Control()
         self.control.set_monitor(spec)
-        self.rule = ChunkRule(rows=rows)
+        self.rule = cut_after(rows)
         self.partitions = partitions
         self.log: list[list[bytes]] = [[] for _ in range(partitions)]
         self.committed = [0] * partitions

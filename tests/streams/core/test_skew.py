@@ -13,13 +13,13 @@ from seawall.frames import Columns, Source, to_record
 from seawall.monitor import ColumnRule, MonitorSpec
 from seawall.wire import encode
 from streams.core.build_baseline import build_baseline
-from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.chunks import PartitionChunker
 from streams.core.engine import PartitionEngine
 from streams.core.judge import _distance_from
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView
 from streams.core.watermark import Watermarks
-from tests.streams.core.builders import MINUTE, T0, records
+from tests.streams.core.builders import MINUTE, T0, cut_after, records
 
 SPEC = MonitorSpec(
     "m",
@@ -47,8 +47,7 @@ class Loop:
         marks = Watermarks({s: s for s in sources}, 30_000_000, replay=True)
         self.engine = PartitionEngine(self.control, RegistryView(), marks)
         self.chunkers = {
-            s: PartitionChunker(s, 0, s, LayoutBook(self.control), ChunkRule(rows=400), None, 1)
-            for s in sources
+            s: PartitionChunker(s, 0, s, LayoutBook(self.control), cut_after(400), None, 1) for s in sources
         }
         self.alarms: list[Any] = []
         self.offset = 0

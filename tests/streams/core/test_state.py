@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.core.chunks import PartitionChunker
+from streams.core.engine import PartitionEngine
+from streams.core.layouts import Control, LayoutBook
+from streams.core.registry import RegistryView
+from streams.core.reports import window_rows
 from streams.core.state import claim_of, restore, save
-from tests.streams.core.builders import T0
-from tests.streams.core.folding import engine, outcome, run, schedules, summaries, whole
+from streams.core.watermark import Watermarks
+from tests.streams.core.builders import MINUTE, NOW, T0, cut_after, records, single
+from tests.streams.core.folding import SPEC, engine, outcome, run, schedules, summaries, whole
 
 
 @settings(max_examples=12, deadline=None)
@@ -71,3 +79,45 @@ def test_what_did_not_change_is_not_saved_again():
         e.on_record(summary, offset, T0)
     assert sum(len(stage) for stage in save(e, len(log) - 1, "1-a")) > 1
     assert [len(stage) for stage in save(e, len(log) - 1, "1-a")] == [0, 0, 1]
+
+
+def test_a_version_that_serves_no_more_is_forgotten_and_may_come_back():
+    """Names that somebody made up once would be kept for ever, in memory and on the bus."""
+    control = Control()
+    control.set_monitor(replace(SPEC, segments=()))
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), cut_after(1))
+    made = [
+        ("once", 0),
+        *(("v1", m) for m in range(1, 40)),
+        ("once", 40),
+        *(("v1", m) for m in range(41, 80)),
+    ]
+    values = [single(T0 + m * MINUTE, 1.0, version=version) for version, m in made]
+    log = [s for cut in chunker.feed(records(values)) for s in cut.summaries]
+
+    def fresh() -> PartitionEngine:
+        marks = Watermarks({"predictions": "predictions"}, 30_000_000, replay=True)
+        return PartitionEngine(control, RegistryView(), marks)
+
+    def versions(e: PartitionEngine) -> set[str]:
+        return {key[0] for key in e.models["m"].merge.series}
+
+    stored: dict[bytes, bytes | None] = {}
+    live, offset, seen, reports = fresh(), 0, [], []
+    for summary in log:
+        progress = {**summary, "model": "", "blocks": [], "pane_us": 0, "caught_up": True, "sealed": False}
+        for record in (summary, progress):
+            reports += live.on_record(record, offset, NOW + offset).reports
+            stored.update(part for stage in save(live, offset, "1-a") for part in stage)
+            offset += 1
+        seen.append(versions(live))
+        again = fresh()
+        assert restore(again, whole(stored)) == offset - 1
+        assert versions(again) == versions(live)
+    assert "once" in seen[2]
+    assert "once" not in seen[35]
+    assert "once" in seen[42]
+    assert "once" not in seen[-1]
+    panes = [window_rows(r) for r in reports if r["horizon_us"] == MINUTE and r["version"] == "once"]
+    assert sum(int(p["rows"].sum()) for p in panes) == 2
+    assert not [k for k, v in stored.items() if v is not None and b"\tonce\t" in k]
