@@ -1,8 +1,9 @@
 """Volume and freshness: whether there is as much traffic as there should be, and how old the last of it is.
 
 *Freshness*: event time went on for longer than the owner allows without a prediction. *Volume*: an hour brought a
-quarter or less, or four times or more, of what this hour of the week (or, in the first weeks, of the day) usually
-brings, by more than its usual scatter explains. State is a few numbers for each of 168 + 24 slots.
+quarter or less, or four times or more, of what this hour of the week (in the first weeks, of weekdays or of weekends)
+usually brings, by more than counting explains, and further than the model's volume goes by itself more often than a
+tenth of the budget of false pages allows. State is a few numbers for each of 168 + 48 slots.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from seawall.monitor import HOUR_US, MonitorSpec
 from streams.core.seasons import offsets_us
@@ -22,10 +24,17 @@ from streams.core.words import duration_text
 
 #: An hour must be this many times off its usual volume …
 VOLUME_FACTOR = 4.0
-#: … and this many standard deviations.
+#: … and this many standard deviations of counting …
 VOLUME_SIGMAS = 6.0
-#: Hours of a slot that must have been seen before it is judged: of the week, else of the day.
+#: … and as far, in the scatter of its logarithm, as a tenth of the budget allows; a quarter further, for its tails.
+BUDGET_SHARE, TAILS = 0.1, 1.25
+#: Scatter of the logarithm before anything is known, and the hours that this counts for.
+_PRIOR_SCATTER, _PRIOR_HOURS = 0.25, 24
+#: Hours that the scatter remembers, about: six weeks.
+_MEMORY_HOURS = 1000
+#: Hours of a slot that must have been seen before it is judged: of the week, else of weekdays or weekends.
 MIN_WEEKS, MIN_DAYS = 2, 3
+_SATURDAY = 120
 #: Share of a new hour in the running mean.
 _LEARNING = 0.2
 
@@ -58,7 +67,11 @@ class Traffic:
     """End of the last pane that held an event."""
     told_upto_us: int = 0
     slots: dict[int, _Slot] = field(default_factory=lambda: defaultdict(_Slot))
-    """0-167 hours of the week, 168-191 hours of the day."""
+    """0-167 hours of the week, 168-191 hours of weekdays, 192-215 of Saturdays and Sundays."""
+    hours: int = 0
+    """Judged so far."""
+    log_variance: float = _PRIOR_SCATTER**2
+    """How far the logarithm of an hour's rows goes from that of what is usual, squared."""
 
     def advance(
         self, spec: MonitorSpec, rows_by_pane: Mapping[int, int], closed_us: int
@@ -114,10 +127,12 @@ class Traffic:
         start_us = hour * HOUR_US
         week, day = self._slots_at(spec, hour)
         slot = week if week.seen >= MIN_WEEKS else day if day.seen >= MIN_DAYS else None
-        drifted = slot is not None and is_off(slot.mean, slot.variance, rows)
+        factor = self._factor(spec)
+        drifted = slot is not None and is_off(slot.mean, rows, factor)
         if slot is not None:
+            self._scatters(slot.mean, rows, factor)
             low = rows < slot.mean
-            limit = slot.mean / VOLUME_FACTOR if low else slot.mean * VOLUME_FACTOR
+            limit = slot.mean / factor if low else slot.mean * factor
             detail = f"{rows:.0f} predictions in the hour, usually {slot.mean:.0f}"
             by_chance = max(slot.mean + (-1.96 if low else 1.96) * scatter(slot.mean, slot.variance), 0.0)
             times = slot.mean / max(rows, 0.5) if low else rows / max(slot.mean, 0.5)
@@ -130,7 +145,7 @@ class Traffic:
                 limit,
                 by_chance,
                 detail,
-                times / VOLUME_FACTOR,
+                times / factor,
             )
             verdict = Verdict.DRIFT if drifted else Verdict.STABLE
             columns = (column,) if drifted else ()
@@ -141,9 +156,23 @@ class Traffic:
             learner.learn(min(max(rows, usual / 2), usual * 2) if drifted else rows)
 
     def _slots_at(self, spec: MonitorSpec, hour: int) -> tuple[_Slot, _Slot]:
-        """Return the slots of an hour: of the week, and of the day."""
+        """Return the slots of an hour: of the week, and of weekdays or of weekends."""
         local = hour + int(offsets_us(spec.timezone, np.array([hour * HOUR_US]))[0]) // HOUR_US
-        return self.slots[(local + 72) % 168], self.slots[168 + local % 24]
+        of_week = (local + 72) % 168
+        return self.slots[of_week], self.slots[(192 if of_week >= _SATURDAY else 168) + local % 24]
+
+    def _factor(self, spec: MonitorSpec) -> float:
+        """Return how many times off its usual volume an hour must be: more where the volume is restless by itself."""
+        an_hour = BUDGET_SHARE * spec.false_pages * HOUR_US / spec.false_pages_period_us
+        far = TAILS * -float(ndtri(min(an_hour, 0.5) / 2))
+        return max(VOLUME_FACTOR, math.exp(far * math.sqrt(self.log_variance)))
+
+    def _scatters(self, usual: float, rows: float, factor: float) -> None:
+        """Learn how far hours go from what is usual; one that pages counts as one that just does not."""
+        off = math.log((rows + 0.5) / (usual + 0.5))
+        off = min(max(off, -math.log(factor)), math.log(factor))
+        self.hours = min(self.hours + 1, _MEMORY_HOURS)
+        self.log_variance += (off * off - self.log_variance) / (_PRIOR_HOURS + self.hours)
 
     def _silence_by_chance_s(self, spec: MonitorSpec, end_us: int) -> float:
         """Return the gap that one in twenty arrivals at the usual rate leaves; 0 while that rate is not known."""
@@ -174,6 +203,8 @@ class Traffic:
             "last_pane_end_us": self.last_pane_end_us,
             "told_upto_us": self.told_upto_us,
             "slots": slots,
+            "hours": self.hours,
+            "log_variance": self.log_variance,
         }
 
     @classmethod
@@ -182,14 +213,16 @@ class Traffic:
         traffic = cls(model, state["hour"], state["rows"], state["last_pane_end_us"], state["told_upto_us"])
         for k, seen, mean, variance in state["slots"]:
             traffic.slots[k] = _Slot(seen, mean, variance)
+        traffic.hours = state.get("hours", 0)
+        traffic.log_variance = state.get("log_variance", traffic.log_variance)
         return traffic
 
 
-def is_off(mean: float, variance: float, rows: float) -> bool:
-    """Whether an hour's rows are far from their mean, by factor and by scatter (at least that of counting)."""
-    if mean / VOLUME_FACTOR < rows < mean * VOLUME_FACTOR:
+def is_off(mean: float, rows: float, factor: float) -> bool:
+    """Whether an hour's rows are far from their mean, by factor and by more than counting explains."""
+    if mean / factor < rows < mean * factor:
         return False
-    return abs(rows - mean) > VOLUME_SIGMAS * scatter(mean, variance)
+    return abs(rows - mean) > VOLUME_SIGMAS * scatter(mean, 0.0)
 
 
 def scatter(mean: float, variance: float) -> float:

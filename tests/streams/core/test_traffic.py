@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from seawall.monitor import HOUR_US, MINUTE_US, MonitorSpec
 from streams.core.alarms import AlarmBook
-from streams.core.traffic import Traffic, is_off
+from streams.core.traffic import VOLUME_FACTOR, Traffic, is_off
 from streams.core.verdicts import Verdict
 from streams.core.words import duration_text
 
@@ -55,9 +56,44 @@ def test_hours_without_any_event_are_told_when_the_next_event_comes():
 
 
 def test_few_rows_scatter_without_alarm():
-    assert not is_off(4.0, 4.0, 0)
-    assert not is_off(4.0, 4.0, 16)
-    assert is_off(400.0, 400.0, 20)
+    assert not is_off(4.0, 0, VOLUME_FACTOR)
+    assert not is_off(4.0, 16, VOLUME_FACTOR)
+    assert is_off(400.0, 20, VOLUME_FACTOR)
+
+
+def test_the_first_weekend_is_no_alarm_where_weekends_are_quiet() -> None:
+    """T0 is a Tuesday: Saturday comes before any hour of the week was seen twice."""
+    usual = {h: 600 if (T0 // HOUR_US + h + 72) % 168 < 120 else 60 for h in range(24 * 21)}
+    assert drifted(feed(Traffic("m"), usual), "volume") == []
+
+
+@pytest.mark.parametrize(("scatter", "alike"), [(0.3, 0.5), (0.8, 0.7), (1.0, 0.7)])
+def test_a_volume_that_is_restless_by_itself_keeps_a_tenth_of_the_budget(
+    scatter: float, alike: float
+) -> None:
+    """Log-normal, correlated from hour to hour; three times 120 days, the budget being one page in thirty."""
+    pages = 0
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        level, hours = 0.0, {}
+        for h in range(24 * 120):
+            level = alike * level + np.sqrt(1 - alike**2) * rng.normal()
+            hours[h] = int(rng.poisson(200 * np.exp(scatter * level - scatter**2 / 2)))
+        book, traffic = AlarmBook("m"), Traffic("m")
+        spec = replace(SPEC, pane_us=HOUR_US, freshness_us=None)
+        for h, rows in hours.items():
+            start = T0 + h * HOUR_US
+            for verdict in traffic.advance(spec, {start: rows} if rows else {}, start + HOUR_US):
+                pages += sum(step.state == "open" for step in book.step(verdict, spec))
+    assert pages <= 3 * 120 / 30 * 0.25
+
+
+def test_an_outage_is_told_however_restless_the_volume_is() -> None:
+    rng = np.random.default_rng(1)
+    hours = {h: int(rng.poisson(600 * np.exp(0.5 * rng.normal()))) for h in range(24 * 30)}
+    outage = range(24 * 28, 24 * 28 + 5)
+    found = drifted(feed(Traffic("m"), hours | dict.fromkeys(outage, 6)), "volume")
+    assert found == list(outage)
 
 
 def test_an_outage_does_not_become_normal():
