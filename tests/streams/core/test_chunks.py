@@ -64,7 +64,7 @@ def test_a_chunk_has_one_summary_a_model_with_its_versions_in_order_however_its_
         single(T0 + i, float(i), model=f"m{model}", version=f"v{version}")
         for i, (model, version) in enumerate(events)
     ]
-    c = chunker(ChunkRule(rows=len(values)))
+    c = chunker(ChunkRule(offsets=len(values)))
     cuts = [cut for at in range(0, len(values), run) for cut in c.feed(records(values[at : at + run], at))]
     (cut,) = cuts
     expected = sorted(set(events))
