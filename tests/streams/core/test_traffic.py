@@ -155,8 +155,8 @@ def test_an_alarm_about_volume_says_how_many_predictions_came_and_how_many_usual
 
 
 def test_an_alarm_about_freshness_says_how_long_nothing_came_in_words():
-    hours = {h: daily(h) for h in range(24 * 4)}
-    (said,) = summaries(hours, 24 * 4 + 3)
+    hours = {h: daily(h) for h in range(24 * 3)}
+    (said,) = summaries(hours, 24 * 3 + 3)
     assert said.startswith("m: no fresh predictions arrive (none for 30 min; limit 30 min, chance ")
     assert said.endswith(" UTC")
     assert "seconds" not in said
