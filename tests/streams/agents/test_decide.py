@@ -17,12 +17,12 @@ from seawall.settings import Settings
 from seawall.wire import encode
 from streams.agents.decide import Decider
 from streams.agents.worker import Worker
-from streams.core.chunks import PartitionChunker
+from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.layouts import Control, LayoutBook
 from streams.io.kafka import Assignment, Run, RunApp
 from streams.io.metrics import Metrics
 from streams.io.topics import create_topics
-from tests.streams.core.builders import MINUTE, T0, cut_after, frame, records
+from tests.streams.core.builders import MINUTE, T0, frame, records
 
 CHUNKS = 6
 
@@ -62,9 +62,9 @@ def decider(
 
 
 def log_of(settings: Settings) -> list[Any]:
-    """Sealed summaries of chunks of three events each, as records."""
+    """Sealed summaries of chunks of three events each, a frame of them, as records."""
     create_topics(settings)
-    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(Control()), cut_after(3))
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(Control()), ChunkRule(offsets=1))
     values = []
     for k in range(CHUNKS):
         for cut in chunker.feed(records([frame([T0 + k * 100 * MINUTE] * 3, [1.0] * 3)], k)):
@@ -119,7 +119,7 @@ async def test_events_are_shown_as_counted_or_late_under_their_topic_and_windows
     one.worker.control.set_monitor(
         MonitorSpec("m", pane_us=MINUTE, horizons_us=(MINUTE,), lateness_us=MINUTE, grace_us=3 * MINUTE)
     )
-    chunker = PartitionChunker("labels", 0, "labels", LayoutBook(Control()), cut_after(1000))
+    chunker = PartitionChunker("labels", 0, "labels", LayoutBook(Control()), ChunkRule())
     log: list[dict[str, Any]] = []
 
     def read(*minutes: int) -> None:
