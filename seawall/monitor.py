@@ -139,6 +139,8 @@ class MonitorSpec:
     def effects_on(self, statistic: str, columns: Sequence[str]) -> list[float]:
         """Return the smallest effect worth a page on each of some columns: of ``js``, or by the names of `Effects`."""
         usual: float = self.effect if statistic == "js" else getattr(self.effects, statistic)
+        if not self.columns:
+            return [usual] * len(columns)  # as in most monitors, and asked four times for each window
         rules = self.columns
         if statistic == "js":
             return [

@@ -75,8 +75,8 @@ class Reference:
     seasons: Seasons
     known: npt.NDArray[np.bool_]
     """Which columns the baseline describes."""
-    calibrations: dict[tuple[int, int, int, float], Calibration]
-    """By width in panes, least rows, windows in a row, and share of the budget."""
+    calibrations: dict[tuple[int, int, int, float, float], Calibration]
+    """By width in panes, least rows, windows in a row, share of the budget, and windows to a pane of the baseline."""
     joint: JointReference | None = None
     """What the baseline says across columns; never of a segment."""
 
@@ -327,7 +327,7 @@ class Judge:
             return self._calibration_of_features(spec, batch, reference)
         across = JOINT_SHARE if reference.joint and spec.multivariate else 0.0
         terms, shorter = self._terms(spec, batch, reference, 1.0 - across)
-        key = (terms.width, terms.min_rows, spec.open_after, terms.pages_per_pane)
+        key = (terms.width, terms.min_rows, terms.run, terms.pages_per_pane, shorter)
         if key not in reference.calibrations:
             found = calibrate(
                 reference.seasons,
@@ -347,8 +347,8 @@ class Judge:
         self, spec: MonitorSpec, batch: Kind | WindowBatch, reference: Reference
     ) -> Calibration:
         """Return what is learnt for predictions, which carry the same columns: learning takes a second."""
-        terms, _ = self._terms(spec, batch, reference, 1.0)
-        key = (terms.width, terms.min_rows, spec.open_after, terms.pages_per_pane)
+        terms, shorter = self._terms(spec, batch, reference, 1.0)
+        key = (terms.width, terms.min_rows, terms.run, terms.pages_per_pane, shorter)
         if key not in reference.calibrations:
             version, _, _, segment = batch.key
             whole = Layout.of(
@@ -435,6 +435,8 @@ class Judge:
 
     def _watched(self, spec: MonitorSpec, layout: Layout) -> npt.NDArray[np.bool_]:
         ignored = {name for name, rule in spec.columns.items() if rule.ignore}
+        if not ignored:
+            return np.ones((1, len(layout.columns)), dtype=bool)
         return np.array([c.name not in ignored for c in layout.columns], dtype=bool)[None, :]
 
     def _enough(self, spec: MonitorSpec, batch: WindowBatch) -> npt.NDArray[np.bool_]:
