@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 from faust.types import TP
 
 from seawall.baseline import Baseline
@@ -22,6 +21,7 @@ from seawall.wire import decode
 from streams.agents.worker import Message, Worker, now_us, tell
 from streams.core.engine import Effects, PartitionEngine
 from streams.core.judge import Judge
+from streams.core.reports import revised_windows
 from streams.core.state import Part, claim_of, restore, save, superseded
 from streams.core.tally import Tally, is_news
 from streams.core.watermark import Watermarks
@@ -279,9 +279,9 @@ class Decider:
         for report in effects.reports:
             if not report["windows"]:
                 continue
-            revised = np.frombuffer(report["revisions"], dtype="<i4") > 0
-            self.metrics.add(m.WINDOWS_CLOSED, int((~revised).sum()), model=report["model"])
-            self.metrics.add(m.WINDOWS_REVISED, int(revised.sum()), model=report["model"])
+            revised = revised_windows(report)
+            self.metrics.add(m.WINDOWS_CLOSED, revised.count(False), model=report["model"])
+            self.metrics.add(m.WINDOWS_REVISED, revised.count(True), model=report["model"])
             if not revised[-1]:  # a revised window ended long ago
                 self.metrics.set(m.WATERMARK, last_end_us(report) / 1e6, model=report["model"])
         for model in {step.model for step in effects.alarms}:

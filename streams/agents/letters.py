@@ -18,12 +18,10 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
-
 from seawall.wire import MARKER, schema_of
 from streams.agents.schemas import schema_id_of
 from streams.core.decode import DeadLetter
-from streams.io.kafka import RunApp, begin, publish
+from streams.io.kafka import RunApp, begin, is_for_size, publish
 
 log = logging.getLogger(__name__)
 #: Prefix of a dead letter's original headers.
@@ -60,7 +58,7 @@ async def publish_letters(
     for letter, of_letter, everything, outcome in zip(letters, whole, kept, outcomes, strict=True):
         key = dead_key(source, partition, letter)
         if isinstance(outcome, BaseException):
-            if not _is_for_size(outcome):
+            if not is_for_size(outcome):
                 raise outcome
             # It may have been in one batch with what is too large, and the broker refuses batches.
             if not await _is_taken(app, to, key, letter.value, everything):
@@ -76,7 +74,7 @@ async def _is_taken(app: RunApp, to: str, key: bytes, value: bytes, headers: Map
     try:
         await publish(app, [(to, key, value, None)], headers)
     except Exception as error:
-        if not _is_for_size(error):
+        if not is_for_size(error):
             raise
         return False
     return True
@@ -89,18 +87,11 @@ async def _begin(
     try:
         (acknowledged,) = await begin(app, [(to, key, value, None)], headers)
     except Exception as error:
-        if not _is_for_size(error):
+        if not is_for_size(error):
             raise
         acknowledged = asyncio.get_running_loop().create_future()
         acknowledged.set_exception(error)
     return acknowledged
-
-
-def _is_for_size(error: BaseException) -> bool:
-    # Faust wraps what aiokafka's producer refuses before it is sent.
-    return any(
-        isinstance(e, (MessageSizeTooLargeError, RecordListTooLargeError)) for e in (error, error.__cause__)
-    )
 
 
 def _say(source: str, partition: int, letters: Sequence[DeadLetter]) -> None:

@@ -265,6 +265,12 @@ def layout_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def revised_windows(report: dict[str, Any]) -> list[bool]:
+    """Say of each window of a report whether it was judged before."""
+    found: list[bool] = (_array(report, "revisions", "<i4", report["windows"]) > 0).tolist()
+    return found
+
+
 def late_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of table ``late_events``."""
     return [{"model": report["model"], "ver": report["ver"], **late} for late in report["late"]]

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
+from detectors.evidence.limits import union_limit
 from seawall.monitor import HOUR_US, MonitorSpec
 from streams.core.seasons import offsets_us
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
@@ -164,7 +164,7 @@ class Traffic:
     def _factor(self, spec: MonitorSpec) -> float:
         """Return how many times off its usual volume an hour must be: more where the volume is restless by itself."""
         an_hour = BUDGET_SHARE * spec.false_pages * HOUR_US / spec.false_pages_period_us
-        far = TAILS * -float(ndtri(min(an_hour, 0.5) / 2))
+        far = TAILS * union_limit(min(an_hour, 0.5), 2)
         return max(VOLUME_FACTOR, math.exp(far * math.sqrt(self.log_variance)))
 
     def _scatters(self, usual: float, rows: float, factor: float) -> None:

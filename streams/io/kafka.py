@@ -27,6 +27,7 @@ import aiokafka.conn
 import faust
 import numpy as np
 from aiokafka import TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from faust.types import TP, ConsumerMessage
@@ -407,3 +408,11 @@ async def begin(
         await app.producer.send(topic, key, value, partition, None, dict(headers) if headers else None)
         for topic, key, value, partition in messages
     ]
+
+
+def is_for_size(error: BaseException) -> bool:
+    """Whether a message was refused because it is too large, by the producer or by the broker."""
+    # Faust wraps what aiokafka's producer refuses before it is sent.
+    return any(
+        isinstance(e, (MessageSizeTooLargeError, RecordListTooLargeError)) for e in (error, error.__cause__)
+    )
