@@ -26,9 +26,9 @@ import numpy.typing as npt
 
 from detectors.bins import Bins, blocks
 
-Role = Literal["feature", "score", "prediction", "label"]
+Role = Literal["feature", "score", "prediction", "label", "loss"]
 Kind = Literal["numeric", "categorical"]
-ROLES: tuple[Role, ...] = ("feature", "score", "prediction", "label")
+ROLES: tuple[Role, ...] = ("feature", "score", "prediction", "label", "loss")
 
 MISSING, INVALID, UNDERFLOW, FIRST_BIN = 0, 1, 2, 3
 OTHER, FIRST_CATEGORY = 1, 2

@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 #: A probability of exactly 0 or 1 that turns out wrong would cost infinity; it is taken as this close.
-_EPSILON = 1e-15
+EPSILON = 1e-15
 
 
 def roc_auc(truth: Bools, score: Floats) -> float:
@@ -42,7 +42,7 @@ def log_loss(truth: Bools, probability: Floats) -> float:
     """Mean negative log-likelihood of a binary outcome, in nats. Probabilities are clipped to 1e-15."""
     if not len(truth):
         return float("nan")
-    clipped = np.clip(probability, _EPSILON, 1 - _EPSILON)
+    clipped = np.clip(probability, EPSILON, 1 - EPSILON)
     return float(-np.mean(np.where(truth, np.log(clipped), np.log1p(-clipped))))
 
 
@@ -51,7 +51,7 @@ def log_loss_of_classes(truth: npt.NDArray[np.intp], probabilities: Floats) -> f
     if not len(truth):
         return float("nan")
     chosen = probabilities[np.arange(len(truth)), truth]
-    return float(-np.mean(np.log(np.clip(chosen, _EPSILON, 1.0))))
+    return float(-np.mean(np.log(np.clip(chosen, EPSILON, 1.0))))
 
 
 def brier(truth: Bools, probability: Floats) -> float:

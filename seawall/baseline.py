@@ -112,6 +112,8 @@ class Baseline:
     """Packed pane counts of the rows in which one feature has one value, by ``column=value``."""
     joint: BaselineJoint | None = None
     """What the reference looks like across columns; none where fewer than two can be watched together."""
+    positive: str = ""
+    """Class that a binary score speaks for, where it is a probability and the truth is known."""
 
     @cached_property
     def importances(self) -> Mapping[str, float]:
@@ -147,6 +149,7 @@ class Baseline:
             "lineage": dict(self.lineage),
             "task": self.task,
             "joint": self.joint.to_record() if self.joint else None,
+            "positive": self.positive,
         }
 
     @classmethod
@@ -168,6 +171,7 @@ class Baseline:
             lineage=record["lineage"],
             baseline_id=record["baseline_id"],
             joint=BaselineJoint.from_record(record["joint"]),
+            positive=record["positive"],
         )
 
     def to_bytes(self) -> bytes:

@@ -25,13 +25,14 @@ from seawall.values import (
     time_us,
 )
 
-#: One event as the product handed it over, nothing looked at yet: the twelve fields below, then the value of each
+#: One event as the product handed it over, nothing looked at yet: the thirteen fields below, then the value of each
 #: feature and of each segment. One tuple, flat: Python's collector of cycles forgets it at its first look. Objects and
 #: dicts it would keep, and search the whole process once for every few thousand of them, ten milliseconds each time; a
 #: tuple within a tuple it forgets a pass later, among thousands of others.
 Event = tuple[Any, ...]
-SOURCE, MODEL, VERSION, TS, EVENT_ID, ENTITY_ID, SCORE, LABEL, WEIGHT, SIZE, NAMES, SEGMENTS, FIRST = range(
-    13
+#: Score and label are what the model said, of labels too; the truth is a number or a text.
+SOURCE, MODEL, VERSION, TS, EVENT_ID, ENTITY_ID, SCORE, LABEL, TRUTH, WEIGHT, SIZE, NAMES, SEGMENTS, FIRST = (
+    range(14)
 )
 #: Events between two breaths, where each is handled by itself; odd ones take some 20 µs each.
 _BREATH, _BREATH_ODD, _BREATH_VECTORS = 200, 8, 64
@@ -100,6 +101,7 @@ def group_key(event: Event) -> tuple[Any, ...]:
         _set_of(event[SEGMENTS]),
         event[ENTITY_ID] is None,
         scores,
+        event[TRUTH] is None or isinstance(event[TRUTH], str),
     )
 
 
@@ -141,9 +143,12 @@ def events_of(columns: Columns, size_bytes: int) -> list[Event]:
     values |= {n: _untake(c) for n, c in columns.categorical.items()}
     segments = {n: _untake(c) for n, c in columns.segments.items()}
     scores = {n: v.tolist() for n, v in columns.scores.items()}
+    nothing: list[Any] = [None] * columns.rows
+    said, truths = columns.label, nothing
     if columns.source == "labels":
-        scores = {"score": values.pop("label")} if values else {}
-    labels = [None] * columns.rows if columns.label is None else _untake(columns.label)
+        said = columns.predicted
+        truths = values.pop("label", nothing) if columns.label is None else _untake(columns.label)
+    labels = nothing if said is None else _untake(said)
     ids = columns.event_ids or [f"{columns.frame_id}:{row}" for row in range(columns.rows)]
     names, segment_names = tuple(values), tuple(segments)
     vectors = list(zip(*values.values(), *segments.values(), strict=True)) or [()] * columns.rows
@@ -164,6 +169,7 @@ def events_of(columns: Columns, size_bytes: int) -> list[Event]:
             None if columns.entity_ids is None else columns.entity_ids[row],
             score_at(row),
             labels[row],
+            truths[row],
             columns.weight,
             share + (rest if row == 0 else 0),
             names,
@@ -218,9 +224,11 @@ def _assemble(events: Sequence[Event], kinds: Kinds, breathe: Callable[[], None]
     breathe()
     labels = [event[LABEL] for event in events]
     if any(label is not None for label in labels):
-        columns.label = _plain_texts(labels)
+        said = _plain_texts(labels)
+        columns.label, columns.predicted = (None, said) if first[SOURCE] == "labels" else (said, None)
         breathe()
     _put_scores(columns, [event[SCORE] for event in events])
+    _put_truths(columns, [event[TRUTH] for event in events])
     return columns
 
 
@@ -292,10 +300,17 @@ def _put_scores(columns: Columns, scores: list[Any]) -> None:
     else:
         named = [score_by_name(score) for score in scores]
         by_name = {name: _numbers([score[name] for score in named]) for name in named[0]}
-    if columns.source == "labels":
-        columns.numeric = {"label": by_name["score"]}
+    columns.scores = by_name
+
+
+def _put_truths(columns: Columns, truths: list[Any]) -> None:
+    known = next((truth for truth in truths if truth is not None), None)
+    if known is None:
+        return
+    if isinstance(known, str):
+        columns.label = _plain_texts(truths)
     else:
-        columns.scores = by_name
+        columns.numeric = {"label": _numbers(truths)}
 
 
 def _numbers(values: list[Any]) -> Any:
@@ -312,9 +327,9 @@ def _plain_texts(values: list[Any]) -> Categorical:
 
 def _plain_event(event: Event) -> Event:
     """Reduce every value of an event to what a column holds. Raises `ContractError`."""
-    source, model, version, ts, event_id, entity_id, score, label, weight, size, names, segments = event[
-        :FIRST
-    ]
+    source, model, version, ts, event_id, entity_id, score, label, truth, weight, size, names, segments = (
+        event[:FIRST]
+    )
     # Bytes are a vector: the client copied it into them.
     features = {
         clean(str(n)): v if type(v) is bytes else plain(f"feature {n!r}", v)
@@ -338,6 +353,7 @@ def _plain_event(event: Event) -> Event:
         None if entity_id is None else clean(str(entity_id)),
         None if score is None else score_by_name(score),
         as_text("label", label),
+        plain("truth", truth),
         weight,
         size,
         tuple(features),

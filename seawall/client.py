@@ -181,7 +181,7 @@ class Client:
             The event id.
         """
         return self._log(
-            "predictions", features, score, label, event_id, entity_id, ts, model, version, segments
+            "predictions", features, score, label, None, event_id, entity_id, ts, model, version, segments
         )
 
     def log_features(
@@ -205,26 +205,39 @@ class Client:
         """
         if isinstance(features, Mapping) and (event_id is not None or not _is_table(features)):
             return self._log(
-                "features", features, None, None, event_id, entity_id, ts, model, version, segments
+                "features", features, None, None, None, event_id, entity_id, ts, model, version, segments
             )
-        return self._log_table(
-            "features", features, None, None, event_ids, entity_ids, ts, model, version, segments, wait_s
-        )
+        asked = Asked(None, None, None, ts, event_ids, entity_ids)
+        return self._log_table("features", features, asked, model, version, segments, wait_s)
 
     def log_label(
         self,
         event_id: str,
         truth: Feature,
         *,
+        score: float | Mapping[Any, float] | Sequence[float] | None = None,
+        predicted: Feature = None,
         entity_id: str | None = None,
         ts: Time = None,
         model: str | None = None,
         version: str | None = None,
         segments: Mapping[str, Feature] | None = None,
     ) -> str:
-        """Log the truth about one prediction: a number or bool is its value, a text its class."""
-        score, label = (None, truth) if isinstance(truth, str) else (truth, None)
-        return self._log("labels", _NOTHING, score, label, event_id, entity_id, ts, model, version, segments)
+        """Log the truth about one prediction: a number or bool is its value, a text its class.
+
+        Parameters
+        ----------
+        score, predicted
+            What the model had said, where you have it at hand: the `score` and `label` of the prediction. Only then
+            are errors counted, for nothing is joined by `event_id`. What a regression predicted is its score.
+        ts
+            When the truth became known.
+
+        See `log_prediction` for the others.
+        """
+        return self._log(
+            "labels", _NOTHING, score, predicted, truth, event_id, entity_id, ts, model, version, segments
+        )
 
     def log_predictions(
         self,
@@ -261,15 +274,16 @@ class Client:
         sequence of str
             The event ids in row order, made when they are asked for.
         """
-        return self._log_table(
-            "predictions", table, scores, labels, event_ids, entity_ids, ts, model, version, segments, wait_s
-        )
+        asked = Asked(scores, labels, None, ts, event_ids, entity_ids)
+        return self._log_table("predictions", table, asked, model, version, segments, wait_s)
 
     def log_labels(
         self,
         event_ids: Any,
         truths: Any,
         *,
+        scores: Any = None,
+        predicted: Any = None,
         entity_ids: Any = None,
         ts: Any = None,
         model: str | None = None,
@@ -277,10 +291,12 @@ class Client:
         segments: Mapping[str, Any] | None = None,
         wait_s: float = 0.0,
     ) -> Sequence[str]:
-        """Log the truth about many predictions: a column of numbers (values) or of text (classes)."""
-        return self._log_table(
-            "labels", {}, None, truths, event_ids, entity_ids, ts, model, version, segments, wait_s
-        )
+        """Log the truth about many predictions: a column of numbers (values) or of text (classes).
+
+        `scores` (as in `log_predictions`) and `predicted` (a column) are what the model had said: see `log_label`.
+        """
+        asked = Asked(scores, predicted, truths, ts, event_ids, entity_ids)
+        return self._log_table("labels", {}, asked, model, version, segments, wait_s)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -316,6 +332,7 @@ class Client:
         features: Mapping[str, Any],
         score: Any,
         label: Any,
+        truth: Any,
         event_id: Any,
         entity_id: Any,
         ts: Any,
@@ -363,6 +380,7 @@ class Client:
                     entity_id,
                     score,
                     label,
+                    truth,
                     weight,
                     size,
                     self._names.get(names) or self._first_seen(names),
@@ -382,11 +400,7 @@ class Client:
         self,
         source: Source,
         table: Any,
-        scores: Any,
-        labels: Any,
-        event_ids: Any,
-        entity_ids: Any,
-        ts: Any,
+        asked: Asked,
         model: str | None,
         version: str | None,
         segments: Mapping[str, Any] | None,
@@ -396,7 +410,6 @@ class Client:
         deadline_s = time.monotonic() + wait_s
         rows = 0
         try:
-            asked = Asked(scores, labels, ts, event_ids, entity_ids)
             rows = rows_of(table, asked)
             about = (
                 self._named_model() if model is None else model,

@@ -86,7 +86,7 @@ def column_bytes(columns: Columns) -> int:
     """Estimate what columns take in memory, from above."""
     arrays = [*columns.numeric.values(), *columns.scores.values(), columns.ts]
     texts_ = [*columns.categorical.values(), *columns.segments.values()]
-    texts_ += [columns.label] if columns.label is not None else []
+    texts_ += [text for text in (columns.label, columns.predicted) if text is not None]
     ids = [*(columns.event_ids or ()), *(columns.entity_ids or ())]
     words = [word for text in texts_ for word in text.dictionary]
     return (
@@ -107,13 +107,16 @@ def cut(columns: Columns, rows: int) -> Iterator[Columns]:
             numeric={n: v[part] for n, v in columns.numeric.items()},
             categorical={n: Categorical(c.codes[part], c.dictionary) for n, c in columns.categorical.items()},
             scores={n: v[part] for n, v in columns.scores.items()},
-            label=None
-            if columns.label is None
-            else Categorical(columns.label.codes[part], columns.label.dictionary),
+            label=_slice(columns.label, part),
+            predicted=_slice(columns.predicted, part),
             segments={n: Categorical(c.codes[part], c.dictionary) for n, c in columns.segments.items()},
             event_ids=None if columns.event_ids is None else columns.event_ids[part],
             entity_ids=None if columns.entity_ids is None else columns.entity_ids[part],
         )
+
+
+def _slice(column: Categorical | None, part: slice) -> Categorical | None:
+    return None if column is None else Categorical(column.codes[part], column.dictionary)
 
 
 def halves(columns: Columns) -> tuple[Columns, Columns]:
@@ -138,6 +141,7 @@ def take(columns: Columns, rows: npt.NDArray[np.int64]) -> Columns:
         categorical={n: _take_text(c, rows) for n, c in columns.categorical.items()},
         scores={n: v[rows] for n, v in columns.scores.items()},
         label=None if columns.label is None else _take_text(columns.label, rows),
+        predicted=None if columns.predicted is None else _take_text(columns.predicted, rows),
         segments={n: _take_text(c, rows) for n, c in columns.segments.items()},
         frame_id=uuid.uuid4().hex,
         event_ids=[ids[row] for row in rows.tolist()],

@@ -243,6 +243,7 @@ def _parts(rows: Reference) -> list[Columns]:
             known.label = truths
         else:
             known.numeric["label"] = truths
+        known.scores, known.predicted = rows.columns.scores, rows.columns.label
         parts.append(known)
     return parts
 

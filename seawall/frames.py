@@ -44,10 +44,13 @@ class Columns:
     ts : int64 array [rows]
         Event time, microseconds UTC.
     numeric, scores : mapping of float64 arrays [rows]
-        NaN is missing. For labels, the truth is ``numeric["label"]`` or ``label``.
+        NaN is missing. For labels, the truth is ``numeric["label"]`` or ``label``, and `scores` are those of the
+        prediction, where the sender knows them.
     categorical, segments : mapping of `Categorical`
     label : Categorical, optional
         The predicted label (predictions) or the categorical truth (labels).
+    predicted : Categorical, optional
+        The predicted label, of labels that carry it.
     weight : float
         How many events each row stands for (1 / sampling rate).
     event_ids, entity_ids : list of str, optional
@@ -66,6 +69,7 @@ class Columns:
     frame_id: str = ""
     event_ids: list[str] | None = None
     entity_ids: list[str] | None = None
+    predicted: Categorical | None = None
 
     @property
     def rows(self) -> int:
@@ -98,6 +102,9 @@ def to_record(columns: Columns) -> dict[str, Any]:
         value = columns.numeric.get("label")
         record["value"] = None if value is None else _numeric_out("label", value)
         record["label"] = None if columns.label is None else _categorical_out("label", columns.label)
+        record["scores"] = [_numeric_out(n, v) for n, v in columns.scores.items()]
+        said = columns.predicted
+        record["predicted"] = None if said is None else _categorical_out("predicted", said)
         return record
     record["numeric"] = [_numeric_out(n, v) for n, v in columns.numeric.items()]
     record["categorical"] = [_categorical_out(n, c) for n, c in columns.categorical.items()]
@@ -137,10 +144,12 @@ def from_record(source: Source, record: Mapping[str, Any], *, ids: bool = True) 
     if source == "labels":
         if record["value"] is not None:
             columns.numeric["label"] = _numeric_in(record["value"], rows)
+        if record["predicted"] is not None:
+            columns.predicted = _categorical_in(record["predicted"], rows)
     else:
         columns.numeric = {c["name"]: _numeric_in(c, rows) for c in record["numeric"]}
         columns.categorical = {c["name"]: _categorical_in(c, rows) for c in record["categorical"]}
-    if source == "predictions":
+    if source != "features":
         columns.scores = {c["name"]: _numeric_in(c, rows) for c in record["scores"]}
     if source != "features" and record["label"] is not None:
         columns.label = _categorical_in(record["label"], rows)

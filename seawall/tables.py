@@ -26,6 +26,8 @@ class Asked(NamedTuple):
 
     scores: Any
     labels: Any
+    """What was predicted."""
+    truths: Any
     ts: Any
     event_ids: Any
     entity_ids: Any
@@ -60,9 +62,10 @@ def read_table(
         segments=_read_segments(rows, segments),
     )
     if source == "labels":
-        truth = read_column("truths", given.labels)
+        truth = read_column("truths", given.truths)
         columns.numeric = {} if isinstance(truth, Categorical) else {"label": truth}
         columns.label = truth if isinstance(truth, Categorical) else None
+        columns.predicted = None if given.labels is None else read_labels("predicted", given.labels)
     else:
         columns.numeric, columns.categorical = read_features(table, asked.names())
         columns.label = None if given.labels is None else read_labels("labels", given.labels)
@@ -77,7 +80,8 @@ def rows_of(table: Any, asked: Asked) -> int:
     names = column_names(table)
     given = asked.picked(table)
     columns = [table[names[0]]] if names else []
-    columns += [column for column in (given.event_ids, given.labels, given.scores) if column is not None]
+    others = (given.event_ids, given.truths, given.labels, given.scores)
+    columns += [column for column in others if column is not None]
     if not columns:
         raise ContractError("table: has no columns, expected at least one")
     first = columns[0]
@@ -185,7 +189,8 @@ def _lengths(columns: Columns) -> Iterator[tuple[str, int]]:
     yield "ts", columns.rows
     for name, values in (*columns.numeric.items(), *columns.scores.items()):
         yield name, len(values)
-    for name, text in (*columns.categorical.items(), *columns.segments.items(), ("labels", columns.label)):
+    said = (("labels", columns.label), ("predicted", columns.predicted))
+    for name, text in (*columns.categorical.items(), *columns.segments.items(), *said):
         if text is not None:
             yield name, len(text.codes)
     for name, ids in (("event_ids", columns.event_ids), ("entity_ids", columns.entity_ids)):

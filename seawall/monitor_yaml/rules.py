@@ -35,6 +35,7 @@ EFFECTS: dict[str, float] = {
     "correlation": 2.0,
     "mmd": 2.0,
     "reconstruction": 1.0,
+    "loss": 1.0,
 }
 #: Those of single columns; the others are of several at once.
 COLUMN_EFFECTS = ("js", "missing", "unseen", "out_of_range")

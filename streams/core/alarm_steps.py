@@ -263,7 +263,10 @@ def drift_sentence(
     also = f"; also {list_text([c.name for c in others])}" if others else ""
     where = f"; in {list_text(segments)}" if segments else ""
     name = subject(verdict.model, verdict.version, verdict.segment)
-    return f"{name}: {worst.name} {said} {numbers} {since}{also}{where}"
+    # A loss is told by its mean, which its name is that of.
+    is_mean = worst.role == "loss" and worst.statistic == "js"
+    about = worst.detail.split(";", 1)[0] if is_mean else f"{worst.name} {said}"
+    return f"{name}: {about} {numbers} {since}{also}{where}"
 
 
 def _traffic_numbers(culprit: Culprit) -> str:

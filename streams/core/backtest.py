@@ -35,8 +35,8 @@ from streams.core.watermark import Watermarks
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _TOPIC = "predictions"
-#: The kind of alarm whose false pages are the owner's budget.
-BUDGETED = "drift"
+#: Kinds of alarm whose false pages are the owner's budget.
+BUDGETED = ("drift", "loss", "promise")
 _IDLE_US = 30_000_000
 _FRAME_ROWS = 4096
 
@@ -127,12 +127,12 @@ class Outcome:
     @property
     def budgeted(self) -> list[Page]:
         """The pages that the budget is of."""
-        return [p for p in self.pages if p.kind == BUDGETED]
+        return [p for p in self.pages if p.kind in BUDGETED]
 
     @property
     def others(self) -> dict[str, int]:
         """How many pages there were of kinds that keep no budget: classic detectors, volume, freshness."""
-        return dict(sorted(Counter(p.kind for p in self.pages if p.kind != BUDGETED).items()))
+        return dict(sorted(Counter(p.kind for p in self.pages if p.kind not in BUDGETED).items()))
 
     @property
     def pages_per_period(self) -> float:
@@ -322,6 +322,7 @@ def rows_of(columns: Columns, rows: Ints) -> Columns:
         categorical={n: words(c) for n, c in columns.categorical.items()},
         scores={n: v[rows] for n, v in columns.scores.items()},
         label=None if columns.label is None else words(columns.label),
+        predicted=None if columns.predicted is None else words(columns.predicted),
         segments={n: words(c) for n, c in columns.segments.items()},
         event_ids=None,
         entity_ids=None,

@@ -23,7 +23,8 @@ from detectors.reference import (
 from seawall.baseline import Baseline, BaselineColumn, BaselineJoint, pack_counts, pack_sums
 from seawall.errors import ContractError
 from seawall.frames import Categorical, Columns, Floats, Ints
-from streams.core.reference_performance import reference_performance
+from streams.core.losses import OF_NUMBERS, OF_PROBABILITIES, LossRule, losses_of
+from streams.core.reference_performance import positive_of, reference_performance, task_of
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -103,8 +104,10 @@ def build_baseline(
     ContractError
         No rows, no columns, a column that is not as long as ``ts``, or a negative pane.
     """
+    rule = _loss_rule(columns, labels, task, positive)
     sources = _sources(columns, labels)
     _check(columns, sources, pane_us)
+    sources += _losses(columns, labels, rule)
     by_key = {f"{s.role}/{s.name}": s for s in sources}
     layout = Layout.of(_choose(s) for s in sources)
     ordered = [by_key[c.key] for c in layout.columns]
@@ -129,7 +132,50 @@ def build_baseline(
         performance={**measured, **(performance or {})},
         lineage=dict(lineage or {}),
         joint=_joint(layout, slots, pane_of_row, len(starts), weights),
+        positive=rule.positive
+        if any(s.name in OF_PROBABILITIES for s in sources if s.role == "loss")
+        else "",
     ).with_id()
+
+
+def _loss_rule(columns: Columns, labels: Categorical | Floats | None, task: str, positive: str) -> LossRule:
+    """Say which losses the reference can have; what their values allow is another matter."""
+    if labels is None:
+        return LossRule(frozenset(), is_binary=False)
+    task = task_of(labels, task)
+    if task == "regression":
+        return LossRule(frozenset(OF_NUMBERS), is_binary=False)
+    is_binary = task == "binary_classification"
+    said = positive_of(labels, list(columns.scores), positive) if is_binary else ""
+    of_scores = OF_PROBABILITIES if said or not is_binary else ()
+    return LossRule(frozenset(("error", *of_scores)) if task else frozenset(), is_binary, said)
+
+
+def _losses(columns: Columns, labels: Categorical | Floats | None, rule: LossRule) -> list[_Source]:
+    """Return what the reference's predictions cost. Scores that are not all probabilities are none."""
+    if labels is None:
+        return []
+    is_text = isinstance(labels, Categorical)
+    seen = Columns(
+        "labels",
+        columns.model,
+        columns.version,
+        columns.ts,
+        numeric={} if is_text else {LABEL: labels},  # type: ignore[dict-item]  # floats then
+        label=labels if is_text else None,  # type: ignore[arg-type]  # a text then
+        scores=columns.scores,
+        predicted=columns.label,
+    )
+    found = losses_of(seen, rule)
+    known = np.logical_and.reduce([_is_known(labels), *map(np.isfinite, columns.scores.values())])
+    for name in OF_PROBABILITIES:
+        if name in found and not np.isfinite(found[name][known]).all():
+            del found[name]
+    return [_Source(name, "loss", values) for name, values in found.items() if np.isfinite(values).any()]
+
+
+def _is_known(labels: Categorical | Floats) -> npt.NDArray[np.bool_]:
+    return labels.codes >= 0 if isinstance(labels, Categorical) else np.isfinite(labels)
 
 
 def _sources(columns: Columns, labels: Categorical | Floats | None) -> list[_Source]:

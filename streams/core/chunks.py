@@ -193,6 +193,8 @@ class PartitionChunker:
         self.max_ts = max(self.max_ts, ts)
 
     def _count(self) -> None:
+        if self.source == "labels":
+            self._pending = [self.book.with_losses(columns) for columns in self._pending]
         for parts in neighbours(self._pending):
             columns = parts[0]
             layout, baseline_id = self.book.resolve(columns)

@@ -249,10 +249,11 @@ def _columns(source: Source, event: Mapping[str, Any], taken: Mapping[Any, Any])
     columns = Columns(source, "", "", taken["ts"], segments=named("segments"))
     if source == "labels":
         columns.numeric = {} if event["value"] is None else {"label": taken["value"]}
+        columns.predicted = None if event["predicted"] is None else taken["predicted"]
     else:
         columns.numeric = named("numeric")
         columns.categorical = named("categorical")
-    if source == "predictions":
+    if source != "features":
         columns.scores = named("scores")
     if source != "features" and event["label"] is not None:
         columns.label = taken["label"]

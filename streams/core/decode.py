@@ -175,6 +175,9 @@ def _take(columns: Columns, keep: Any) -> Columns:
         None if columns.label is None else Categorical(columns.label.codes[keep], columns.label.dictionary),
         {n: Categorical(c.codes[keep], c.dictionary) for n, c in columns.segments.items()},
         columns.weight,
+        predicted=None
+        if columns.predicted is None
+        else Categorical(columns.predicted.codes[keep], columns.predicted.dictionary),
     )
 
 
@@ -183,8 +186,6 @@ def _check_single(source: Source, content: dict[str, Any], record: Record) -> No
     if not EARLIEST_US <= ts <= record.timestamp_us + FURTHEST_AHEAD_US:
         latest = record.timestamp_us + FURTHEST_AHEAD_US
         raise WireError("bad_timestamp", f"ts is {ts}: expected {EARLIEST_US} to {latest} microseconds")
-    if source == "labels":
-        return
     for kind in ("numeric", "categorical", "scores"):
         names = [v["name"] for v in content.get(kind, ())]
         if len(names) > MAX_COLUMNS:
@@ -208,7 +209,8 @@ def shape(source: Source, event: dict[str, Any]) -> tuple[Any, ...]:
     """Events of one shape share a `Columns` object."""
     head = (event["model"], event["version"], event["weight"], tuple(s["name"] for s in event["segments"]))
     if source == "labels":
-        return (*head, event["value"] is not None, event["label"] is not None)
+        known = tuple(event[k] is not None for k in ("value", "label", "predicted"))
+        return (*head, *known, tuple(v["name"] for v in event["scores"]))
     names = tuple(tuple(v["name"] for v in event.get(k, ())) for k in ("numeric", "categorical", "scores"))
     return (*head, *names, event.get("label") is not None)
 
@@ -222,10 +224,12 @@ def columns_of(source: Source, events: Sequence[dict[str, Any]]) -> Columns:
     if source == "labels":
         if first["value"] is not None:
             columns.numeric["label"] = np.array([e["value"] for e in events], dtype=np.float64)
+        if first["predicted"] is not None:
+            columns.predicted = Categorical.of([e["predicted"] for e in events])
     else:
         columns.numeric = _numbers(events, "numeric")
         columns.categorical = _words(events, "categorical")
-    if source == "predictions":
+    if source != "features":
         columns.scores = _numbers(events, "scores")
     if source != "features" and first["label"] is not None:
         columns.label = Categorical.of([e["label"] for e in events])

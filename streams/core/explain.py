@@ -39,7 +39,7 @@ MAX_COINCIDENCES = 5
 #: A column is gone when at least this share of its rows lacks it, and it was there in half of them before.
 _GONE, _WAS_THERE = 0.95, 0.5
 #: Kinds that are about columns of one source of traffic.
-_OF_COLUMNS = ("drift", "classic")
+_OF_COLUMNS = ("drift", "classic", "loss")
 _OUTPUTS = ("score", "prediction")
 
 

@@ -10,7 +10,7 @@ time of day, nor the number of columns raise an alarm.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,16 @@ from streams.core.calibration import (
 from streams.core.joint import JOINT_SHARE, JointReference, joint_reference, measure
 from streams.core.joint_verdicts import JointFinding, judge_jointly
 from streams.core.layouts import Control, baseline_layout
+from streams.core.loss_verdicts import (
+    LOSS,
+    LOSS_SHARE,
+    are_better,
+    are_losses,
+    effects_on,
+    loss_in_words,
+    overall,
+    usual_means,
+)
 from streams.core.seasons import DAY_US, Seasons
 from streams.core.series import SeriesKey, WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
@@ -105,6 +115,8 @@ class Judgement:
     """What is said of several columns at once."""
     sudden: Bools | None = None
     """[windows]: which prove a drift by themselves."""
+    usual_means: Floats = field(default_factory=lambda: np.empty(0))
+    """Of the losses in windows that speak of them, [columns]."""
 
 
 def compare(
@@ -154,7 +166,9 @@ class Judge:
                 if j is not None and whole.columns[j] == column:
                     counts[:, layout.slice_of(i)] = panes[:, whole.slice_of(j)]
                     known[i] = counts[:, layout.slice_of(i)].any()
-            seasons = Seasons(layout, counts, baseline.pane_starts, baseline.pane_us, spec.timezone)
+            # A label comes at the hour at which its truth is known, and the baseline's hours are those of predictions.
+            slots = 1 if source == "labels" else None
+            seasons = Seasons(layout, counts, baseline.pane_starts, baseline.pane_us, spec.timezone, slots)
             rows = int(seasons.dense_panes()[2].sum()) if segment else baseline.rows
             found = self._references[key] = Reference(rows, seasons, known, {})
             if source == "predictions" and not segment:
@@ -198,6 +212,9 @@ class Judge:
         for name in _SHARES:
             excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
             ratio = np.fmax(ratio, excess / share_limits[name])
+        losses = are_losses(batch.layout)
+        if losses.any():
+            ratio = np.where(are_better(batch.counts, expected, batch.layout), 0.0, ratio)
         judged = (reference.known if reference else np.zeros(len(batch.layout.columns), dtype=bool))[None, :]
         judged = judged & self._watched(spec, batch.layout)
         column_verdicts = np.where(
@@ -206,6 +223,7 @@ class Judge:
         enough = self._enough(spec, batch)
         # What has no number was not measured: it is no more stable than it is drifted.
         judged = judged & enough[:, None] & ~np.isnan(ratio)
+        judged &= ~losses | (comparison.present >= spec.min_rows)
         column_verdicts = np.where(judged, column_verdicts, Verdict.NOT_ENOUGH_DATA).astype(np.int8)
         seen = np.where(column_verdicts == Verdict.NOT_ENOUGH_DATA, -1, column_verdicts)
         verdicts = seen.max(axis=1, initial=-1)
@@ -228,6 +246,8 @@ class Judge:
             judgement.warning = self.calibration(spec, batch, reference).limit.warning
             if found is not None:
                 drifted = column_verdicts == Verdict.DRIFT
+                if batch.key[1] == "labels":
+                    drifted &= losses
                 judgement.sudden = self._sudden(spec, batch, reference, found, comparison.present, drifted)
             judgement.joint = self._joint(spec, batch, reference, column_verdicts, enough)
             if judgement.joint is not None and judgement.sudden is not None:
@@ -238,7 +258,13 @@ class Judge:
             beyond = (judgement.joint.verdicts == Verdict.DRIFT) & (verdicts <= Verdict.DRIFT)
             judgement.verdicts = np.where(beyond, Verdict.DRIFT, verdicts).astype(np.int8)
         if batch.key[1] == "predictions":
-            judgement.windows = self._drift_windows(spec, judgement, share_limits)
+            judgement.windows = self._drift_windows(spec, judgement, share_limits, "drift")
+        elif reference is not None and (losses & reference.known).any():
+            baseline = self.control.baselines[spec.model, batch.key[0]]
+            columns, windows = overall(column_verdicts, batch.layout)
+            judgement.usual_means = usual_means(baseline, batch.key[3], expected, batch.layout)
+            of_losses = replace(judgement, column_verdicts=columns, verdicts=windows)
+            judgement.windows = self._drift_windows(spec, of_losses, share_limits, LOSS)
         elif predictions is not None:
             judgement.windows = self._skew(spec, judgement, predictions, enough)
         return judgement
@@ -274,10 +300,9 @@ class Judge:
         reference_rows: float,
     ) -> tuple[Floats, dict[str, Floats], Quantities | None]:
         """Return the limits on the distance and on the excess of each share, and what evidence is made of."""
-        columns = [c.name for c in batch.layout.columns]
-        effect = np.array(spec.effects_on("js", columns))
+        effect = effects_on(spec, "js", batch.layout)
         share_effects = {
-            name: np.array(spec.effects_on(name.removesuffix("_share"), columns)) for name in _SHARES
+            name: effects_on(spec, name.removesuffix("_share"), batch.layout) for name in _SHARES
         }
         if reference is None:
             limits = {name: np.broadcast_to(v, comparison.js.shape) for name, v in share_effects.items()}
@@ -422,14 +447,16 @@ class Judge:
         )
 
     def _budget_share(self, spec: MonitorSpec, batch: Kind | WindowBatch) -> float:
-        """Share the budget: horizons equally; half of it for the segments, where there are any."""
+        """Share the budget: horizons equally; half of it for segments and a fifth for losses, where there are any."""
         share = 1 / len(spec.horizons_us)
-        version, _, _, segment = batch.key
+        version, source, _, segment = batch.key
+        baseline = self.control.baselines[spec.model, version]
+        if any(c.role == "loss" for c in baseline.columns):
+            share *= LOSS_SHARE if source == "labels" else 1.0 - LOSS_SHARE
         if not spec.segments:
             return share
         if not segment:
             return share / 2
-        baseline = self.control.baselines[spec.model, version]
         others = sum(s.split("=", 1)[0] in spec.segments for s in baseline.segments)
         return share / 2 / max(others, 1)
 
@@ -451,7 +478,7 @@ class Judge:
         return out
 
     def _drift_windows(
-        self, spec: MonitorSpec, judgement: Judgement, share_limits: dict[str, Floats]
+        self, spec: MonitorSpec, judgement: Judgement, share_limits: dict[str, Floats], kind: str
     ) -> list[WindowVerdict]:
         culprits: dict[int, list[ColumnVerdict]] = {}
         comparison = judgement.comparison
@@ -471,7 +498,7 @@ class Judge:
                 judgement.batch,
                 w,
                 Verdict(verdict),
-                "drift",
+                kind,
                 culprits.get(w, []),
                 sudden=w in culprits and sudden is not None and bool(sudden[w]),
                 near=_near(judgement, moved, w) if w in culprits else (),
@@ -616,6 +643,9 @@ def _detail(judgement: Judgement, w: int, c: int) -> str:
     mean = judgement.description.mean[w, c] if judgement.description else np.nan
     if not np.isfinite(mean):
         return ""
+    column = judgement.batch.layout.columns[c]
+    if column.role == "loss":
+        return loss_in_words(column.name, float(mean), float(judgement.usual_means[c]))
     return f"mean {mean:.4g}"
 
 

@@ -10,12 +10,13 @@ from detectors.layout import OCTAVE_EDGES, Column, Layout, Role
 from seawall.baseline import Baseline
 from seawall.frames import Columns, Source
 from seawall.monitor import MonitorSpec
+from streams.core.losses import TRUTH, LossRule, rule_for, with_losses
 
 #: Roles that an event of each source can carry.
 SOURCE_ROLES: Mapping[Source, tuple[Role, ...]] = {
     "predictions": ("feature", "score", "prediction"),
     "features": ("feature",),
-    "labels": ("label",),
+    "labels": ("label", "loss"),
 }
 #: More columns than this in one event is taken for a mistake (names that hold values).
 MAX_COLUMNS = 4096
@@ -59,13 +60,12 @@ class LayoutBook:
     def __init__(self, control: Control) -> None:
         self.control = control
         self._cache: dict[Any, tuple[Layout, str]] = {}
+        self._rules: dict[tuple[str, str], LossRule] = {}
         self._generation = control.generation
 
     def resolve(self, columns: Columns) -> tuple[Layout, str]:
         """Return (layout, baseline_id or ``""``) for events with these columns."""
-        if self._generation != self.control.generation:
-            self._cache.clear()
-            self._generation = self.control.generation
+        self._forget_if_changed()
         key = (
             columns.model,
             columns.version,
@@ -81,6 +81,24 @@ class LayoutBook:
                 self._cache.clear()
             found = self._cache[key] = self._resolve(columns)
         return found
+
+    def with_losses(self, columns: Columns) -> Columns:
+        """Return labels with what their predictions cost, for those that carry them."""
+        self._forget_if_changed()
+        key = (columns.model, columns.version)
+        rule = self._rules.get(key)
+        if rule is None:
+            if len(self._rules) > 10_000:
+                self._rules.clear()
+            baseline = self.control.baselines.get(key)
+            rule = self._rules[key] = rule_for(self.control.monitor(columns.model), baseline)
+        return with_losses(columns, rule)
+
+    def _forget_if_changed(self) -> None:
+        if self._generation != self.control.generation:
+            self._cache.clear()
+            self._rules.clear()
+            self._generation = self.control.generation
 
     def _resolve(self, columns: Columns) -> tuple[Layout, str]:
         baseline = self.control.baselines.get((columns.model, columns.version))
@@ -105,13 +123,18 @@ def baseline_layout(baseline: Baseline, source: Source | None = None) -> Layout:
 def columns_present(columns: Columns) -> list[Column]:
     """Every column of `columns`, binned as a column that no baseline describes."""
     label_role: Role = "label" if columns.source == "labels" else "prediction"
-    number_role: Role = "label" if columns.source == "labels" else "feature"
-    found = [Column(n, number_role, "numeric", OCTAVE_EDGES) for n in columns.numeric]
+    found = [Column(n, _role_of_number(columns, n), "numeric", OCTAVE_EDGES) for n in columns.numeric]
     found += [Column(n, "feature", "categorical") for n in columns.categorical]
     found += [Column(n, "score", "numeric", OCTAVE_EDGES) for n in columns.scores]
     if columns.label is not None:
         found.append(Column("label", label_role, "categorical"))
     return found
+
+
+def _role_of_number(columns: Columns, name: str) -> Role:
+    if columns.source != "labels":
+        return "feature"
+    return "label" if name == TRUTH else "loss"
 
 
 def with_ignored(spec: MonitorSpec, layout: Layout) -> Layout:

@@ -26,6 +26,7 @@ from seawall.monitor import DAY_US, Effects, MonitorSpec
 from streams.core.histograms import Histogram, histogram_of
 from streams.core.joint import plan_of
 from streams.core.layouts import SOURCE_ROLES, baseline_layout
+from streams.core.losses import TRUTH, rule_for, with_losses
 from streams.core.one_off_joint import compare_sums
 from streams.core.rows import to_rows
 from streams.core.verdicts import ColumnVerdict, Verdict
@@ -117,8 +118,9 @@ def compare_once(
     baseline
         The reference.
     parts
-        The rows: predictions (features, scores, predicted label), and labels where the truth is known. Roles that
-        no part carries are left out, but a feature that is not there counts as missing.
+        The rows: predictions (features, scores, predicted label), and labels where the truth is known, with scores
+        and predictions again for what these cost. Roles that no part carries are left out, but a feature that is
+        not there counts as missing.
     effect
         Smallest Jensen-Shannon distance that is drift, 0..1.
     effects
@@ -132,7 +134,9 @@ def compare_once(
     findings: list[ColumnFinding] = []
     notes: list[str] = []
     sums: Ints | None = None
-    for columns in parts:
+    rule = rule_for(MonitorSpec(baseline.model), baseline)
+    for part in parts:
+        columns = with_losses(part, rule) if part.source == "labels" else part
         layout = _asked(baseline_layout(baseline, columns.source), columns, only)
         notes += _unknown(baseline, columns, only)
         if layout.columns:
@@ -216,6 +220,7 @@ def _asked(layout: Layout, columns: Columns, only: Collection[str] | None) -> La
         "score": bool(columns.scores),
         "prediction": columns.label is not None,
         "label": columns.label is not None or bool(columns.numeric),
+        "loss": any(name != TRUTH for name in columns.numeric),
     }
     return Layout(tuple(c for c in layout.columns if carried[c.role] and (only is None or c.name in only)))
 

@@ -14,7 +14,7 @@ from seawall.values import as_text
 #: Spellings of the positive class, lower case.
 POSITIVE_NAMES = frozenset({"1", "1.0", "true", "yes", "y", "t", "positive", "pos"})
 #: Class probabilities may miss 1 by this much, as single precision does.
-_SUM_TOLERANCE = 1e-4
+SUM_TOLERANCE = 1e-4
 
 
 def reference_performance(
@@ -27,27 +27,49 @@ def reference_performance(
     which the label or the score is missing are left out. Numeric labels are classes when `task` says so, or
     when it says nothing and they are all 0 or 1.
     """
+    task = task_of(labels, task)
+    if not task:
+        return {}
+    if not isinstance(labels, Categorical):
+        if task == "regression":
+            return _finite(_regression(labels, columns.scores))
+        labels = as_classes(labels)
+    found = _accuracy(columns.label, labels) if columns.label is not None else {}
+    if task == "multiclass_classification":
+        found |= _multiclass(labels, columns.scores)
+    elif said := positive_of(labels, list(columns.scores), positive):
+        found |= _binary(labels, columns.scores, said)
+    return _finite(found)
+
+
+def task_of(labels: Categorical | Floats, task: str = "") -> str:
+    """Return the task that a truth is of: as said, else by its values; empty where a regression's would be text."""
     if not isinstance(labels, Categorical):
         known = labels[np.isfinite(labels)]
         if task == "regression" or (not task and not np.isin(known, (0.0, 1.0)).all()):
-            return _finite(_regression(labels, columns.scores))
-        labels = _as_classes(labels)
+            return "regression"
+        labels = as_classes(labels)
     elif task == "regression":
-        return {}
-    found = _accuracy(columns.label, labels) if columns.label is not None else {}
+        return ""
+    many = task == "multiclass_classification" or (not task and len(_classes(labels)) > 2)
+    return "multiclass_classification" if many else "binary_classification"
+
+
+def positive_of(labels: Categorical | Floats, score_names: Sequence[str], positive: str = "") -> str:
+    """Return the class of two that a binary score speaks for; empty where there are not two, or not this one."""
+    labels = labels if isinstance(labels, Categorical) else as_classes(labels)
     classes = _classes(labels)
-    if task == "multiclass_classification" or (not task and len(classes) > 2):
-        found |= _multiclass(labels, columns.scores)
-    elif len(classes) == 2:
-        found |= _binary(labels, columns.scores, positive or positive_class(classes, list(columns.scores)))
-    return _finite(found)
+    if len(classes) != 2:
+        return ""
+    said = positive or positive_class(classes, score_names)
+    return said if said in classes else ""
 
 
 def _finite(found: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def _as_classes(labels: Floats) -> Categorical:
+def as_classes(labels: Floats) -> Categorical:
     """Numeric labels as text: 1.0 is "1", as predicted labels are written."""
     present, places = np.unique(np.where(np.isfinite(labels), labels, np.nan), return_inverse=True)
     names = [as_text("label", value) or "" for value in present.tolist()]
@@ -118,7 +140,7 @@ def _multiclass(labels: Categorical, scores: Mapping[str, Floats]) -> dict[str, 
     truth = place[labels.codes]
     known = (truth >= 0) & np.isfinite(table).all(axis=1)
     table, truth = table[known], truth[known]
-    if not len(table) or table.min() < 0 or np.abs(table.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
+    if not len(table) or table.min() < 0 or np.abs(table.sum(axis=1) - 1).max() > SUM_TOLERANCE:
         return {}
     return {"log_loss": quality.log_loss_of_classes(truth, table)}
 

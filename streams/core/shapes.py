@@ -26,8 +26,11 @@ KINDS: Mapping[str, tuple[Kind, ...]] = {
     "segments": ("words",),
     "label": ("text",),
     "value": ("double",),
+    "predicted": ("text",),
     "weight": ("double",),
 }
+#: Fields of which a shape says whether they are there.
+_OPTIONAL = ("label", "value", "predicted")
 _PRIMITIVES: Mapping[str, Kind] = {
     "string": "text", "bytes": "bytes", "long": "long", "int": "long",
     "double": "double", "float": "float", "boolean": "boolean",
@@ -142,9 +145,9 @@ def _pairs(items: Any, named: dict[str, Any]) -> _Type:
 def walk(plan: Plan, event: Mapping[str, Any], buffer: Buffer, start: Ints, end: Ints) -> Cursor:
     """Read every row that has the shape of `event`; the others are dead in the cursor that is returned.
 
-    Taken are ``model``, ``version``, ``ts``, ``weight``, ``value`` and ``label`` as far as they were written,
-    and ``(field, i)`` for the i-th column of an array; texts as spans. ``("text", i)`` are further spans that
-    must be UTF-8.
+    Taken are ``model``, ``version``, ``ts``, ``weight``, ``value``, ``label`` and ``predicted`` as far as they were
+    written, and ``(field, i)`` for the i-th column of an array; texts as spans. ``("text", i)`` are further spans
+    that must be UTF-8.
     """
     cursor = Cursor(buffer, start, end)
     pending = b""
@@ -154,7 +157,7 @@ def walk(plan: Plan, event: Mapping[str, Any], buffer: Buffer, start: Ints, end:
         elif not known:
             _skip(cursor, pending, found)
             pending = b""
-        elif field in ("label", "value") and found.none:
+        elif field in _OPTIONAL and found.none:
             # Whether there is one belongs to the shape.
             absent = event[field] is None
             pending += found.none if absent else found.some
@@ -166,9 +169,7 @@ def walk(plan: Plan, event: Mapping[str, Any], buffer: Buffer, start: Ints, end:
             pending = b""
             cursor.taken["text", number] = span
         else:
-            name = (
-                field if field in ("model", "version", "ts", "weight", "label", "value") else ("text", number)
-            )
+            name = field if field in ("model", "version", "ts", "weight", *_OPTIONAL) else ("text", number)
             _take(cursor, pending, name, found.kind)
             pending = b""
         if not cursor.settle():

@@ -40,8 +40,13 @@ def take(columns: Columns, rows: Any) -> Columns:
         scores=_each(columns.scores, lambda v: v[rows]),
         categorical=_each(columns.categorical, lambda c: compact(c.codes[rows], c.dictionary)),
         segments=_each(columns.segments, lambda c: compact(c.codes[rows], c.dictionary)),
-        label=None if columns.label is None else compact(columns.label.codes[rows], columns.label.dictionary),
+        label=_some(columns.label, rows),
+        predicted=_some(columns.predicted, rows),
     )
+
+
+def _some(column: Categorical | None, rows: Any) -> Categorical | None:
+    return None if column is None else compact(column.codes[rows], column.dictionary)
 
 
 def _each(columns: Mapping[str, Any], do: Callable[[Any], Any]) -> dict[str, Any]:
@@ -96,6 +101,9 @@ def join(parts: Sequence[Columns], *, numbers: bool = True) -> Columns:
         categorical=words(lambda c: c.categorical),
         segments=words(lambda c: c.segments),
         label=_join_words([c.label for c in parts if c.label is not None]) if first.label else None,
+        predicted=_join_words([c.predicted for c in parts if c.predicted is not None])
+        if first.predicted
+        else None,
         event_ids=None,
         entity_ids=None,
     )
@@ -129,6 +137,7 @@ def _shape(columns: Columns) -> Hashable:
     return (
         columns.weight,
         columns.label is None,
+        columns.predicted is None,
         tuple(columns.numeric),
         tuple(columns.scores),
         tuple(columns.categorical),

@@ -43,7 +43,9 @@ def columns(draw: st.DrawFn, max_rows: int = 12) -> Columns:
     else:
         made.numeric = draw(numeric_columns(rows))
         made.categorical = draw(st.dictionaries(names, categoricals(rows), max_size=3))
-    if source == "predictions":
+    if source == "labels":
+        made.predicted = draw(st.none() | categoricals(rows))
+    if source != "features":
         made.scores = draw(numeric_columns(rows))
     if source != "features":
         made.label = draw(st.none() | categoricals(rows))
@@ -60,6 +62,9 @@ def content(made: Columns) -> dict[str, Any]:
         "categorical": {n: (c.codes.tolist(), c.dictionary) for n, c in made.categorical.items()},
         "segments": {n: (c.codes.tolist(), c.dictionary) for n, c in made.segments.items()},
         "label": None if made.label is None else (made.label.codes.tolist(), made.label.dictionary),
+        "predicted": None
+        if made.predicted is None
+        else (made.predicted.codes.tolist(), made.predicted.dictionary),
         "ids": (made.event_ids, made.entity_ids),
     }
 

@@ -38,6 +38,9 @@ def test_pandas_polars_and_plain_columns_give_the_same_baseline(library: Any) ->
         "score/score": "numeric",
         "prediction/label": "categorical",
         "label/label": "categorical",
+        "loss/error": "numeric",
+        "loss/brier": "numeric",
+        "loss/log_loss": "numeric",
     }
     assert built.task == "binary_classification"
     assert built.pane_starts.tolist() == [int(t.timestamp()) * 1_000_000 for t in COLUMNS["ts"]]

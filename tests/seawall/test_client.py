@@ -84,6 +84,22 @@ def test_features_and_labels_join_their_prediction(client: Client, transport: In
     assert (values, classes) == ([[1.0]], [["late"]])
 
 
+def test_a_label_may_say_what_was_predicted(client: Client, transport: InMemoryTransport) -> None:
+    client.log_label("a", "late", score=0.75, predicted="on time")
+    client.log_label("b", 1, score={"0": 0.25, "1": 0.75}, predicted=1)
+    client.log_label("c", 12.5, score=11.0)
+    client.log_label("d", True)
+    assert client.flush()
+    frames = {f.event_ids[0]: f for f in read(transport) if f.event_ids}
+    assert sorted(frames) == ["a", "b", "c", "d"]
+    a, b, c, d = (frames[i] for i in "abcd")
+    assert (words(a.label), words(a.predicted), a.scores["score"].tolist()) == (["late"], ["on time"], [0.75])
+    assert (b.numeric["label"].tolist(), words(b.predicted)) == ([1.0], ["1"])
+    assert {n: v.tolist() for n, v in b.scores.items()} == {"0": [0.25], "1": [0.75]}
+    assert (c.numeric["label"].tolist(), c.scores["score"].tolist(), c.predicted) == ([12.5], [11.0], None)
+    assert (d.numeric["label"].tolist(), d.scores, d.predicted) == ([1.0], {}, None)
+
+
 def test_events_of_one_shape_share_a_frame_and_keep_their_order(
     client: Client, transport: InMemoryTransport
 ) -> None:

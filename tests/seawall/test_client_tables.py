@@ -151,6 +151,16 @@ def test_labels_by_column(client: Client, transport: InMemoryTransport) -> None:
     assert words(text.label) == ["late", None]
 
 
+def test_labels_by_column_may_say_what_was_predicted(client: Client, transport: InMemoryTransport) -> None:
+    client.log_labels(["a", "b"], ["late", "on time"], scores=[0.9, 0.2], predicted=["late", None], ts=START)
+    assert client.flush()
+    frame = one(transport)
+    assert (words(frame.label), words(frame.predicted)) == (["late", "on time"], ["late", None])
+    assert frame.scores["score"].tolist() == [0.9, 0.2]
+    client.log_labels(["a"], [1.0], scores=[0.9, 0.2], ts=START)
+    assert client.stats().invalid == 1
+
+
 def test_many_short_tables_share_a_frame(client: Client, transport: InMemoryTransport) -> None:
     ids = [
         i

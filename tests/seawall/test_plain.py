@@ -82,6 +82,7 @@ def test_a_plain_event_needs_no_avro(name: str) -> None:
     record = {
         "event_id": "e", "model": "m", "version": "1", "ts": 5, "entity_id": None, "numeric": numbers,
         "categorical": words, "scores": [], "label": None, "value": None, "segments": words, "weight": 1,
+        "predicted": None,
     }  # fmt: skip
     assert plain_event(name, record) is not None
 

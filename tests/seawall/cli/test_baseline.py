@@ -102,6 +102,8 @@ def test_build_prints_json_when_asked(data: Path, capsys: pytest.CaptureFixture[
         "temp": "numeric",
         "late": "numeric",
         "label": "categorical",
+        "brier": "numeric",
+        "log_loss": "numeric",
     }
     assert all(sum(c["slot_counts"]) == 400 for c in summary["columns"])
 

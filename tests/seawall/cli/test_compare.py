@@ -208,7 +208,7 @@ def test_scores_predictions_and_truths_are_compared_in_their_roles(
         ]
     )
     told = {(c["role"], c["name"]): c["verdict"] for c in json.loads(capsys.readouterr().out)["columns"]}
-    assert told["score", "score"] == told["label", "label"] == "drift"
+    assert told["score", "score"] == told["label", "label"] == told["loss", "brier"] == "drift"
     assert told["feature", "temp"] == "stable"
 
 

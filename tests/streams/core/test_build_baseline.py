@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from seawall.baseline import Baseline
 from seawall.errors import ContractError
 from seawall.frames import Categorical, Columns
 from streams.core.build_baseline import DAY_US, HOUR_US, MAX_PANES, build_baseline
+from streams.core.losses import LossRule, losses_of
 from streams.core.reference_performance import positive_class
 
 T0_US = 1_357_000_000_000_000 // HOUR_US * HOUR_US
@@ -60,6 +63,17 @@ def test_counts_equal_a_naive_recount_row_by_row(rows: int, hours: int, seed: in
         "feature/temp": columns.numeric["temp"],
         "feature/broken": columns.numeric["broken"],
         "score/score": columns.scores["score"],
+        **{
+            f"loss/{name}": values
+            for name, values in losses_of(
+                replace(
+                    columns, source="labels", numeric={}, label=labels_for(columns), predicted=columns.label
+                ),
+                LossRule(
+                    frozenset(("error", "brier", "log_loss")), is_binary=True, positive=baseline.positive
+                ),
+            ).items()
+        },
     }
     for row in range(rows):
         pane = baseline.pane_starts.tolist().index(columns.ts[row] // HOUR_US * HOUR_US)
@@ -85,6 +99,9 @@ def test_columns_come_in_layout_order() -> None:
         "score/score",
         "prediction/label",
         "label/label",
+        "loss/brier",
+        "loss/error",
+        "loss/log_loss",
     ]
     assert layout_of(baseline) == Layout.of(layout_of(baseline).columns)
 
@@ -205,7 +222,11 @@ def test_regression_has_its_errors_and_a_numeric_label_column() -> None:
     truth[0] = np.nan
     baseline = build(columns, labels=truth, task="regression")
     assert baseline.performance == pytest.approx({"rmse": 0.5, "mae": 0.5})
-    assert (baseline.columns[-1].role, baseline.columns[-1].kind) == ("label", "numeric")
+    assert [(c.role, c.name, c.kind) for c in baseline.columns[-3:]] == [
+        ("label", "label", "numeric"),
+        ("loss", "absolute_error", "numeric"),
+        ("loss", "residual", "numeric"),
+    ]
 
 
 def test_multiclass_has_accuracy_and_log_loss() -> None:

@@ -89,12 +89,18 @@ def events(draw: st.DrawFn, source: Source) -> list[dict[str, Any]]:
     """Events of a few shapes, mostly of one."""
     columns = st.lists(names, max_size=3, unique_by=draw(st.sampled_from([lambda n: n] * 5 + [None])))
     shapes = draw(
-        st.lists(st.tuples(columns, columns, columns, columns, st.booleans()), min_size=1, max_size=2)
+        st.lists(
+            st.tuples(columns, columns, columns, columns, st.booleans(), st.booleans()),
+            min_size=1,
+            max_size=2,
+        )
     )
     models = st.sampled_from(["m"] * 8 + draw(st.lists(texts, min_size=1, max_size=3)))
     out = []
     for _ in range(draw(st.integers(10, 36))):
-        numeric, categorical, scores, segments, labelled = draw(st.sampled_from([*shapes[:1] * 4, *shapes]))
+        numeric, categorical, scores, segments, labelled, predicted = draw(
+            st.sampled_from([*shapes[:1] * 4, *shapes])
+        )
         event: dict[str, Any] = {
             "event_id": draw(texts),
             "model": draw(models),
@@ -107,6 +113,7 @@ def events(draw: st.DrawFn, source: Source) -> list[dict[str, Any]]:
             "segments": draw(values(st.none() | texts, segments)),
             "label": draw(texts) if labelled else None,
             "value": draw(numbers) if source == "labels" else None,
+            "predicted": draw(texts) if predicted else None,
             "weight": draw(weights),
         }
         out.append(event)

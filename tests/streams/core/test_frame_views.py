@@ -42,8 +42,10 @@ def frames(draw: st.DrawFn) -> tuple[str, bytes]:
     else:
         columns.numeric = {n: np.arange(rows) / 3 for n in names}
         columns.categorical = {n: column() for n in names}
-    if source == "predictions":
+    if source != "features" and draw(st.booleans()):
         columns.scores = {"score": np.arange(rows) / 7}
+    if source == "labels" and draw(st.booleans()):
+        columns.predicted = column()
     if source != "features" and draw(st.booleans()):
         columns.label = column()
     if draw(st.booleans()):

@@ -1,0 +1,154 @@
+"""A model gets worse though nothing that it sees has changed: told from label events, on a virtual clock.
+
+Predictions and, an hour later, labels that carry what was predicted go through the real chunks, merge, judge and
+alarms. What was predicted is right in nine cases of ten, until a share of the truths is turned over.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from seawall.baseline import Baseline
+from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source, to_record
+from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
+from seawall.wire import encode
+from streams.core.alarm_steps import AlarmStep
+from streams.core.backtest import rows_of
+from streams.core.build_baseline import build_baseline
+from streams.core.chunks import ChunkRule, PartitionChunker
+from streams.core.decode import Record
+from streams.core.engine import PartitionEngine
+from streams.core.layouts import Control, LayoutBook
+from streams.core.registry import RegistryView
+from streams.core.watermark import Watermarks
+from tests.streams.core.builders import T0
+
+PER_HOUR, DAYS_OF_BASELINE = 60, 28
+SPEC = MonitorSpec(
+    "m", pane_us=HOUR_US, horizons_us=(6 * HOUR_US, DAY_US), lateness_us=0, grace_us=HOUR_US, notify=("log",)
+)  # fmt: skip
+SOURCES: tuple[Source, ...] = ("predictions", "labels")
+LAG_US = HOUR_US
+
+
+class Rows:
+    """What a model sees and says in some hours, and what turns out."""
+
+    def __init__(
+        self, first_us: int, hours: int, seed: int, flipped: float = 0.0, from_hour: int = 0
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        n = hours * PER_HOUR
+        hour = np.repeat(np.arange(hours), PER_HOUR)
+        self.ts = first_us + hour * HOUR_US + np.sort(rng.integers(0, HOUR_US, n).reshape(hours, -1)).ravel()
+        self.x = rng.normal(size=n)
+        self.score = 1 / (1 + np.exp(-3 * self.x - rng.normal(size=n)))
+        self.late = rng.random(n) < self.score
+        self.late ^= (rng.random(n) < flipped) & (hour >= from_hour)
+
+    @property
+    def predicted(self) -> Categorical:
+        return Categorical.of(np.where(self.score > 0.5, "late", "on time").tolist())
+
+    @property
+    def truth(self) -> Categorical:
+        return Categorical.of(np.where(self.late, "late", "on time").tolist())
+
+    def predictions(self) -> Columns:
+        return Columns(
+            "predictions", "m", "v1", self.ts, numeric={"x": self.x}, scores={"late": self.score},
+            label=self.predicted, frame_id="p",
+        )  # fmt: skip
+
+    def labels(self, *, with_predictions: bool = True) -> Columns:
+        labels = Columns("labels", "m", "v1", self.ts + LAG_US, label=self.truth, frame_id="l")
+        if with_predictions:
+            labels.scores, labels.predicted = {"late": self.score}, self.predicted
+        return labels
+
+
+@cache
+def reference() -> Baseline:
+    rows = Rows(T0 - DAYS_OF_BASELINE * DAY_US, DAYS_OF_BASELINE * 24, seed=0)
+    return build_baseline(
+        rows.predictions(), model="m", version="v1", labels=rows.truth, task="binary_classification", now_us=0
+    )
+
+
+def happens(
+    rows: Rows, spec: MonitorSpec = SPEC, *, cut_bytes: int = 1 << 20, bare: bool = False
+) -> list[AlarmStep]:
+    """Every step of every alarm, when these rows come hour by hour."""
+    topics = {source: source for source in SOURCES}
+    engine = PartitionEngine(control_of(spec), RegistryView(), Watermarks(topics, HOUR_US, replay=True))
+    rule = ChunkRule(bytes=cut_bytes)
+    chunkers = {s: PartitionChunker(s, 0, s, LayoutBook(engine.control), rule) for s in SOURCES}
+    steps: list[AlarmStep] = []
+    offset = 0
+
+    def publish(summaries: list[dict[str, Any]], now_us: int) -> None:
+        nonlocal offset
+        for summary in summaries:
+            steps.extend(engine.on_record(summary, offset, now_us).alarms)
+            offset += 1
+
+    for chunker in chunkers.values():
+        chunker.start_at(0)
+    sent = {"predictions": rows.predictions(), "labels": rows.labels(with_predictions=not bare)}
+    first_us = int(rows.ts.min()) // HOUR_US * HOUR_US
+    last_us = int(rows.ts.max()) + LAG_US
+    for start_us in range(first_us, last_us + HOUR_US, HOUR_US):
+        now_us = start_us + HOUR_US
+        for source, columns in sent.items():
+            at = np.flatnonzero((columns.ts >= start_us) & (columns.ts < now_us))
+            chunker = chunkers[source]  # type: ignore[index]  # a source
+            value = encode(FRAME_CONTRACT[columns.source], to_record(rows_of(columns, at)))
+            records = [Record(chunker.next_offset, now_us, value)] if len(at) else []
+            for cut in chunker.feed(records):
+                publish(cut.summaries, now_us)
+            publish(chunker.provisional(caught_up=True), now_us)
+            publish([chunker.progress(caught_up=True)], now_us)
+    return steps
+
+
+def control_of(spec: MonitorSpec) -> Control:
+    control = Control()
+    control.set_monitor(spec)
+    control.set_baseline(reference())
+    return control
+
+
+def test_flipped_labels_open_an_incident_that_names_the_error_and_no_feature() -> None:
+    steps = happens(Rows(T0, 4 * 24, seed=1, flipped=0.15, from_hour=48))
+    opened = [s for s in steps if s.state == "open"]
+    assert {s.kind for s in opened} == {"loss"}
+    first = opened[0]
+    assert T0 + 48 * HOUR_US < first.updated_us <= T0 + 72 * HOUR_US
+    roles = {c.role for s in opened for c in s.culprits}
+    assert roles == {"loss"}
+    assert "error rate" in first.summary or "Brier" in first.summary or "log loss" in first.summary
+    assert "usually" in first.summary
+    assert "error" in {c.name for s in steps for c in s.culprits}
+
+
+def test_while_nothing_changes_nobody_is_told() -> None:
+    assert happens(Rows(T0, 10 * 24, seed=2)) == []
+
+
+def test_labels_without_predictions_are_no_news() -> None:
+    assert happens(Rows(T0, 4 * 24, seed=1, flipped=0.15, from_hour=48), bare=True) == []
+
+
+def test_a_model_that_errs_less_pages_nobody() -> None:
+    rows = Rows(T0, 4 * 24, seed=3)
+    sure = np.arange(len(rows.late)) >= 48 * PER_HOUR
+    rows.late = np.where(sure, rows.score > 0.5, rows.late)
+    assert [s for s in happens(rows) if s.kind == "loss"] == []
+
+
+def test_the_same_log_cut_otherwise_tells_the_same() -> None:
+    rows = Rows(T0, 4 * 24, seed=1, flipped=0.15, from_hour=48)
+    assert happens(rows) == happens(rows, cut_bytes=3000)
