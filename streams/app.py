@@ -25,11 +25,12 @@ from streams.agents.registrar import carry_out
 from streams.agents.results import Sink
 from streams.agents.worker import Worker, now_us
 from streams.io import metrics as m
-from streams.io.broker import ask
+from streams.io.broker import ask, until_refused
 from streams.io.control import ControlReader
 from streams.io.health import HealthServer, secrets_of
 from streams.io.kafka import Run, make_app
 from streams.io.metrics import Metrics
+from streams.io.repeats import Repeats
 from streams.io.schema_registry import SchemaRegistry
 
 log = logging.getLogger("seawall.worker")
@@ -46,6 +47,8 @@ def run(settings: Settings) -> int:
     )
     for noisy in ("aiokafka", "faust", "mode", "kafka"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeats(["aiokafka"]))
     # A worker scales by processes. BLAS's own threads gain nothing on matrices as small as ours, and spin on every
     # core between two products: half of a worker's processor time went there.
     threadpool_limits(limits=1, user_api="blas")
@@ -157,6 +160,7 @@ def _wire(
     reader = ControlReader(worker.settings, CONTROL, worker.on_control)
     worker.control_ready = reader.ready
     services["control"] = reader.run
+    services["refusals"] = lambda: _ending_when_refused(worker)
     return services
 
 
@@ -190,6 +194,10 @@ def _fan_out(
     _agent(worker, topic, fan.put)
     for i in range(len(handlers)):
         services[f"{topic} {i}"] = lambda i=i: fan.work(i)  # type: ignore[misc]
+
+
+async def _ending_when_refused(worker: Worker) -> None:
+    worker.end(await until_refused(worker.settings))
 
 
 async def _ticking(worker: Worker, ingest: Ingest) -> None:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 Message = tuple[str, str, dict[str, Any], str, int | None]
 #: Exit code for an error that nobody foresaw: the supervisor starts the worker again.
 EXIT_UNEXPECTED = 70
+#: Exit code when a broker, or whatever a worker cannot do without, refuses it: the same as at the start.
+EXIT_REFUSED = 1
 Result = TypeVar("Result")
 
 
@@ -135,6 +137,15 @@ class Worker:
         )
         logging.shutdown()
         os._exit(EXIT_UNEXPECTED)
+
+    def end(self, why: str) -> None:
+        """Stop at once for a reason that is known and that only another start can mend, with one line and no trace.
+
+        What a stop would save or commit needs the very broker that does not let us in.
+        """
+        log.error("%s; the worker ends, and has committed nothing that is not durable", why)
+        logging.shutdown()
+        os._exit(EXIT_REFUSED)
 
     async def guard(self, where: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run an agent's or a service's work; an error that nobody foresaw ends the process.

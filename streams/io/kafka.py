@@ -38,12 +38,13 @@ from seawall.errors import ConfigError
 from seawall.settings import Settings
 from seawall.transport import kafka_config
 from streams.core.decode import Records
-from streams.io import answers
+from streams.io import answers, refusals
 
 log = logging.getLogger(__name__)
 #: Bytes of a fetch that may wait in a connection's reader. With aiokafka's 64 KiB it stops listening after every read.
 aiokafka.conn.READER_LIMIT = 8 << 20
 answers.install()
+refusals.install()
 
 
 @dataclass(slots=True)
