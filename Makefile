@@ -8,7 +8,7 @@ JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-contenders bench-detection bench-detection-short bench-sdk soak lint format types lock dashboards clean check
+.PHONY: demo test test-unit test-kafka test-kafka-short chaos bench bench-short bench-loop bench-plots bench-contenders bench-detection bench-detection-short bench-sdk soak lint format types lock dashboards clean check
 
 demo: $(STAMP)  ## replay a year of real traffic through the whole loop, with a bad release in it
 	$(BIN)/python -m examples.flights
@@ -42,8 +42,17 @@ SECONDS ?= 60
 chaos: $(STAMP)  ## kill, pause and cut off real processes, then recount: make chaos SEED=7 BROKER=kafka SECONDS=60
 	$(BIN)/python -m tests.chaos --seed $(SEED) --broker $(BROKER) --seconds $(SECONDS)
 
-bench: $(STAMP)  ## the demo's year through the embedded loop, as fast as it goes
+bench: $(STAMP)  ## every benchmark one after the other, with a table at the end; half an hour
+	$(BIN)/python -m benchmarks
+
+bench-short: $(STAMP)  ## the same with fewer runs of everything, some minutes
+	$(BIN)/python -m benchmarks --short
+
+bench-loop: $(STAMP)  ## the demo's year through the embedded loop, as fast as it goes
 	$(BIN)/python -m benchmarks.loop
+
+bench-plots: $(STAMP)  ## draw what the benchmarks found into docs/images
+	$(BIN)/python -m benchmarks.plots --to docs/images
 
 bench-contenders: $(STAMP)  ## Seawall, Faust, Bytewax and Quix Streams do the same work from the same topic
 	$(BIN)/python -m benchmarks.contenders
@@ -54,7 +63,7 @@ bench-detection: $(STAMP)  ## known faults in real data, Seawall beside others, 
 bench-detection-short: $(STAMP)  ## the same in minutes, once the environments are there: one table, two orders
 	$(BIN)/python -m benchmarks.detection.known_faults --short
 
-bench-sdk: $(STAMP)
+bench-sdk: $(STAMP)  ## what logging costs the product
 	$(BIN)/python -m benchmarks.sdk
 
 soak: $(STAMP)  ## ten minutes of load at 70 % of what one worker can do

@@ -249,7 +249,7 @@ def main() -> int:
         windows = options.models * options.panes * (1 + len(horizons_us))
         assert spent.windows == windows, f"{spent.windows} windows closed, expected {windows}"
     console.print(table)
-    console.print(f"[dim]{results.merge(options.out, {'detection_cost': found})}")
+    console.print(f"[dim]{results.write(options.out, 'detection_cost', {'cases': found})}")
     return 0
 
 

@@ -130,7 +130,7 @@ def main() -> int:
         cost = [f"{1e6 / case[kind]['events_per_second']:.2f}" for kind in ("single_events", "frames")]
         table.add_row(*(str(case[k]) for k in ("features", "models", "segments")), *cost)
     console.print(table)
-    written = results.merge(options.out, {"ingest": found})
+    written = results.write(options.out, "ingest", {"cases": found})
     console.print(f"[dim]{written}")
     return 0
 

@@ -167,7 +167,7 @@ def main() -> int:
         )
     console = Console()
     console.print(table)
-    console.print(f"[dim]{results.merge(options.out, {'open_windows': found})}")
+    console.print(f"[dim]{results.write(options.out, 'open_windows', {'cases': found})}")
     return 0
 
 

@@ -138,8 +138,8 @@ def main() -> int:
         table.add_row(step, *(f"{v:.1f}" for v in (statistics.median(values), min(values), max(values))))
     console.print(table)
     console.print(f"{load.sent:,} events sent, {counted:,} counted")
-    found |= {"rate": options.rate, "sent": load.sent, "counted": counted, "machine": results.machine()}
-    console.print(f"[dim]{results.merge(options.out, {'recovery': found})}")
+    found |= {"rate": options.rate, "sent": load.sent, "counted": counted}
+    console.print(f"[dim]{results.write(options.out, 'recovery', found)}")
     return 0 if counted == load.sent else 1
 
 

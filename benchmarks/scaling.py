@@ -156,7 +156,7 @@ def main() -> int:
 
 
 def write(options: argparse.Namespace, kind: str, cores: int, found: dict[int, list[Outcome]]) -> Path:
-    """Put the runs into ``bench.json``."""
+    """Put the runs into ``bench/scaling.json``."""
     fresh: dict[str, Any] = {
         f"{workers}_workers": results.rate(
             [o.rate for o in outcomes],
@@ -165,8 +165,7 @@ def write(options: argparse.Namespace, kind: str, cores: int, found: dict[int, l
         )
         for workers, outcomes in found.items()
     }
-    about = {"broker": kind, "cores": cores, "machine": results.machine()}
-    return results.merge(options.out, {"scaling": {**fresh, **about}})
+    return results.write(options.out, "scaling", {**fresh, "broker": kind, "cores": cores})
 
 
 if __name__ == "__main__":

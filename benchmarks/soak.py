@@ -5,13 +5,13 @@ more are sent as fast as they go; for generator, broker, store and worker share 
 70 % of that, sent at its own pace whatever the worker does, each event with the time at which it was due, so that a
 stall shows as latency and is not hidden by events that were never sent. Meanwhile, once a second: the worker's resident
 memory and its lag; and for each pane, how long after its end its window could be read from the store. Writes
-``build/soak.json`` and a plot; fails when memory grows, lag does or windows come late, and when an event is missing.
+``build/bench/soak.json``, of which `benchmarks.plots` draws a plot; fails when memory grows, lag does or windows come
+late, and when an event is missing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import threading
@@ -291,35 +291,6 @@ def summary(watch: Watch, rate: float) -> tuple[dict[str, Any], list[str]]:
     return found, wrong
 
 
-def plot(watch: Watch, path: Path, title: str) -> None:
-    """Draw memory, lag and latency over the run."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(3, 1, figsize=(9, 7), sharex=True, layout="constrained")
-    panels = (
-        (watch.memory, "resident memory, MiB", 1.0),
-        (watch.lag, "lag, thousand records", 1e3),
-        (watch.windows, "window in the store,\nseconds after its pane's end", 1.0),
-    )
-    for axis, (points, label, unit) in zip(axes, panels, strict=True):
-        x, y = np.array(points).T
-        axis.plot(
-            x / 60, y / unit, "." if unit == 1.0 and points is watch.windows else "-", color="#1f5f8b", lw=1
-        )
-        axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
-        axis.grid(alpha=0.3)
-    axes[2].axhline(LATEST_S, color="#b03a2e", lw=1, ls="--")
-    axes[2].set_xlabel("minutes")
-    figure.suptitle(title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
-
-
 def _on(address: str, name: str) -> Settings:
     return Settings(broker=address, topic_prefix=f"{name}.", group=name)
 
@@ -334,7 +305,6 @@ def main() -> int:
     )
     parser.add_argument("--broker", choices=("auto", "kafka", "embedded"), default="auto")
     parser.add_argument("--out", type=Path, default=Path("build"))
-    parser.add_argument("--plot", type=Path, default=Path("build/soak.png"))
     arguments = parser.parse_args()
     console = Console()
 
@@ -366,16 +336,11 @@ def main() -> int:
         "minutes": arguments.minutes,
         **fate,
         **found,
-        "machine": results.machine(),
     }
-    plot(
-        watch,
-        arguments.plot,
-        f"{rate:,.0f} events/s of 20 numbers for {arguments.minutes:g} minutes, one worker",
-    )
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "soak.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    series = {"memory_mib": watch.memory, "lag_records": watch.lag, "window_after_pane_end_s": watch.windows}
+    written = results.write(arguments.out, "soak", {**found, "series": series})
     console.print_json(data=found)
+    console.print(f"[dim]{written}")
     for problem in wrong:
         console.print(f"[red]{problem}")
     return 1 if wrong else 0

@@ -126,8 +126,8 @@ def filled(options: argparse.Namespace, address: str, names: set[str], console: 
 def write(
     options: argparse.Namespace, kind: str, chosen: list[Entry], found: dict[str, list[Outcome]]
 ) -> Path:
-    """Put the runs into ``bench.json``."""
-    before = results.read(options.out)
+    """Put the runs into ``bench.json``, and what they ran on into ``bench/contenders.json``."""
+    before = results.contenders(options.out)
     fresh: dict[str, Any] = {}
     for entry in chosen:
         outcomes = found[entry.key]
@@ -142,13 +142,9 @@ def write(
             windows_checked=min(o.windows for o in outcomes),
             exact=not any(o.wrong for o in outcomes),
         )
-    about = {
-        "broker": kind,
-        "features": options.features,
-        "events": options.minutes * options.per_minute,
-        "machine": results.machine(),
-    }
-    return results.merge(options.out, {**fresh, "contenders": about})
+    about = {"broker": kind, "features": options.features, "events": options.minutes * options.per_minute}
+    results.write(options.out, "contenders", about)
+    return results.merge(options.out, fresh)
 
 
 def show(console: Console, kind: str, chosen: list[Entry], found: dict[str, list[Outcome]]) -> None:

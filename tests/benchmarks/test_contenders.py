@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks import results
 from benchmarks.contenders.race import Outcome, Seen, judged
 from benchmarks.contenders.workload import MINUTE_US, MODEL, Window, Workload
 from seawall.wire import decode
@@ -78,12 +75,3 @@ def test_a_window_that_was_revised_counts_once_and_as_it_was_last() -> None:
     early = replace(right(start), rows=1)
     outcome = judged(WORK, seen([(start, early), (start, right(start))]))
     assert (outcome.events, outcome.wrong) == (40, [])
-
-
-def test_a_benchmark_leaves_what_others_have_written(tmp_path: Path) -> None:
-    results.merge(tmp_path, {"loop": results.rate([1.0, 3.0, 2.0]), "exact": True})
-    results.merge(tmp_path, {"bytewax": results.rate([5.0])})
-    found = json.loads((tmp_path / "bench.json").read_text())
-    assert found["loop"]["events_per_second"] == 2.0
-    assert found["exact"] is True
-    assert found["bytewax"] == {"events_per_second": 5.0, "runs": [5.0]}
