@@ -48,7 +48,7 @@ def test_every_other_file_says_how_it_was_made_and_on_what(tmp_path: Path) -> No
     results.write(tmp_path, "recovery", {"sent": 7})
     found = json.loads((tmp_path / "bench" / "recovery.json").read_text())
     assert found["sent"] == 7
-    assert found["command"].startswith("python -m ")
+    assert found["command"].startswith("python ")
     assert found["machine"].keys() == {"cpus", "memory_gib", "python", "numpy", "load"}
     assert results.read(tmp_path, "recovery") == found
     assert results.read(tmp_path, "ingest") == {}
