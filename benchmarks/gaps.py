@@ -7,7 +7,10 @@ of 20 numbers, in the same order:
 - *aborted*: after each window's events a transaction that was aborted, of `--gap` small records and its marker; the
   broker hands them to a reader, who has to leave them out;
 - *compacted*: after each window's events `--gap` small records of one key, which compaction has taken away before
-  anybody reads, so that only their offsets are missing.
+  anybody reads, so that only their offsets are missing. The last one stays, and is a dead letter.
+
+Compaction leaves alone what is in the segment that is still written, so the last windows have no gaps between them, on
+any topic.
 
 A worker counts each to its end, every window compared with a recount (`benchmarks.contenders.race`). Events that are
 aborted or taken away are no events: the rate is that of those that count.
@@ -48,9 +51,10 @@ COMPACTION_DEADLINE_S = 120.0
 #: What one run may take.
 DEADLINE_S = 60.0
 #: Small segments that are compacted as soon as they are full.
+SEGMENT_BYTES = 4 << 20
 COMPACTED = {
     "cleanup.policy": "compact",
-    "segment.bytes": str(4 << 20),
+    "segment.bytes": str(SEGMENT_BYTES),
     "min.cleanable.dirty.ratio": "0.001",
     "min.compaction.lag.ms": "0",
 }
@@ -58,10 +62,16 @@ COMPACTED = {
 
 @dataclass
 class Filling:
-    """Fills a topic with the events, and leaves a gap of so many offsets after each window's."""
+    """Fills a topic with the events, and leaves a gap of so many offsets after each window's, but the last ones'."""
 
     work: Workload
     gap: int
+
+    @property
+    def gaps(self) -> int:
+        """How many there are: what follows the last of them fills more than one segment."""
+        window_bytes = self.work.per_minute * len(next(self.work.single_events()))
+        return max(self.work.minutes - (2 * SEGMENT_BYTES // window_bytes + 1), 0)
 
     def none(self, settings: Settings) -> None:
         """Put the events there, without gaps."""
@@ -92,8 +102,7 @@ class Filling:
 
         self._fill(settings, repeat)
         deadline = time.monotonic() + COMPACTION_DEADLINE_S
-        # What is in the segment that is still written stays, whatever compaction does.
-        while (left := fillers(settings)) > self.gap * self.work.minutes / 10:
+        while (left := fillers(settings)) > 1:
             if time.monotonic() > deadline:
                 msg = f"after {COMPACTION_DEADLINE_S:g} s compaction had left {left} records of one key"
                 raise Unavailable(msg)
@@ -102,11 +111,13 @@ class Filling:
     def _fill(self, settings: Settings, then: Callable[[], None]) -> None:
         producer = Producer({**kafka_config(settings), "linger.ms": 20})
         events = enumerate(self.work.single_events())
+        window, gaps = 0, self.gaps
         while batch := list(islice(events, self.work.per_minute)):
             for number, value in batch:
                 produce(producer, settings.topic("predictions"), value, b"%d" % number)
             producer.flush(30)
-            if len(batch) == self.work.per_minute:
+            window += 1
+            if window <= gaps:
                 then()
 
 
@@ -180,7 +191,7 @@ def main() -> int:
     if missing_tools():
         console.print(missing_tools())
         return SKIPPED
-    with broker("kafka") as (address, _):
+    with broker("kafka", {"log.cleaner.backoff.ms": 1000}) as (address, _):
         topics = tracks(options, address, console)
         runs: dict[str, list[Outcome]] = {name: [] for name in topics}
         for number in range(options.runs):
@@ -199,7 +210,14 @@ def main() -> int:
             f"{entry['cpu_of_none']:.2f}",
         )
     console.print(table)
-    about = {"events": options.minutes * options.per_minute, "windows": options.minutes, "gap": options.gap}
+    work = topics["none"].work
+    gaps = Filling(work, options.gap).gaps
+    about = {
+        "events": work.events,
+        "windows": work.minutes,
+        "gaps_of_a_topic": gaps,
+        "records_of_a_gap": options.gap,
+    }
     console.print(f"[dim]{results.write(options.out, 'gaps', {**about, 'gaps': found})}")
     wrong = [f"{name}: {text}" for name, outcomes in runs.items() for o in outcomes for text in o.wrong]
     short = [f"{n}: {o.windows} windows" for n, os in runs.items() for o in os if o.windows < options.minutes]

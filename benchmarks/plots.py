@@ -24,7 +24,7 @@ from benchmarks import results
 from benchmarks.contenders.__main__ import entries
 from benchmarks.recovery import STEPS
 
-OURS, OTHERS, LIMIT = "#1f6f8b", "#b8b8b8", "#b03a2e"
+OURS, PALE, OTHERS, LIMIT = "#1f6f8b", "#7fb5c6", "#b8b8b8", "#b03a2e"
 WORDS = {
     "answers": "the new process answers",
     "counts": "it counts",
@@ -63,62 +63,61 @@ def cost(found: Found) -> Any:
         ("models", "models\n(20 features, no segments)", {"features": 20, "segments": 0}),
         ("segments", "segments watched\n(20 features, one model)", {"features": 20, "models": 1}),
     )
-    kinds = (("single_events", "a single event", OTHERS, "o-"), ("frames", "a row of a frame", OURS, "s-"))
+    kinds = (
+        ("single_events", "a single event", OTHERS, "o-", 6),
+        ("frames", "a row of a frame", OURS, "s-", -13),
+    )
     figure, row = plt.subplots(1, 3, figsize=(9, 3.6), sharey=True, layout="constrained")
     for axes, (by, words, others) in zip(row, panels, strict=True):
         cases = [c for c in found["cases"] if all(c[k] == v for k, v in others.items()) and c[by]]
         x = [case[by] for case in cases]
-        for key, label, color, line in kinds:
+        for key, label, color, line, above in kinds:
             y = [1e6 / case[key]["events_per_second"] for case in cases]
             axes.plot(x, y, line, color=color, label=label, markersize=5)
             for at, value in zip(x, y, strict=True):
                 axes.annotate(
-                    f"{value:.2g}", (at, value), (0, 6), textcoords="offset points", ha="center", fontsize=8
+                    f"{value:.2g}",
+                    (at, value),
+                    (0, above),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=8,
                 )
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(x, [f"{value:,}" for value in x])
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(words)
-        axes.margins(x=0.15, y=0.12)
+        axes.margins(x=0.15, y=0.14)
         axes.grid(alpha=0.3)
-    row[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    row[0].yaxis.set_major_formatter(FuncFormatter(_plain))
     row[0].set_ylabel("µs of processor time (logarithmic)")
     row[0].legend(frameon=False, loc="upper left", fontsize=9)
     return _bare(figure)
 
 
 def open_windows(found: Found) -> Any:
-    """Draw memory against the windows that are open at once."""
-    cases = found["cases"]
-    figure, axes = plt.subplots(figsize=(7.5, 4), layout="constrained")
-    cells = np.array([case["cells"] for case in cases])
-    mib = np.array([case["resident_bytes"] for case in cases]) / 2**20
-    each = float(np.median([case["bytes_a_cell"] for case in cases]))
+    """Draw memory against the windows that are open at once, by how many panes a segment has open."""
+    figure, axes = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+    cells = np.array([case["cells"] for case in found["cases"]])
     line = np.array([cells.min(), cells.max()])
     axes.plot(
-        line, line * each / 2**20, "--", color=OTHERS, label=f"{each / 1024:.0f} KiB a window, the median"
+        line, line * 11.2 / 1024, "--", color=LIMIT, lw=1, label="11.2 KiB a window: its counts and moments"
     )
-    axes.plot(cells, mib, "o", color=OURS)
-    # Names stand on both sides of the line, in turns where points are close to each other.
-    for number, i in enumerate(np.lexsort((mib, cells))):
-        case, left = cases[i], number % 2 == 0
-        axes.annotate(
-            f"{_many(case['models'], 'model')}, {_many(case['segments'] + 1, 'segment')}, {case['panes']} panes",
-            (cells[i], mib[i]),
-            (-8, 4) if left else (8, -8),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            fontsize=8,
+    panes = sorted({case["panes"] for case in found["cases"]})
+    for open_panes, mark, color in zip(panes, "osD^v", (PALE, OURS, "black"), strict=False):
+        cases = [case for case in found["cases"] if case["panes"] == open_panes]
+        mib = [case["resident_bytes"] / 2**20 for case in cases]
+        axes.plot(
+            [c["cells"] for c in cases], mib, mark, color=color, label=f"{open_panes} panes open of each"
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(cells.min() / 12, cells.max() * 12)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
-        )
-    axes.set_xlabel("windows open at once: models × segments × panes (logarithmic)")
+        axis.set_major_formatter(FuncFormatter(_plain))
+    axes.set_xlabel(
+        "windows open at once: models × segments × panes, 20 numbers of 64 bins each (logarithmic)"
+    )
     axes.set_ylabel("resident memory, MiB (logarithmic)")
     axes.legend(frameon=False, loc="upper left", fontsize=9)
     axes.grid(alpha=0.3)
@@ -130,7 +129,7 @@ def recovery(found: Found) -> Any:
     steps = sorted(STEPS, key=lambda step: -float(found[step]["median_s"]))
     figure, axes = plt.subplots(figsize=(7.5, 2.6), layout="constrained")
     for row, step in enumerate(steps):
-        axes.barh(row, found[step]["median_s"], color=OURS, height=0.55)
+        axes.barh(row, found[step]["median_s"], color=PALE, height=0.55)
         runs = found[step]["runs_s"]
         axes.plot(runs, [row] * len(runs), ".", color="black", markersize=5)
         axes.text(max(runs) + 0.2, row, f"{found[step]['median_s']:.1f} s", va="center", fontsize=9)
@@ -230,8 +229,8 @@ def _bare(figure: Any) -> Any:
     return figure
 
 
-def _many(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def _plain(value: float, _: Any) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
 
 
 def main() -> int:

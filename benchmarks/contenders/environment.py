@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,13 +35,16 @@ def python(out: Path) -> Path:
 
 
 @contextmanager
-def broker(kind: str) -> Iterator[tuple[str, str]]:
-    """Start a broker; yields its address and what it is. ``auto`` is Apache Kafka where Java and Maven are."""
+def broker(kind: str, more: Mapping[str, object] | None = None) -> Iterator[tuple[str, str]]:
+    """Start a broker; yields its address and what it is. ``auto`` is Apache Kafka where Java and Maven are.
+
+    `more` are properties of Apache Kafka besides what is needed.
+    """
     with tempfile.TemporaryDirectory(prefix="seawall-bench-") as directory:
         if kind == "kafka" or (kind == "auto" and not missing_tools()):
             if missing_tools():
                 raise Unavailable(missing_tools())
-            kafka = Kafka(Path(directory))
+            kafka = Kafka(Path(directory), more=more or {})
             kafka.start()
             try:
                 yield kafka.address(), "Apache Kafka"
