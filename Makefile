@@ -60,7 +60,7 @@ bench-contenders: $(STAMP)  ## Seawall, Faust, Bytewax and Quix Streams do the s
 bench-detection: $(STAMP)  ## known faults in real data, Seawall beside others, each in an environment of its own; hours, resumable
 	$(BIN)/python -m benchmarks.detection.known_faults
 
-bench-detection-short: $(STAMP)  ## the same in minutes, once the environments are there: one table, two orders
+bench-detection-short: $(STAMP)  ## the same in minutes, once the environments are there: one table
 	$(BIN)/python -m benchmarks.detection.known_faults --short
 
 bench-sdk: $(STAMP)  ## what logging costs the product

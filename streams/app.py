@@ -144,7 +144,7 @@ def _wire(
     services["save"] = lambda: _saving(worker, decider)
     services["prepare"] = lambda: _preparing(worker, decider)
     for topic in ("windows", "registry", "monitors", "baselines", "dead-letters"):
-        _fan_out(worker, metrics, topic, services, [Handler(Sink(worker, topic, metrics).write)])
+        _fan_out(worker, metrics, topic, services, [Handler(Sink(worker, topic, metrics).write, joins=True)])
     for topic in ("alarms", "rollbacks"):
 
         async def announce(run: Run, topic: str = topic) -> None:
@@ -153,7 +153,7 @@ def _wire(
         # A receiver that is down for a day must hold back neither the store nor the registry, and a store that is
         # down must hold back neither of the others: what bounds these topics is bytes, not runs.
         told = Handler(announce, overlapping=True, room=10_000)
-        handlers = [Handler(Sink(worker, topic, metrics).write, room=10_000), told]
+        handlers = [Handler(Sink(worker, topic, metrics).write, joins=True, room=10_000), told]
         if topic == "rollbacks":
             handlers.append(Handler(lambda run: carry_out(worker, run)))
         _fan_out(worker, metrics, topic, services, handlers)
@@ -189,6 +189,14 @@ def _fan_out(
 
     def show(paused: int) -> None:
         metrics.set(m.PARTITIONS_PAUSED, paused, topic=topic, reason="backlog")
+        if bool(paused) == (topic in worker.waiting):
+            return
+        if paused:
+            worker.waiting.add(topic)
+            log.warning("%s: reading waits: results come faster than they are stored or told", topic)
+        else:
+            worker.waiting.remove(topic)
+            log.info("%s: reading goes on", topic)
 
     fan = FanOut(worker.app, handlers, guard, on_paused=show)
     _agent(worker, topic, fan.put)
@@ -240,6 +248,10 @@ def _status(worker: Worker) -> dict[str, Any]:
         "assignments": worker.app.runs.current.epoch,
         # Not among the reasons: starting the worker again would not help, and would stop the other partitions.
         "stopped": [why for topic in sorted(worker.stopped) for why in worker.stopped[topic]],
+        "waiting": [
+            f"{topic}: reading waits: results come faster than they are stored or told"
+            for topic in sorted(worker.waiting)
+        ],
         "models": sorted(worker.control.monitors),
         "baselines": sorted("/".join(k) for k in worker.control.baselines),
         "now_us": now_us(),

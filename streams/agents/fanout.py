@@ -1,7 +1,8 @@
 """One topic, several consumers in one process: the offset follows the slowest, and none waits for another.
 
 What is held for slow handlers is bounded in bytes: past `FanOut.room_bytes` the topic's partitions are paused, and
-they are resumed when half of it is free. Nothing here waits, for whatever waits in a stream's way stops, past a few
+they are resumed when half of it is free. A handler that `joins` is given what waited for it as one run: the slower it
+is, the more it does at once. Nothing here waits, for whatever waits in a stream's way stops, past a few
 runs, the one loop that fetches for every topic: a store that is away would hold back the alarms.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from faust.types import TP
 
@@ -20,6 +21,8 @@ Handle = Callable[[Run], Awaitable[None]]
 #: Bytes of keys and values that one topic may hold for its handlers. A little more may come: what was fetched
 #: before the pause took effect, at most one fetch of each partition and the four runs in the stream's buffer.
 ROOM_BYTES = 32 << 20
+#: Runs that wait are handed over as one until they have so many bytes: as much as one fetch brings at most.
+JOINED_BYTES = 8 << 20
 #: What a record costs besides its key and value.
 _RECORD_BYTES = 400
 
@@ -30,6 +33,8 @@ class Handler:
 
     handle: Handle
     overlapping: bool = False
+    joins: bool = False
+    """Whether runs of one partition that wait, one behind the other, are handed over as one."""
     room: int = 64
     """Runs that may wait or be under way before the topic is paused."""
 
@@ -65,6 +70,16 @@ class _Lane:
         self.tickets.setdefault((held.run.tp, held.run.epoch), deque()).append(ticket)
         self.waiting += 1
         self.queue.put_nowait(ticket)
+
+    async def next(self) -> list[list[_Ticket]]:
+        """Wait for a run; returns what is to be done at once, one after the other."""
+        first = await self.queue.get()
+        if not self.handler.joins:
+            return [[first]]
+        waiting = [first]
+        while not self.queue.empty():
+            waiting.append(self.queue.get_nowait())
+        return list(_joinable(waiting))
 
     def finish(self, ticket: _Ticket) -> None:
         ticket.done = True
@@ -125,29 +140,31 @@ class FanOut:
         """Serve handler i for ever."""
         lane = self._lanes[i]
         while True:
-            ticket = await lane.queue.get()
-            if self._is_stale(ticket):
-                self._let_go(lane, ticket)
-            elif lane.handler.overlapping:
-                task = asyncio.create_task(self._do(lane, ticket))
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
-            else:
-                await self._do(lane, ticket)
+            for tickets in await lane.next():
+                if lane.handler.overlapping:
+                    task = asyncio.create_task(self._do(lane, tickets))
+                    self._under_way.add(task)
+                    task.add_done_callback(self._under_way.discard)
+                else:
+                    await self._do(lane, tickets)
 
-    async def _do(self, lane: _Lane, ticket: _Ticket) -> None:
-        run = ticket.held.run
-        await self._guard(lane.handler.handle, run)
-        if not self._is_stale(ticket):
-            lane.finish(ticket)
+    async def _do(self, lane: _Lane, tickets: Sequence[_Ticket]) -> None:
+        """Do runs of one partition and epoch, as one."""
+        run = tickets[0].held.run
+        if not self._is_stale(run):
+            await self._guard(lane.handler.handle, _joined([t.held.run for t in tickets]))
+        if not self._is_stale(run):
+            for ticket in tickets:
+                lane.finish(ticket)
             key = (run.tp, run.epoch)
             if all(key in other.reached for other in self._lanes):
                 self._app.runs.ledger[run.tp] = min(other.reached[key] for other in self._lanes)
-        self._let_go(lane, ticket)
+        for ticket in tickets:
+            self._let_go(lane, ticket)
 
-    def _is_stale(self, ticket: _Ticket) -> bool:
+    def _is_stale(self, run: Run) -> bool:
         """Tell whether the run was fetched before a rebalance: whoever has the partition now reads it again."""
-        return ticket.held.run.epoch != self._app.runs.current.epoch
+        return run.epoch != self._app.runs.current.epoch
 
     def _let_go(self, lane: _Lane, ticket: _Ticket) -> None:
         lane.waiting -= 1
@@ -174,3 +191,26 @@ class FanOut:
 def run_bytes(run: Run) -> int:
     """Memory that a run's records take, roughly."""
     return sum(len(r.value or b"") + len(r.key or b"") + _RECORD_BYTES for r in run.records)
+
+
+def _joinable(waiting: Iterable[_Ticket]) -> Iterator[list[_Ticket]]:
+    """Group tickets by partition and epoch, in the order in which each partition's first came."""
+    groups: dict[tuple[TP, int], list[_Ticket]] = {}
+    for ticket in waiting:
+        groups.setdefault((ticket.held.run.tp, ticket.held.run.epoch), []).append(ticket)
+    for group in groups.values():
+        batch: list[_Ticket] = []
+        size_bytes = 0
+        for ticket in group:
+            size_bytes += ticket.held.size_bytes
+            if batch and size_bytes > JOINED_BYTES:
+                yield batch
+                batch, size_bytes = [], ticket.held.size_bytes
+            batch.append(ticket)
+        yield batch
+
+
+def _joined(runs: Sequence[Run]) -> Run:
+    """Make one run of runs of one partition that follow each other."""
+    last = runs[-1]
+    return last if len(runs) == 1 else replace(last, records=[r for run in runs for r in run.records])

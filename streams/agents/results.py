@@ -46,11 +46,15 @@ class Sink:
         tables = await loop.run_in_executor(self._thread, self.tables, run.records)
         span = f"{run.records[0].offset}|{run.records[-1].offset}|{self.worker.settings.log_epoch}"
         token = f"{self.topic}|{run.tp.partition}|{span}"
-        attempt = 0
+        attempt, began_s = 0, time.monotonic()
         while True:
             try:
                 await loop.run_in_executor(self._thread, self._insert, tables, token)
                 self.metrics.set(m.STORE_UP, 1)
+                if attempt:
+                    log.info(
+                        "store: %s are written again, after %.0f s", self.topic, time.monotonic() - began_s
+                    )
                 return
             except Unavailable as error:
                 self.metrics.set(m.STORE_UP, 0)

@@ -54,6 +54,8 @@ class Worker:
     """Partitions that were stopped, by anybody."""
     stopped: dict[str, list[str]] = field(default_factory=dict)
     """Why partitions of this worker are stopped, by short topic name."""
+    waiting: set[str] = field(default_factory=set)
+    """Short names of topics that are paused because what was read of them is not stored or told yet."""
     partitions: dict[str, int] = field(default_factory=dict)
     """Partition count by short topic name."""
     _deciding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decide"))

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from benchmarks.detection.known_faults.faults import FAULTS, Fault, inject
+from benchmarks.detection.known_faults.cases import ONSET_HOUR, PROTOCOLS, CaseKey, make
+from benchmarks.detection.known_faults.courses import GRADUAL, GROWTH_HOURS, INCREMENTAL, RECURRING, in_rows
+from benchmarks.detection.known_faults.faults import BY_DEGREES, FAULTS, Fault, inject
+from benchmarks.detection.known_faults.priors import shift_prior
 from benchmarks.detection.known_faults.scoring import (
     CLOSES_AFTER,
     REMINDER_HOURS,
@@ -32,6 +35,7 @@ def table() -> Table:
         "made up",
         {"x": x, "y": y, "z": x - rng.normal(size=4000), "far": 100 + rng.normal(size=4000)},
         {"word": (rng.choice(3, 4000, p=[0.5, 0.3, 0.2]).astype(np.int32), words)},
+        (x + rng.normal(size=4000) > 0.5).astype(np.int32),
     )
 
 
@@ -70,7 +74,9 @@ def test_a_stream_cut_in_two_loses_nothing(table: Table):
     )
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "fault", [*FAULTS, *(f for f in BY_DEGREES if f.kind != "prior")], ids=lambda f: f.name
+)
 def test_a_fault_changes_its_own_columns_and_only_after_its_onset(table: Table, fault: Fault):
     made = stream(table, ORDERS[0], 100, 50.0, [4])
     hit = inject(made, fault, 60, table.words, 0, np.random.default_rng(0))
@@ -99,6 +105,105 @@ def test_a_decorrelated_column_keeps_its_own_distribution_hour_by_hour(table: Ta
         np.corrcoef(made.numeric[name][bad], partner)[0, 1]
     )
     assert ks_2samp(values[bad], made.numeric[name][bad]).pvalue > 0.99
+
+
+def shifted(table: Table, fault: Fault, hours: int, at_hour: int) -> tuple[Stream, np.ndarray]:
+    """Return a stream, and by how much each row of one of its numbers was moved."""
+    made = stream(table, ORDERS[0], hours, 200.0, [6])
+    hit = inject(made, fault, at_hour, table.words, 0, np.random.default_rng(0))
+    assert hit is not None
+    ((name, values),) = hit.numeric.items()
+    return made, (values - made.numeric[name]) / np.nanstd(made.numeric[name])
+
+
+def test_a_fault_in_a_share_of_the_rows_hits_that_share_hour_by_hour(table: Table):
+    made, moved = shifted(table, Fault("mean", 1.0, in_rows(0.05)), 100, 20)
+    bad = made.hour >= 20
+    assert abs(np.mean(moved[bad] > 0.5) - 0.05) < 0.01
+    hit = np.bincount(made.hour[bad & (moved > 0.5)], minlength=100)[20:]
+    assert np.median(hit) == pytest.approx(
+        10, abs=2
+    )  # of 200 rows an hour: the rows are chosen, not the hours
+
+
+def test_a_gradual_fault_hits_more_rows_by_the_hour_and_all_in_the_end(table: Table):
+    made, moved = shifted(table, Fault("mean", 1.0, GRADUAL), 20 + GROWTH_HOURS + 10, 20)
+    share = np.array([np.mean(moved[made.hour == h] > 0.5) for h in range(20, made.hours)])
+    assert share[0] < 0.05
+    assert share[GROWTH_HOURS // 2] == pytest.approx(0.5, abs=0.15)
+    assert (share[GROWTH_HOURS - 1 :] == 1.0).all()
+    np.testing.assert_allclose(moved[moved > 0.5], 1.0)  # those that it hits, it hits in full
+
+
+@pytest.mark.parametrize(
+    ("kind", "full", "nothing"), [("mean", 1.0, 0.0), ("scale", 3.0, 1.0), ("unit", 1000.0, 1.0)]
+)
+def test_an_incremental_fault_grows_in_every_row(table: Table, kind: str, full: float, nothing: float):
+    course = INCREMENTAL
+    hour = np.arange(200)
+    size = course.size(full, nothing, hour, 20)
+    assert isinstance(size, np.ndarray)
+    assert size[20] == pytest.approx(nothing + (full - nothing) / GROWTH_HOURS)
+    assert size[20 + GROWTH_HOURS - 1] == full == size[-1]
+    assert course.hit(hour, 20, np.random.default_rng(0)).tolist() == (hour >= 20).tolist()
+    if kind == "mean":
+        made, moved = shifted(table, Fault(kind, full, course), 200, 20)
+        np.testing.assert_allclose(moved, np.where(made.hour >= 20, size[made.hour], 0.0), atol=1e-12)
+
+
+def test_a_recurring_fault_is_there_for_four_hours_of_every_day(table: Table):
+    made, moved = shifted(table, Fault("mean", 0.5, RECURRING), 90, 30)
+    on = [h for h in range(90) if (moved[made.hour == h] > 0.25).any()]
+    assert on == [30, 31, 32, 33, 54, 55, 56, 57, 78, 79, 80, 81]
+    assert all((moved[made.hour == h] > 0.25).all() for h in on)
+
+
+@pytest.mark.parametrize(
+    "order", [o for o in ORDERS if o.name in ("exchangeable", "seasonal")], ids=lambda o: o.name
+)
+def test_a_prior_shift_moves_the_classes_and_leaves_each_class_as_it_was(table: Table, order: Order):
+    """Class by class, the hours' mix of rows is that of the reference: only the shares of the classes differ."""
+    whole = stream(table, order, 11 * 7 * 24, 100.0, [7])
+    reference, live = whole.until(6 * 7 * 24), whole.since(6 * 7 * 24)
+    hit = shift_prior(live, Fault("prior", 0.2), 0, table, reference, np.random.default_rng(0))
+    assert hit is not None
+    index = {(x, y): i for i, (x, y) in enumerate(zip(table.numeric["x"], table.numeric["y"], strict=True))}
+    row = np.array([index[p] for p in zip(hit.numeric["x"], hit.numeric["y"], strict=True)])
+    for name, values in table.numeric.items():
+        np.testing.assert_array_equal(hit.numeric[name], values[row])  # rows move as a whole
+    np.testing.assert_array_equal(hit.categorical["word"], table.categorical["word"][0][row])
+    before, after = table.label[live.row], table.label[row]
+    common = int(np.mean(table.label) > 0.5)
+    assert np.mean(before == common) - np.mean(after == common) == pytest.approx(0.2, abs=0.03)
+    stays = row == live.row
+    assert (before[~stays] == common).all()
+    assert (after[~stays] != common).all()
+    for at in (4, 15):  # quiet rows of the class that grew, at an hour of the day, and those that came to it
+        then = (live.hour % 24 == at) & (after != common)
+        quiet = live.numeric["x"][then & stays & (before != common)]
+        assert ks_2samp(quiet, hit.numeric["x"][then & ~stays]).pvalue > 0.001
+
+
+def test_a_prior_shift_of_more_than_a_class_has_is_none(table: Table):
+    whole = stream(table, ORDERS[0], 14 * 24, 20.0, [8])
+    parts = whole.since(7 * 24), Fault("prior", 0.95), 10, table, whole.until(7 * 24)
+    assert shift_prior(*parts, np.random.default_rng(0)) is None
+
+
+def test_both_protocols_have_the_same_quiet_stream_so_its_scores_hold_for_both(table: Table):
+    one, other = (make(CaseKey("made up", "seasonal", 0), table, p) for p in PROTOCOLS)
+    for name, values in {**one.live.numeric, **one.live.categorical}.items():
+        np.testing.assert_array_equal({**other.live.numeric, **other.live.categorical}[name], values)
+    np.testing.assert_array_equal(one.live.hour, other.live.hour)
+    for case, protocol in zip((one, other), PROTOCOLS, strict=True):
+        assert {h.fault for h in case.hits} == set(protocol.faults)
+        for i in range(len(case.hits)):
+            faulty, until = case.faulty(i), case.live.until(ONSET_HOUR + protocol.watch_hours)
+            before = until.hour < ONSET_HOUR
+            for name, values in {**until.numeric, **until.categorical}.items():
+                np.testing.assert_array_equal(
+                    {**faulty.numeric, **faulty.categorical}[name][before], values[before]
+                )
 
 
 def slow_pages(alarms: list[bool]) -> list[int]:

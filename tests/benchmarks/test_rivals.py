@@ -49,3 +49,33 @@ def test_going_on_from_the_onset_is_seeing_the_whole_stream(rival: tuple[ModuleT
         # What is remembered of the onset is not changed by going on from it.
         np.testing.assert_array_equal(again[setting], after[setting], err_msg=setting)
     assert any(levels[ONSET:].max() >= 1.0 for levels in whole.values()), "the fault alarms nobody"
+
+
+def test_known_scores_of_the_quiet_stream_are_what_would_be_worked_out(rival: tuple[ModuleType, ModuleType]):
+    panes, script = rival
+    make = getattr(script, "Column", None) or script.make
+    rng = np.random.default_rng(4)
+    live, watched = rng.normal(size=(HOURS * ROWS, 2)), ONSET + 10
+    rows = watched * ROWS
+    bad = hours(watched) >= ONSET
+    case = {
+        "names": np.array(["x", "y"]),
+        "numbers": np.array(2),
+        "reference": rng.normal(size=(240 * ROWS, 2)),
+        "reference_hour": hours(240),
+        "reference_hours": np.array(240),
+        "live": live,
+        "live_hour": hours(HOURS),
+        "live_hours": np.array(HOURS),
+        "onset": np.array(ONSET),
+        "fault_hours": np.array(watched),
+        "faults": np.array(1),
+        "fault/0/names": np.array(["y"]),
+        "fault/0/values": live[:rows, 1:] + bad[:, None],
+    }
+    worked_out = panes.score_case(case, make)
+    quiet = {key: scores for key, scores in worked_out.items() if key.startswith("quiet/")}
+    again = panes.score_case(case, make, quiet)
+    assert worked_out.keys() == again.keys()
+    for key, scores in worked_out.items():
+        np.testing.assert_array_equal(again[key], scores, err_msg=key)

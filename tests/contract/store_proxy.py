@@ -1,10 +1,11 @@
-"""A proxy before the store that does to inserts what networks do: apply them and lose the answer."""
+"""A proxy before the store that does to inserts what networks do: apply them and lose the answer, or take their time."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,16 @@ _TIMEOUT_S = 60.0
 
 
 class StoreProxy:
-    """Forwards to the store. `script` holds what to do to the next inserts; queries pass."""
+    """Forwards to the store. `script` holds what to do to the next inserts; queries pass.
+
+    Each insert takes `delay_s` longer than the store needs.
+    """
 
     def __init__(self, store_url: str) -> None:
         self._host = urlsplit(store_url).netloc
         self.script: deque[Trouble] = deque()
         self.done: Counter[Trouble] = Counter()
+        self.delay_s = 0.0
         self.lock = threading.Lock()
         proxy = self
 
@@ -88,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._read()
         is_insert = "INSERT INTO" in unquote_plus(self.path).upper() or body[:11].upper() == b"INSERT INTO"
         trouble = self.owner.next_trouble() if is_insert else "ok"
+        if is_insert:
+            time.sleep(self.owner.delay_s)
         if trouble == "ok":
             self._pass(body)
             return

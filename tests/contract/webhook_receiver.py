@@ -11,18 +11,25 @@ from typing import Any
 
 
 class WebhookReceiver:
-    """Takes everything, or refuses everything while `is_down`."""
+    """Takes everything, or refuses everything while `is_down`, or accepts it and answers nothing while it `hangs`."""
 
     def __init__(self) -> None:
         self.is_down = False
         self.refused = 0
+        self.hung = 0
         self._taken: list[dict[str, Any]] = []
+        self._answers = threading.Event()
+        self._answers.set()
         self._lock = threading.Lock()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if receiver.hangs:
+                    receiver.wait()
+                    self.close_connection = True
+                    return
                 self.send_response(200 if receiver.take(body) else 503)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -33,6 +40,21 @@ class WebhookReceiver:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+
+    @property
+    def hangs(self) -> bool:
+        """Whether requests are read and never answered; what hung is hung up on when that is over."""
+        return not self._answers.is_set()
+
+    @hangs.setter
+    def hangs(self, hangs: bool) -> None:
+        (self._answers.clear if hangs else self._answers.set)()
+
+    def wait(self) -> None:
+        """Let a request wait for as long as the receiver hangs."""
+        with self._lock:
+            self.hung += 1
+        self._answers.wait()
 
     def take(self, body: bytes) -> bool:
         """Keep a message, unless down."""
@@ -59,6 +81,7 @@ def webhook_receiver() -> Iterator[WebhookReceiver]:
     try:
         yield receiver
     finally:
+        receiver.hangs = False
         receiver.server.shutdown()
         receiver.server.server_close()
         thread.join(5)

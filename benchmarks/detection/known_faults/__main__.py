@@ -1,7 +1,7 @@
 """Known faults in real data, Seawall beside others: ``python -m benchmarks.detection.known_faults``.
 
     make bench-detection        # hours; can be stopped at any time, and goes on where it was
-    make bench-detection-short  # minutes, once the environments are there: one table, two orders
+    make bench-detection-short  # minutes, once the environments are there: one table
 
 Everything is kept under ``build/detection``: environments, tables, cases, scores by tool, and the results.
 """
@@ -13,20 +13,23 @@ import time
 from pathlib import Path
 
 from benchmarks.detection.known_faults import environments, report, seawall_pages
-from benchmarks.detection.known_faults.cases import Case, CaseKey, make, save
+from benchmarks.detection.known_faults.cases import PROTOCOLS, Case, CaseKey, Protocol, make, save
 from benchmarks.detection.known_faults.streams import ORDERS
 from benchmarks.detection.known_faults.tables import TABLES, load
 
 BUILD = Path("build/detection")
-SHORT_TABLES, SHORT_ORDERS = ("housing",), ("exchangeable", "seasonal")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
-    parser.add_argument("--orders", nargs="+", default=[o.name for o in ORDERS])
+    names = [p.name for p in PROTOCOLS]
+    parser.add_argument("--protocols", nargs="+", default=names, choices=names)
+    parser.add_argument("--tables", nargs="+", choices=list(TABLES), help="unless given, the protocol's own")
+    parser.add_argument(
+        "--orders", nargs="+", choices=[o.name for o in ORDERS], help="unless given, the protocol's own"
+    )
     parser.add_argument(
         "--runs", type=int, default=1, help="cases of each table and order, each with another feature hit"
     )
@@ -41,48 +44,73 @@ def main() -> None:
     )
     parser.add_argument("--no-report", action="store_true", help="score only")
     options = parser.parse_args()
-    if options.short:
-        options.tables, options.orders, options.runs = SHORT_TABLES, SHORT_ORDERS, 1
     ends = time.monotonic() + options.seconds
-    keys = [CaseKey(t, o, r) for r in range(options.runs) for t in options.tables for o in options.orders]
     packages = environments.site_packages(environments.python_of("nannyml", options.out / "environments"))
-    for i, key in enumerate(keys, 1):
-        if time.monotonic() > ends:
-            print("time is up; the next run goes on from here")
-            break
-        case = _case(key, packages, options.out)
-        print(f"{i}/{len(keys)} {key.file}", flush=True)
-        for tool in options.tools:
-            _score(tool, case, options.out, options.name)
+    played = {}
+    for protocol in PROTOCOLS:
+        if protocol.name in options.protocols:
+            keys = _keys(protocol, options)
+            for i, key in enumerate(keys, 1):
+                if time.monotonic() > ends:
+                    print("time is up; the next run goes on from here")
+                    break
+                print(f"{protocol.name} {i}/{len(keys)} {key.file}", flush=True)
+                _play(key, protocol, packages, options)
+            played[protocol] = keys
     if options.no_report:
         return
-    done = [k for k in keys if all(_scores(t, k, options.out, options.name).is_file() for t in options.tools)]
-    print(f"{len(done)} of {len(keys)} cases were scored by all of {', '.join(options.tools)}")
+    done = {}
+    for protocol, keys in played.items():
+        home = options.out / protocol.folder
+        done[protocol] = [
+            k for k in keys if all(_scores(t, k, home, options.name).is_file() for t in options.tools)
+        ]
+        print(f"{protocol.name}: {len(done[protocol])} of {len(keys)} cases were scored by all tools")
     report.write(done, options.out, packages, options.name)
 
 
-def _case(key: CaseKey, packages: Path, out: Path) -> Case:
-    case = make(key, load(key.table, packages, out / "tables"))
-    path = out / "cases" / key.file
-    if not path.is_file():
-        save(case, path)
-    return case
+def _keys(protocol: Protocol, options: argparse.Namespace) -> list[CaseKey]:
+    tables, orders = protocol.short if options.short else (protocol.tables, protocol.orders)
+    return [
+        CaseKey(table, order, run)
+        for run in range(1 if options.short else options.runs)
+        for table in options.tables or tables
+        for order in options.orders or orders
+    ]
 
 
-def _scores(tool: str, key: CaseKey, out: Path, name: str) -> Path:
-    if tool == "seawall":
-        return out / "scores" / name / f"{Path(key.file).stem}.json"
-    return out / "scores" / tool / key.file
-
-
-def _score(tool: str, case: Case, out: Path, name: str) -> None:
-    path = _scores(tool, case.key, out, name)
-    if path.is_file():
+def _play(key: CaseKey, protocol: Protocol, packages: Path, options: argparse.Namespace) -> None:
+    """Score a case with every tool that has not yet."""
+    home = options.out / protocol.folder
+    todo = [t for t in options.tools if not _scores(t, key, home, options.name).is_file()]
+    if not todo:
         return
+    case = make(key, load(key.table, packages, options.out / "tables"), protocol)
+    if not (home / "cases" / key.file).is_file():
+        save(case, home / "cases" / key.file)
+    for tool in todo:
+        _score(tool, case, home, options)
+
+
+def _scores(tool: str, key: CaseKey, home: Path, name: str) -> Path:
+    if tool == "seawall":
+        return home / "scores" / name / f"{Path(key.file).stem}.json"
+    return home / "scores" / tool / key.file
+
+
+def _score(tool: str, case: Case, home: Path, options: argparse.Namespace) -> None:
+    path = _scores(tool, case.key, home, options.name)
     if tool == "seawall":
         seawall_pages.play(case, path)
     else:
-        environments.run_rival(tool, out / "environments", [out / "cases" / case.key.file], path.parent)
+        # A case of the same name has the same quiet stream in every protocol.
+        environments.run_rival(
+            tool,
+            options.out / "environments",
+            [home / "cases" / case.key.file],
+            path.parent,
+            options.out / "scores" / tool,
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """A case: a reference, a quiet stream after it, and its twins in which one thing goes wrong; a file for every tool.
 
+A protocol says which faults those are, how long each is watched, and on which tables and orders it is played.
+
 Columns that a fault leaves alone are those of the quiet stream, so the file holds only what each fault changed.
 """
 
@@ -11,13 +13,60 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.detection.known_faults.faults import FAULTS, Hit, inject
+from benchmarks.detection.known_faults.faults import BY_DEGREES, FAULTS, Fault, Hit, inject
+from benchmarks.detection.known_faults.priors import shift_prior
 from benchmarks.detection.known_faults.streams import ORDERS, Order, Stream, stream
-from benchmarks.detection.known_faults.tables import Table
+from benchmarks.detection.known_faults.tables import TABLES, Table
 
 #: Rows an hour on average, and hours: six weeks to learn from, thirty days of quiet, faults on the fourth day.
 ROWS, REFERENCE_HOURS, LIVE_HOURS = 100.0, 42 * 24, 30 * 24
-ONSET_HOUR, WATCH_HOURS = 3 * 24 + 9, 4 * 24
+ONSET_HOUR = 3 * 24 + 9
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is played.
+
+    Attributes
+    ----------
+    folder
+        Where its cases and scores are kept, under the benchmark's own folder.
+    tables, orders, short
+        What is played in full, and in minutes: tables and orders.
+    """
+
+    name: str
+    title: str
+    folder: str
+    faults: tuple[Fault, ...]
+    watch_hours: int
+    tables: tuple[str, ...]
+    orders: tuple[str, ...]
+    short: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+PROTOCOLS = (
+    Protocol(
+        "at-once",
+        "Faults that come at once, in every row",
+        "",
+        FAULTS,
+        4 * 24,
+        tuple(TABLES),
+        tuple(o.name for o in ORDERS),
+        (("housing",), ("exchangeable", "seasonal")),
+    ),
+    Protocol(
+        "by-degrees",
+        "Faults that come slowly, come back, or hit a share of the rows",
+        "by-degrees",
+        BY_DEGREES,
+        7 * 24,
+        ("flights", "shuttle", "census", "housing", "agrawal"),
+        ("exchangeable", "seasonal"),
+        (("housing",), ("seasonal",)),
+    ),
+)
 
 
 class CaseKey(NamedTuple):
@@ -42,22 +91,29 @@ class Case:
     reference: Stream
     live: Stream
     hits: tuple[Hit, ...]
+    watch_hours: int
 
     def faulty(self, i: int) -> Stream:
         """Return the stream of one fault."""
-        return self.hits[i].on(self.live.until(ONSET_HOUR + WATCH_HOURS))
+        return self.hits[i].on(self.live.until(ONSET_HOUR + self.watch_hours))
 
 
-def make(key: CaseKey, table: Table) -> Case:
+def make(key: CaseKey, table: Table, protocol: Protocol) -> Case:
     """Make a case; the same key and table give the same case."""
     order: Order = next(o for o in ORDERS if o.name == key.order)
     seed = [key.run, [o.name for o in ORDERS].index(key.order), *key.table.encode()]
     whole = stream(table, order, REFERENCE_HOURS + LIVE_HOURS, ROWS, seed)
     live = whole.since(REFERENCE_HOURS)
-    watched = live.until(ONSET_HOUR + WATCH_HOURS)
+    watched = live.until(ONSET_HOUR + protocol.watch_hours)
+    reference = whole.until(REFERENCE_HOURS)
     rng = np.random.default_rng([*seed, 1])
-    hits = [inject(watched, fault, ONSET_HOUR, table.words, key.run, rng) for fault in FAULTS]
-    return Case(key, table.words, whole.until(REFERENCE_HOURS), live, tuple(h for h in hits if h))
+    hits = [
+        shift_prior(watched, fault, ONSET_HOUR, table, reference, rng)
+        if fault.kind == "prior"
+        else inject(watched, fault, ONSET_HOUR, table.words, key.run, rng)
+        for fault in protocol.faults
+    ]
+    return Case(key, table.words, reference, live, tuple(h for h in hits if h), protocol.watch_hours)
 
 
 def save(case: Case, path: Path) -> None:
@@ -73,7 +129,7 @@ def save(case: Case, path: Path) -> None:
         "live_hour": case.live.hour,
         "live_hours": np.array(case.live.hours),
         "onset": np.array(ONSET_HOUR),
-        "fault_hours": np.array(ONSET_HOUR + WATCH_HOURS),
+        "fault_hours": np.array(ONSET_HOUR + case.watch_hours),
         "faults": np.array(len(case.hits)),
     }
     for i, hit in enumerate(case.hits):

@@ -57,8 +57,11 @@ def site_packages(python: Path) -> Path:
     return found
 
 
-def run_rival(rival: str, root: Path, cases: list[Path], out: Path) -> None:
-    """Score cases in the rival's own process; what is there already is not done again."""
+def run_rival(rival: str, root: Path, cases: list[Path], out: Path, quiet: Path) -> None:
+    """Score cases in the rival's own process; what is there already is not done again.
+
+    Nor are the quiet streams of cases of the same name, when their scores are in the folder `quiet`.
+    """
     todo = [c for c in cases if not (out / c.name).is_file()]
     if not todo:
         return
@@ -71,5 +74,7 @@ def run_rival(rival: str, root: Path, cases: list[Path], out: Path) -> None:
     }
     script = HERE / "rivals" / f"{rival}_scores.py"
     subprocess.run(
-        [str(python_of(rival, root)), str(script), str(out), *map(str, todo)], check=True, env=environment
+        [str(python_of(rival, root)), str(script), str(out), str(quiet), *map(str, todo)],
+        check=True,
+        env=environment,
     )

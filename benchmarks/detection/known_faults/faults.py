@@ -1,4 +1,4 @@
-"""What goes wrong: one named feature, or a pair of them, from a given hour on."""
+"""What goes wrong: one named feature, or a pair of them, from a given hour on, at once or as its course says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.detection.known_faults.courses import (
+    AT_ONCE,
+    GRADUAL,
+    INCREMENTAL,
+    RECURRING,
+    Course,
+    in_rows,
+)
 from benchmarks.detection.known_faults.streams import Stream
 
 Floats = npt.NDArray[np.float64]
@@ -15,22 +23,25 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of fault and its size.
+    """A kind of fault, its size, and how it comes.
 
     `kind` is one of ``unit`` (times `size`), ``mean`` (by `size` standard deviations), ``decoys`` (the same, while the
     two features most correlated with it follow by half), ``scale`` (spread around the mean, times `size`),
     ``missing`` (that share of values), ``swap`` (with another column), ``lost`` (a category turns up as another
     one), ``unseen`` (that share of values is a new word), ``frozen`` (at the last value before), ``decorrelated``
-    (from the rest of its row).
+    (from the rest of its row), ``prior`` (that share of rows is of the next class instead of the commonest one: see
+    `priors`).
     """
 
     kind: str
     size: float = 0.0
+    course: Course = AT_ONCE
 
     @property
     def name(self) -> str:
-        """Such as ``mean 0.5``."""
-        return f"{self.kind} {self.size:g}" if self.size else self.kind
+        """Such as ``mean 0.5``, and ``mean 0.5, gradual``."""
+        what = f"{self.kind} {self.size:g}" if self.size else self.kind
+        return f"{what}, {self.course.name}" if self.course.name else what
 
 
 FAULTS = (
@@ -51,6 +62,23 @@ FAULTS = (
     Fault("unseen", 0.1),
     Fault("decorrelated"),
 )
+#: The same kinds again where they are harder to see: in a share of the rows, by degrees, or not all of the time.
+BY_DEGREES = (
+    *(Fault("unit", 1000.0, in_rows(share)) for share in (0.01, 0.05, 0.2)),
+    *(Fault("missing", 1.0, in_rows(share)) for share in (0.01, 0.05)),
+    *(Fault("frozen", course=in_rows(share)) for share in (0.05, 0.2)),
+    Fault("swap", course=in_rows(0.05)),
+    Fault("mean", 1.0, in_rows(0.2)),
+    Fault("unit", 1000.0, GRADUAL),
+    Fault("mean", 1.0, GRADUAL),
+    Fault("decorrelated", course=GRADUAL),
+    Fault("mean", 1.0, INCREMENTAL),
+    Fault("scale", 3.0, INCREMENTAL),
+    Fault("mean", 0.5, RECURRING),
+    Fault("missing", 0.3, RECURRING),
+    Fault("prior", 0.1),
+    Fault("prior", 0.2),
+)
 #: Faults that nobody may take more than three panes to see.
 GROSS = ("unit 1000", "swap", "missing 1")
 
@@ -69,6 +97,7 @@ class Hit:
         return Stream(
             stream.hours,
             stream.hour,
+            stream.row,
             {**stream.numeric, **self.numeric},
             {**stream.categorical, **self.categorical},
         )
@@ -96,7 +125,7 @@ def inject(
     Hit or None
         None where no feature fits.
     """
-    bad = stream.hour >= at_hour
+    bad = fault.course.hit(stream.hour, at_hour, rng)
     if fault.kind in ("lost", "unseen"):
         return _category(stream, fault, bad, words, pick, rng)
     needed = {"decoys": 2, "decorrelated": 1, "swap": 0}.get(fault.kind, 0)
@@ -108,12 +137,14 @@ def inject(
     if fault.kind in ("swap", "decorrelated", "decoys"):
         return _several(stream, fault, bad, name, numbers, rng)
     x = stream.numeric[name]
+    before = x[(stream.hour < at_hour) & np.isfinite(x)]
+    size = fault.course.size(fault.size, float(fault.kind in ("unit", "scale")), stream.hour, at_hour)
     change: dict[str, Callable[[Floats], Floats]] = {
-        "unit": lambda v: v * fault.size,
-        "mean": lambda v: v + fault.size * np.nanstd(x),
-        "scale": lambda v: np.nanmean(x) + fault.size * (v - np.nanmean(x)),
-        "missing": lambda v: np.where(rng.random(len(v)) < fault.size, np.nan, v),
-        "frozen": lambda v: np.full(len(v), x[~bad & np.isfinite(x)][-1]),
+        "unit": lambda v: v * size,
+        "mean": lambda v: v + size * np.nanstd(x),
+        "scale": lambda v: np.nanmean(x) + size * (v - np.nanmean(x)),
+        "missing": lambda v: np.where(rng.random(len(v)) < size, np.nan, v),
+        "frozen": lambda v: np.full(len(v), before[-1]),
     }
     return Hit(fault, {name: np.where(bad, change[fault.kind](x), x)}, {}, (name,))
 

@@ -5,33 +5,54 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.detection.known_faults.cases import CaseKey, make
-from benchmarks.detection.known_faults.faults import FAULTS
-from benchmarks.detection.known_faults.results import RIVALS, Tally, gather, together
+from benchmarks.detection.known_faults import plots
+from benchmarks.detection.known_faults.cases import CaseKey, Protocol, make
+from benchmarks.detection.known_faults.faults import Fault
+from benchmarks.detection.known_faults.results import RIVALS, Found, Tally, at, gather, median_delay, together
 from benchmarks.detection.known_faults.tables import load
 
 NONE = "–"
-Found = dict[str, dict[str, dict[str, Tally]]]
 
 
-def write(keys: Sequence[CaseKey], out: Path, packages: Path, seawall: str = "seawall") -> None:
-    """Write ``detection.json``, ``results.md`` and two plots under `out`."""
-    found = gather(keys, lambda k: make(k, load(k.table, packages, out / "tables")), out, seawall)
-    if not found:
-        print("nothing was scored yet")
-        return
-    text = markdown(found)
-    (out / "results.md").write_text(text)
-    said = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
+def write(
+    done: Mapping[Protocol, Sequence[CaseKey]], out: Path, packages: Path, seawall: str = "seawall"
+) -> None:
+    """Write ``results.md`` and two plots in each protocol's folder, and what it found into ``detection.json``.
+
+    What that file says of protocols that were not played now is kept.
+    """
+    path = out.with_suffix(".json")
+    said = json.loads(path.read_text()).get("protocols", {}) if path.is_file() else {}
+    for protocol, keys in done.items():
+        home = out / protocol.folder
+
+        def case(key: CaseKey, protocol: Protocol = protocol) -> Any:
+            return make(key, load(key.table, packages, out / "tables"), protocol)
+
+        found = gather(keys, case, home, seawall)
+        if not found:
+            print(f"{protocol.name}: nothing was scored yet")
+            continue
+        text = markdown(found, protocol.faults)
+        (home / "results.md").write_text(text)
+        plots.draw(found, protocol.faults, home)
+        said[protocol.name] = _said(found, keys, protocol.faults)
+        print(f"# {protocol.title}\n\n{text}")
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    path.write_text(json.dumps({"made": made, "machine": machine, "protocols": said}, indent=1))
+
+
+def _said(found: Found, keys: Sequence[CaseKey], faults: Sequence[Fault]) -> dict[str, Any]:
+    """Return what ``detection.json`` says of a protocol."""
+    return {
         "cases": [k.file.removesuffix(".npz") for k in keys],
         "tools": {
             tool: {
@@ -40,28 +61,20 @@ def write(keys: Sequence[CaseKey], out: Path, packages: Path, seawall: str = "se
             }
             for tool, modes in found.items()
         },
+        "at_or_below": {name: row["at_or_below"] for name, row in verdict(found, faults).items()},
     }
-    out.with_suffix(".json").write_text(json.dumps(said, indent=1))
-    plot(found, out)
-    print(text)
 
 
-def markdown(found: Found) -> str:
+def markdown(found: Found, faults: Sequence[Fault]) -> str:
     """Return the tables of the documentation."""
     parts = [
         _false_pages(found),
-        _faults(found, "default"),
-        _faults(found, "matched"),
-        _culprits(found),
-        _verdict(found),
+        _faults(found, faults, "default"),
+        _faults(found, faults, "matched"),
+        _culprits(found, faults),
+        _verdict(found, faults),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _at(found: Found, tool: str, mode: str) -> Tally | None:
-    modes = found.get(tool, {})
-    tallies = modes.get("default" if tool == "Seawall" else mode)
-    return together(tallies) if tallies else None
 
 
 def _false_pages(found: Found) -> str:
@@ -86,14 +99,14 @@ def _false_pages(found: Found) -> str:
     return "\n".join(lines)
 
 
-def _faults(found: Found, mode: str) -> str:
-    tools = [t for t in ("Seawall", *RIVALS) if _at(found, t, mode)]
+def _faults(found: Found, faults: Sequence[Fault], mode: str) -> str:
+    tools = [t for t in ("Seawall", *RIVALS) if at(found, t, mode)]
     lines = [
         f"| median delay in panes, missed; {mode} | {' | '.join(tools)} |",
         f"|---|{'---|' * len(tools)}",
     ]
-    for fault in FAULTS:
-        cells = [_cell(_at(found, tool, mode), fault.name) for tool in tools]
+    for fault in faults:
+        cells = [_cell(at(found, tool, mode), fault.name) for tool in tools]
         lines.append(f"| {fault.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -106,20 +119,24 @@ def _cell(tally: Tally | None, fault: str) -> str:
     return f"{delay}, {seen['miss_rate']:.0%}" if seen["miss_rate"] else delay
 
 
-def _culprits(found: Found) -> str:
+def _culprits(found: Found, faults: Sequence[Fault]) -> str:
+    """Return how often the culprit was named; of a prior shift no column is."""
+    decoyed = {f.name for f in faults if f.kind == "decoys"}
+    single = {f.name for f in faults if f.kind not in ("decoys", "prior")}
+    more = ["first of `decoys`", "within three of `decoys`"] if decoyed else ["within three"]
     lines = [
-        "| culprit named, of pages at the matched rate | first | first of `decoys` | within three of `decoys` |",
-        "|---|---|---|---|",
+        f"| culprit named, of pages at the matched rate | first | {' | '.join(more)} |",
+        f"|---|{'---|' * (1 + len(more))}",
     ]
     for tool in ("Seawall", *RIVALS):
-        tally = _at(found, tool, "matched")
+        tally = at(found, tool, "matched")
         if tally:
-            single = [s for s in tally.seen if not s.fault.startswith("decoys") and np.isfinite(s.delay)]
-            decoys = [s for s in tally.seen if s.fault.startswith("decoys") and np.isfinite(s.delay)]
-            lines.append(
-                f"| {tool} | {_share([s.rank == 1 for s in single])} | {_share([s.rank == 1 for s in decoys])} "
-                f"| {_share([0 < s.rank <= 3 for s in decoys])} |"
-            )
+            ranks = [s.rank for s in tally.seen if s.fault in single and np.isfinite(s.delay)]
+            among = [s.rank for s in tally.seen if s.fault in decoyed and np.isfinite(s.delay)]
+            cells = [_share([r == 1 for r in ranks])]
+            cells += [_share([r == 1 for r in among])] if decoyed else []
+            cells += [_share([0 < r <= 3 for r in (among if decoyed else ranks)])]
+            lines.append(f"| {tool} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -127,38 +144,34 @@ def _share(true: Sequence[bool]) -> str:
     return f"{np.mean(true):.0%}" if true else NONE
 
 
-def verdict(found: Found) -> dict[str, dict[str, Any]]:
+def verdict(found: Found, faults: Sequence[Fault]) -> dict[str, dict[str, Any]]:
     """Compare Seawall, fault by fault, with the best of the others at the matched rate."""
-    ours = _at(found, "Seawall", "default")
+    ours = at(found, "Seawall", "default")
     out = {}
-    for fault in FAULTS if ours else ():
+    for fault in faults if ours else ():
         mine = ours.summary()["faults"].get(fault.name) if ours else None
-        others = {t: _at(found, t, "matched") for t in RIVALS}
+        others = {t: at(found, t, "matched") for t in RIVALS}
         theirs = {t: a.summary()["faults"][fault.name] for t, a in others.items() if a and a.of(fault.name)}
         if mine and theirs:
-            best_delay = min(_delay(s) for s in theirs.values())
+            best_delay = min(median_delay(s) for s in theirs.values())
             best_miss = min(s["miss_rate"] for s in theirs.values())
             out[fault.name] = {
-                "delay": _delay(mine),
+                "delay": median_delay(mine),
                 "best_delay": best_delay,
-                "by_delay": [t for t, s in theirs.items() if _delay(s) == best_delay],
+                "by_delay": [t for t, s in theirs.items() if median_delay(s) == best_delay],
                 "miss": mine["miss_rate"],
                 "best_miss": best_miss,
-                "at_or_below": _delay(mine) <= best_delay and mine["miss_rate"] <= best_miss,
+                "at_or_below": median_delay(mine) <= best_delay and mine["miss_rate"] <= best_miss,
             }
     return out
 
 
-def _delay(seen: dict[str, Any]) -> float:
-    return np.inf if seen["median_delay_panes"] is None else float(seen["median_delay_panes"])
-
-
-def _verdict(found: Found) -> str:
+def _verdict(found: Found, faults: Sequence[Fault]) -> str:
     lines = [
         "| fault | Seawall: delay, missed | best of the others, each at its best | at or below both |",
         "|---|---|---|---|",
     ]
-    said = verdict(found)
+    said = verdict(found, faults)
     for name, row in said.items():
         best = f"{row['best_delay']:.0f} ({', '.join(row['by_delay'])}), {row['best_miss']:.0%}"
         lines.append(
@@ -168,55 +181,3 @@ def _verdict(found: Found) -> str:
     return "\n".join(
         [*lines, "", f"At or below the best of the others in both: {won} of {len(said)} faults."]
     )
-
-
-def plot(found: Found, out: Path) -> None:
-    """Draw what a page costs against what a fault costs, and the misses fault by fault."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    fig, ax = plt.subplots(figsize=(7.5, 4.8), layout="constrained")
-    for tool, modes in found.items():
-        for mode, tallies in modes.items():
-            said = together(tallies).summary()
-            x, y = max(said["false_pages_per_30_days"], 0.05), 100 * said["all"]["miss_rate"]
-            ours = tool == "Seawall"
-            marker = "*" if ours else "o" if mode == "default" else "s"
-            ax.scatter(
-                x,
-                y,
-                s=180 if ours else 45,
-                marker=marker,
-                color="crimson" if ours else "steelblue" if mode == "default" else "grey",
-            )
-            ax.annotate(tool, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
-    ax.axvline(1.0, color="black", lw=0.8, ls=":")
-    ax.set(xscale="log", xlabel="false pages in 30 days (dotted: the budget)", ylabel="faults missed, %")
-    ax.set_title(
-        "Circles: at their defaults. Squares: threshold moved to the budget in hindsight.", fontsize=9
-    )
-    fig.savefig(out / "misses.svg", metadata={"Date": None})
-    plt.close(fig)
-
-    tools = [t for t in ("Seawall", *RIVALS) if _at(found, t, "matched")]
-    names = [f.name for f in FAULTS]
-    grid = np.full((len(names), len(tools)), np.nan)
-    for j, tool in enumerate(tools):
-        tally = _at(found, tool, "matched")
-        for i, name in enumerate(names):
-            seen = tally.summary()["faults"].get(name) if tally else None
-            if seen:
-                grid[i, j] = _delay(seen)
-    fig, ax = plt.subplots(figsize=(7.5, 6), layout="constrained")
-    shown = np.log2(np.where(np.isinf(grid), 192, grid))
-    ax.imshow(shown, cmap="RdYlGn_r", aspect="auto", vmin=0, vmax=np.log2(192))
-    for (i, j), value in np.ndenumerate(grid):
-        text = "" if np.isnan(value) else "missed" if np.isinf(value) else f"{value:.0f}"
-        ax.text(j, i, text, ha="center", va="center", fontsize=8)
-    ax.set_xticks(range(len(tools)), tools, rotation=30, ha="right", fontsize=8)
-    ax.set_yticks(range(len(names)), names, fontsize=8)
-    ax.set_title("Median delay in panes at the matched rate of false pages", fontsize=9)
-    fig.savefig(out / "delays.svg", metadata={"Date": None})
-    plt.close(fig)

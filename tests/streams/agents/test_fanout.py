@@ -13,7 +13,7 @@ import pytest
 from faust.types import TP
 
 from seawall.settings import Settings
-from streams.agents.fanout import FanOut, Handle, Handler, run_bytes
+from streams.agents.fanout import JOINED_BYTES, FanOut, Handle, Handler, run_bytes
 from streams.agents.worker import Worker
 from streams.io.kafka import Assignment, Run, RunApp
 
@@ -222,6 +222,63 @@ def test_putting_never_waits_for_a_handler() -> None:
                 await settle()
             assert runs.ledger == {ZERO: 100}
             assert runs.paused == set()
+
+    asyncio.run(scenario())
+
+
+def test_runs_that_wait_for_a_handler_that_joins_are_handed_over_as_one_for_each_partition() -> None:
+    """A store that takes seconds for an insert falls behind without end when every record is one."""
+
+    async def scenario() -> None:
+        runs, slow, given = Runs(), Slow(), []
+
+        async def store(run: Run) -> None:
+            given.append((run.tp, [r.offset for r in run.records]))
+            await slow(run)
+
+        async with fan_out(runs, Handler(store, joins=True)) as fan:
+            await fan.put(run_of(0, runs))
+            await settle()
+            for offset in (1, 2, 3):
+                await fan.put(run_of(offset, runs))
+                await fan.put(run_of(offset + 100, runs, ONE))
+            slow.done(0, 1)
+            await settle()
+            assert given == [(ZERO, [0]), (ZERO, [1, 2, 3]), (ONE, [101, 102, 103])]
+            assert runs.ledger == {ZERO: 4}, "what was handed over as one is done as one"
+            slow.done(101)
+            await settle()
+            assert runs.ledger == {ZERO: 4, ONE: 104}
+            assert fan.held_bytes == 0
+
+    asyncio.run(scenario())
+
+
+def test_runs_are_joined_up_to_a_bound_and_never_with_those_of_another_epoch() -> None:
+    async def scenario() -> None:
+        runs, slow, given = Runs(), Slow(), []
+
+        async def store(run: Run) -> None:
+            given.append([r.offset for r in run.records])
+            await slow(run)
+
+        async with fan_out(runs, Handler(store, joins=True), room_bytes=1 << 30) as fan:
+            await fan.put(run_of(0, runs))
+            await settle()
+            for offset in range(1, 4):
+                await fan.put(run_of(offset, runs, value=bytes(JOINED_BYTES // 2 - 1000)))
+            await fan.put(run_of(4, runs, value=bytes(2 * JOINED_BYTES)))
+            slow.done(0, 1, 3)
+            await settle()
+            assert given == [[0], [1, 2], [3], [4]]
+            await fan.put(run_of(5, runs))
+            runs.rebalance(ZERO)
+            await fan.put(run_of(5, runs))
+            await fan.put(run_of(6, runs))
+            slow.done(4, 5)
+            await settle()
+            assert given[4:] == [[5, 6]], "what was fetched before the rebalance is not begun"
+            assert runs.ledger == {ZERO: 7}
 
     asyncio.run(scenario())
 

@@ -11,7 +11,7 @@ from what it remembered there. The numbers are the same, in half of the time and
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -77,25 +77,31 @@ class EachHour(NamedTuple):
 
 
 def main(make: Callable[[Reference], Scorer]) -> None:
-    """Score the cases named on the command line: ``OUT CASE …``."""
-    out = Path(sys.argv[1])
-    for path in map(Path, sys.argv[2:]):
-        scores = score_case(np.load(path), make)
+    """Score the cases named on the command line: ``OUT QUIET CASE …``, with known scores of quiet streams in QUIET."""
+    out, quiet = map(Path, sys.argv[1:3])
+    for path in map(Path, sys.argv[3:]):
+        known = quiet / path.name
+        scores = score_case(np.load(path), make, np.load(known) if known.is_file() else None)
         part = out / f"{path.stem}.part.npz"
         np.savez_compressed(part, **scores)
         part.replace(out / path.name)
         print(path.stem, file=sys.stderr, flush=True)
 
 
-def score_case(case: np.lib.npyio.NpzFile, make: Callable[[Reference], Scorer]) -> Levels:
-    """Return ``quiet/SETTING``, [hours, columns], and ``fault/I/SETTING``, [hours, changed columns]."""
+def score_case(
+    case: Mapping[str, np.ndarray],
+    make: Callable[[Reference], Scorer],
+    known: Mapping[str, np.ndarray] | None = None,
+) -> Levels:
+    """Return ``quiet/SETTING``, [hours, columns], and ``fault/I/SETTING``, [hours, changed columns].
+
+    `known` are scores of another case with the same quiet stream: these are taken over.
+    """
     names = case["names"].tolist()
     numbers = int(case["numbers"])
     live, hour, hours = case["live"], case["live_hour"], int(case["live_hours"])
     onset, until = int(case["onset"]), int(case["fault_hours"])
-    scorers = {}
-    quiet = {}
-    levels = {}
+    scorers, quiet = {}, {}
     for i, name in enumerate(names):
         reference = Reference(
             name,
@@ -107,8 +113,11 @@ def score_case(case: np.lib.npyio.NpzFile, make: Callable[[Reference], Scorer]) 
         )
         scorers[name] = make(reference)
         quiet[name] = Stream(live[:, i], hour, hours)
-        levels[name] = scorers[name].quiet(quiet[name])
-    found = {f"quiet/{s}": np.stack([levels[n][s] for n in names], axis=1) for s in levels[names[0]]}
+    if known is None:
+        levels = {name: scorers[name].quiet(quiet[name]) for name in names}
+        found = {f"quiet/{s}": np.stack([levels[n][s] for n in names], axis=1) for s in levels[names[0]]}
+    else:
+        found = {key: known[key] for key in known if key.startswith("quiet/")}
     watched = hour[hour < until]
     for f in range(int(case["faults"])):
         changed = case[f"fault/{f}/names"].tolist()
@@ -118,7 +127,7 @@ def score_case(case: np.lib.npyio.NpzFile, make: Callable[[Reference], Scorer]) 
         ]
         for setting in after[0]:
             whole = [
-                np.concatenate([levels[n][setting][:onset], a[setting]])
+                np.concatenate([found[f"quiet/{setting}"][:onset, names.index(n)], a[setting]])
                 for n, a in zip(changed, after, strict=True)
             ]
             found[f"fault/{f}/{setting}"] = np.stack(whole, axis=1)
