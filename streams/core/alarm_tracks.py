@@ -27,6 +27,32 @@ class OpenAlarm:
     drifted: set[str]
     is_settled: bool = False
     """Back to its baseline, and open only for the members of its incident that are not."""
+    is_back: bool = False
+    """It came back too soon, and takes twice as long to end: see `Ending`."""
+    drifted_us: int = 0
+    """End of the latest drifted window."""
+
+
+class Ending(NamedTuple):
+    """How an alarm ended, in case it comes back.
+
+    When one of its columns drifts again sooner than it had stayed away when the alarm was ended, that was too early:
+    the next one takes twice as many stable windows to end. It is not doubled again and again: an alarm that is open for
+    long hides others, for what joins it is told as an update.
+    """
+
+    calm_until_us: int
+    """What comes back before has not stayed away for as long as it had when it was ended."""
+    columns: frozenset[str]
+
+    @classmethod
+    def of(cls, alarm: OpenAlarm, at_us: int) -> Ending:
+        """Return the ending of an alarm that went back to its baseline, and is resolved now."""
+        return cls(2 * at_us - alarm.drifted_us, frozenset(alarm.told))
+
+    def was_too_early(self, columns: set[str], since_us: int) -> bool:
+        """Tell whether it is back, with an alarm whose columns drift since then."""
+        return since_us < self.calm_until_us and not self.columns.isdisjoint(columns)
 
 
 @dataclass(slots=True)
@@ -37,6 +63,8 @@ class Track:
     alarm: OpenAlarm | None = None
     closed: tuple[str, int] | None = None
     """Id and revision of the last alarm resolved: one that opens again under the same id goes on counting."""
+    ending: Ending | None = None
+    """How the last alarm ended, if by itself."""
     worst: Culprit | None = None
     """Worst column of the last drifted window."""
 
@@ -53,6 +81,7 @@ class Track:
             "streams": {name: s.snapshot() for name, s in self.streams.items()},
             "alarm": _alarm_to_json(self.alarm) if self.alarm else None,
             "closed": list(self.closed) if self.closed else None,
+            "ending": _ending_to_json(self.ending) if self.ending else None,
             "worst": self.worst.to_record() if self.worst else None,
         }
 
@@ -63,6 +92,7 @@ class Track:
             {name: Streak.restore(s) for name, s in state["streams"].items()},
             _alarm_from_json(state["alarm"]) if state["alarm"] else None,
             (state["closed"][0], state["closed"][1]) if state["closed"] else None,
+            _ending_from_json(state["ending"]) if state.get("ending") else None,
             Culprit.from_record(state["worst"]) if state["worst"] else None,
         )
 
@@ -73,13 +103,28 @@ def _alarm_to_json(alarm: OpenAlarm) -> dict[str, Any]:
         "told": sorted(alarm.told),
         "drifted": sorted(alarm.drifted),
         "is_settled": alarm.is_settled,
+        "is_back": alarm.is_back,
+        "drifted_us": alarm.drifted_us,
     }
 
 
 def _alarm_from_json(state: dict[str, Any]) -> OpenAlarm:
+    step = AlarmStep.from_record(state["step"])
     return OpenAlarm(
-        AlarmStep.from_record(state["step"]),
+        step,
         set(state["told"]),
         set(state["drifted"]),
         state.get("is_settled", False),
+        # A state of before this was kept knows at least the window that was last told.
+        state.get("is_back", False),
+        state.get("drifted_us", step.window_end_us),
     )
+
+
+def _ending_to_json(ending: Ending) -> list[Any]:
+    return [ending.calm_until_us, sorted(ending.columns)]
+
+
+def _ending_from_json(state: list[Any]) -> Ending:
+    calm_until_us, columns = state
+    return Ending(calm_until_us, frozenset(columns))

@@ -9,7 +9,7 @@ the same alarm, each through a streak of its own:
   windows in a row (or in one, when one opens an alarm), and so does a segment; severity only rises during a life,
   so that a value dancing around a limit is told once;
 - it is resolved after `resolve_after` stable windows in a row on every horizon that drifted during its
-  life.
+  life; of what comes back too soon, after twice as many (`streams.core.alarm_tracks.Ending`).
 
 A warning ends a streak of either kind; what could not be measured leaves streaks alone
 (`streams.core.streaks`, also on revised windows). An alarm opened by a window whose revision then says
@@ -49,7 +49,7 @@ from streams.core.alarm_steps import (
     spread_sentence,
     worse,
 )
-from streams.core.alarm_tracks import OpenAlarm, Track, TrackKey
+from streams.core.alarm_tracks import Ending, OpenAlarm, Track, TrackKey
 from streams.core.causes import began_us, have_one_cause, may_speak_for, with_member
 from streams.core.story import story_of
 from streams.core.streaks import Streak
@@ -150,6 +150,7 @@ class AlarmBook:
             if track.alarm:
                 track.alarm.drifted.add(stream)
                 track.alarm.is_settled = False
+                track.alarm.drifted_us = max(track.alarm.drifted_us, verdict.end_us)
                 return self._news(track.alarm, streak, heard)
             return self._open(track, streak, heard)
         if verdict.verdict is Verdict.STABLE and track.alarm:
@@ -216,7 +217,9 @@ class AlarmBook:
             step = replace(step, notify=())
         # A horizon that has begun to drift has drifted, even if another was first to open.
         drifted = {name for name, s in track.streams.items() if s.now.drift}
-        track.alarm = OpenAlarm(step, {c.key for c in culprits}, drifted)
+        keys = {c.key for c in culprits}
+        is_back = track.ending is not None and track.ending.was_too_early(keys, opened_us)
+        track.alarm = OpenAlarm(step, keys, drifted, is_back=is_back, drifted_us=verdict.end_us)
         steps = [step]
         reason = f"all traffic is affected, see alarm {step.incident_id}"
         for other in self._merged_by(track.alarm):
@@ -255,13 +258,14 @@ class AlarmBook:
     def _resolve_if_stable(
         self, track: Track, alarm: OpenAlarm, verdict: WindowVerdict, spec: MonitorSpec
     ) -> list[AlarmStep]:
-        if any(track.streams[name].now.stable < spec.resolve_after for name in alarm.drifted):
+        needed = spec.resolve_after * (2 if alarm.is_back else 1)
+        if any(track.streams[name].now.stable < needed for name in alarm.drifted):
             return []
         if self._members(alarm):
             alarm.is_settled = True
             return []
         reason = _OVER.get(verdict.kind, "back to its baseline for {} windows on every horizon that drifted")
-        reason = reason.format(spec.resolve_after)
+        reason = reason.format(needed)
         window = replace(
             alarm.step,
             window_start_us=verdict.start_us,
@@ -270,6 +274,7 @@ class AlarmBook:
             rows=verdict.rows,
         )
         alarm.step = window
+        track.ending = Ending.of(alarm, verdict.end_us)
         return self._close(track, verdict.end_us, reason)
 
     def _merged_by(self, overall: OpenAlarm) -> list[Track]:
@@ -375,6 +380,7 @@ class AlarmBook:
             told = with_member(speaker.step, member)
             speaker.step = replace(told, story=story_of(told))
             if speaker.is_settled and not self._members(speaker):
+                track.ending = Ending.of(speaker, at_us)
                 return self._close(track, at_us, "back to its baseline, and so is all that began with it")
         return []
 

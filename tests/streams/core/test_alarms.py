@@ -106,6 +106,62 @@ def test_only_drift_opens_and_only_stable_resolves(
     assert states(*verdicts) == expected, said
 
 
+def ends(*parts: tuple[Verdict, int], columns: str = "a") -> list[tuple[int, int]]:
+    """Return when each alarm opened and ended, of runs of windows; drifted ones name a column in turn."""
+    minute, turn, found = 0, 0, []
+    book, opened = AlarmBook(MODEL), 0
+    for verdict, count in parts:
+        named = {columns[turn % len(columns)]: 0.15} if verdict is DRIFT else {}
+        turn += verdict is DRIFT
+        for _ in range(count):
+            for step in book.step(window(minute, verdict, columns=named), SPEC):
+                if step.state == "open":
+                    opened = minute
+                if step.state == "resolved":
+                    found.append((opened, minute))
+            minute += 1
+    return [*found, (opened, -1)] if book.open_alarms else found
+
+
+def test_what_comes_back_sooner_than_it_stayed_away_takes_twice_as_long_to_end() -> None:
+    """SPEC asks for three stable windows. Away for three, ended, and back after one more: it was not over."""
+    assert ends((DRIFT, 2), (STABLE, 4), (DRIFT, 2), (STABLE, 5)) == [(1, 4), (7, -1)]
+    assert ends((DRIFT, 2), (STABLE, 4), (DRIFT, 2), (STABLE, 6)) == [(1, 4), (7, 13)]
+
+
+def test_a_fault_that_comes_and_goes_is_one_page_after_a_few_and_not_one_each_time() -> None:
+    flapping = [part for _ in range(20) for part in ((DRIFT, 2), (STABLE, 4))]
+    assert ends(*flapping) == [(1, 4), (7, -1)]
+    slower = [part for _ in range(20) for part in ((DRIFT, 2), (STABLE, 7))]
+    assert ends(*slower)[:3] == [
+        (1, 4),
+        (10, 13),
+        (19, 22),
+    ]  # away for three windows, and for four after its end
+
+
+def test_how_long_to_end_is_doubled_once_and_forgotten_after_a_calm() -> None:
+    back = [part for n in (3, 6, 6, 6) for part in ((DRIFT, 2), (STABLE, n + 1))]
+    assert [end - start for start, end in ends(*back)] == [3, 6, 6, 6]
+    calm = ends((DRIFT, 2), (STABLE, 4), (DRIFT, 2), (STABLE, 30), (DRIFT, 2), (STABLE, 3))
+    assert [end - start for start, end in calm] == [3, 6, 3]
+
+
+def test_a_state_saved_before_endings_were_kept_goes_on() -> None:
+    book = AlarmBook(MODEL)
+    run(window(0, DRIFT), window(1, DRIFT), book=book)
+    old = json.loads(json.dumps(book.snapshot()))
+    for _, track in old["tracks"]:
+        del track["ending"], track["alarm"]["is_back"], track["alarm"]["drifted_us"]
+    restored = AlarmBook.restore(old)
+    assert restored.snapshot() == book.snapshot()
+
+
+def test_another_column_that_follows_soon_is_another_fault() -> None:
+    parts = (DRIFT, 2), (STABLE, 4), (DRIFT, 2), (STABLE, 5)
+    assert [end - start for start, end in ends(*parts, columns="ab")] == [3, 3]
+
+
 def test_a_step_says_what_where_and_since_when() -> None:
     step = run(
         *(window(i, DRIFT, columns={"distance": 0.71, "dep_delay": 0.2, "carrier": 0.3}) for i in (0, 1))
@@ -495,6 +551,7 @@ def naive(verdicts: list[WindowVerdict], spec: MonitorSpec) -> list[tuple[str, i
     seen: dict[int, dict[int, Verdict]] = {}
     said: list[tuple[str, int]] = []
     drifted: set[int] | None = None
+    patience, last_drift, calm_until = 1, 0, 0
     for v in verdicts:
         ends = seen.setdefault(v.horizon_us, {})
         if ends and v.end_us < max(ends):
@@ -507,16 +564,23 @@ def naive(verdicts: list[WindowVerdict], spec: MonitorSpec) -> list[tuple[str, i
 
         if drifted is None and v.verdict is DRIFT and last(v.horizon_us, DRIFT) >= spec.open_after:
             drifted = {h for h in seen if last(h, DRIFT)}
+            run = [t for t, x in sorted(ends.items()) if x not in {UNKNOWN, ERROR}][
+                -last(v.horizon_us, DRIFT) :
+            ]
+            patience = 2 if run[0] < calm_until else 1
             said.append(("open", v.end_us))
         elif drifted is not None and v.verdict is DRIFT:
             drifted.add(v.horizon_us)
         elif (
             drifted is not None
             and v.verdict is STABLE
-            and all(last(h, STABLE) >= spec.resolve_after for h in drifted)
+            and all(last(h, STABLE) >= spec.resolve_after * patience for h in drifted)
         ):
             drifted = None
+            calm_until = 2 * v.end_us - last_drift
             said.append(("resolved", v.end_us))
+        if drifted is not None and v.verdict is DRIFT:
+            last_drift = max(last_drift, v.end_us)
     return said
 
 
