@@ -76,6 +76,8 @@ class Metric:
     higher_is_better: bool
     most: float | None = 1.0
     """Greatest value it can take, None when there is no limit. The least is 0."""
+    loss: str = ""
+    """The loss of single predictions whose mean it follows from; without one it cannot be watched."""
 
 
 _BINARY = ("binary_classification",)
@@ -84,10 +86,10 @@ _REGRESSION = ("regression",)
 
 METRICS: dict[str, Metric] = {
     "roc_auc": Metric(_BINARY, True),
-    "accuracy": Metric(_CLASSES, True),
-    "log_loss": Metric(_CLASSES, False, None),
-    "brier": Metric(_BINARY, False),
+    "accuracy": Metric(_CLASSES, True, loss="error"),
+    "log_loss": Metric(_CLASSES, False, None, "log_loss"),
+    "brier": Metric(_BINARY, False, loss="brier"),
     "ece": Metric(_BINARY, False),
-    "rmse": Metric(_REGRESSION, False, None),
-    "mae": Metric(_REGRESSION, False, None),
+    "rmse": Metric(_REGRESSION, False, None, "squared_error"),
+    "mae": Metric(_REGRESSION, False, None, "absolute_error"),
 }

@@ -11,6 +11,7 @@ from seawall.durations import format_duration
 from seawall.monitor import Effects, MonitorSpec, RollbackPolicy
 from seawall.monitor_yaml import rules, traffic
 
+_WATCHED = "Watched where labels say what was predicted (roc_auc and ece: recorded)"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 #: Words that YAML takes for something other than text.
 _NOT_TEXT = frozenset({"yes", "no", "y", "n", "true", "false", "on", "off", "null"})
@@ -77,11 +78,11 @@ def _promise(baseline: Baseline | None) -> list[str]:
         reached = ", ".join(f"{name} {baseline.performance[name]:.4g}" for name in promises)
         inside = ", ".join(f'{name}: "{bound}"' for name, bound in promises.items())
         lines += [
-            f"  # The reference reached {reached}. Recorded, not watched yet.",
+            f"  # The reference reached {reached}. {_WATCHED}.",
             f"  performance: {{{inside}}}",
         ]
     else:
-        lines += ['  # performance: {roc_auc: ">= 0.80"}  # recorded, not watched yet']
+        lines += ['  # performance: {accuracy: ">= 0.80"}  # watched where labels say what was predicted']
     freshness_us = traffic.freshness_for(baseline) if baseline else None
     if freshness_us is None:
         return [*lines, "  # freshness: 5m  # page when no prediction came for this long"]

@@ -266,6 +266,8 @@ def drift_sentence(
     # A loss is told by its mean, which its name is that of.
     is_mean = worst.role == "loss" and worst.statistic == "js"
     about = worst.detail.split(";", 1)[0] if is_mean else f"{worst.name} {said}"
+    if worst.role == "promise":
+        about, numbers = "a promise is broken:", worst.detail
     return f"{name}: {about} {numbers} {since}{also}{where}"
 
 

@@ -64,6 +64,7 @@ _SEGMENT = "segment/"
 _OVER = {
     "volume": "back to its usual volume for {} h",
     "freshness": "predictions arrive again",
+    "promise": "the promise was kept for {} windows",
 }
 #: Says who is at fault for an alarm as it would be told now. See `streams.core.attribution`.
 Attribute = Callable[[AlarmStep], Attribution]

@@ -1,8 +1,9 @@
 """Which alarms of one model have one cause, and so make one incident that pages once.
 
-Two alarms have one cause when they began together, or when they name a column in common while both are open; alarms of
-different versions only when both hold and neither is put down to its version, for a release may break a column that the
-world is moving anyway. *Together* is as fine as the shorter of their windows can tell, and no finer than an hour.
+Two alarms have one cause when they began together, or when they name a column in common while both are open, or when
+one is of losses and the other of a promise that these break; alarms of different versions only when both hold and
+neither is put down to its version, for a release may break a column that the world is moving anyway. *Together* is as
+fine as the shorter of their windows can tell, and no finer than an hour.
 
 An alarm from outside the budget of false pages (`classic`) never speaks for one from within.
 """
@@ -32,6 +33,7 @@ def have_one_cause(one: AlarmStep, other: AlarmStep) -> bool:
     close_us = max(HOUR_US, min(one.horizon_us, other.horizon_us))
     together = abs(began_us(one) - began_us(other)) <= close_us
     shared = bool({c.key for c in one.culprits} & {c.key for c in other.culprits})
+    shared |= {one.kind, other.kind} == {"loss", "promise"}
     if one.version and other.version and one.version != other.version:
         return together and shared and "version" not in {one.attribution, other.attribution}
     return together or shared

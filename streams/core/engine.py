@@ -28,6 +28,7 @@ from streams.core.explain import Scene, explain, with_importance
 from streams.core.judge import Judge, Judgement
 from streams.core.layouts import Control
 from streams.core.merge import ModelMerge
+from streams.core.promises import judge_promises
 from streams.core.registry import RegistryView
 from streams.core.reports import late_record, report_record
 from streams.core.rollback import RollbackDesk
@@ -172,6 +173,7 @@ class PartitionEngine:
             effects.revised_windows += int(np.count_nonzero(batch.revisions))
             verdicts += judgement.windows
             verdicts += self.classic.judge(spec, batch)
+            verdicts += judge_promises(spec, batch)
             if batch.width == 1 and not batch.key[3]:
                 self._note_layout(state, batch, spec.pane_us)
                 if batch.key[1] == "predictions":

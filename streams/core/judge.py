@@ -48,6 +48,7 @@ from streams.core.loss_verdicts import (
     overall,
     usual_means,
 )
+from streams.core.promises import PROMISE_SHARE, watched
 from streams.core.seasons import DAY_US, Seasons
 from streams.core.series import SeriesKey, WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
@@ -447,12 +448,13 @@ class Judge:
         )
 
     def _budget_share(self, spec: MonitorSpec, batch: Kind | WindowBatch) -> float:
-        """Share the budget: horizons equally; half of it for segments and a fifth for losses, where there are any."""
+        """Share the budget: horizons equally; half for segments; losses and promises have theirs."""
         share = 1 / len(spec.horizons_us)
         version, source, _, segment = batch.key
         baseline = self.control.baselines[spec.model, version]
-        if any(c.role == "loss" for c in baseline.columns):
-            share *= LOSS_SHARE if source == "labels" else 1.0 - LOSS_SHARE
+        losses = LOSS_SHARE if any(c.role == "loss" for c in baseline.columns) else 0.0
+        promises = PROMISE_SHARE if watched(spec) else 0.0
+        share *= losses if losses and source == "labels" else 1.0 - losses - promises
         if not spec.segments:
             return share
         if not segment:

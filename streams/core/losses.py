@@ -25,6 +25,7 @@ from detectors.quality import EPSILON
 from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns, Floats
 from seawall.monitor import MonitorSpec
+from seawall.monitor_yaml.rules import METRICS
 from streams.core.reference_performance import SUM_TOLERANCE, as_classes
 
 #: The column of a layout's role ``label`` that holds the truth; all other numbers of a label event are losses.
@@ -42,14 +43,8 @@ IN_WORDS: Mapping[str, str] = {
 ONE_SIDED = frozenset(IN_WORDS) - {"residual"}
 OF_PROBABILITIES = ("brier", "log_loss")
 OF_NUMBERS = ("absolute_error", "residual")
-#: The loss whose mean a metric is, or whose mean's root.
-LOSS_OF_METRIC: Mapping[str, str] = {
-    "accuracy": "error",
-    "brier": "brier",
-    "log_loss": "log_loss",
-    "mae": "absolute_error",
-    "rmse": "squared_error",
-}
+#: The loss whose mean a metric is, or one less it, or its root; metrics that are no such mean are not here.
+LOSS_OF_METRIC: Mapping[str, str] = {name: metric.loss for name, metric in METRICS.items() if metric.loss}
 _BY_TASK: Mapping[str, tuple[str, ...]] = {
     "binary_classification": ("error",),
     "multiclass_classification": ("error",),

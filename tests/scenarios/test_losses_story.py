@@ -6,6 +6,9 @@ alarms. What was predicted is right in nine cases of ten, until a share of the t
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -79,11 +82,18 @@ def reference() -> Baseline:
 
 
 def happens(
-    rows: Rows, spec: MonitorSpec = SPEC, *, cut_bytes: int = 1 << 20, bare: bool = False
+    rows: Rows,
+    spec: MonitorSpec = SPEC,
+    *,
+    cut_bytes: int = 1 << 20,
+    bare: bool = False,
+    known: Sequence[Baseline] | None = None,
 ) -> list[AlarmStep]:
     """Every step of every alarm, when these rows come hour by hour."""
     topics = {source: source for source in SOURCES}
-    engine = PartitionEngine(control_of(spec), RegistryView(), Watermarks(topics, HOUR_US, replay=True))
+    engine = PartitionEngine(
+        control_of(spec, known), RegistryView(), Watermarks(topics, HOUR_US, replay=True)
+    )
     rule = ChunkRule(bytes=cut_bytes)
     chunkers = {s: PartitionChunker(s, 0, s, LayoutBook(engine.control), rule) for s in SOURCES}
     steps: list[AlarmStep] = []
@@ -114,10 +124,11 @@ def happens(
     return steps
 
 
-def control_of(spec: MonitorSpec) -> Control:
+def control_of(spec: MonitorSpec, known: Sequence[Baseline] | None) -> Control:
     control = Control()
     control.set_monitor(spec)
-    control.set_baseline(reference())
+    for baseline in (reference(),) if known is None else known:
+        control.set_baseline(baseline)
     return control
 
 
@@ -147,6 +158,34 @@ def test_a_model_that_errs_less_pages_nobody() -> None:
     sure = np.arange(len(rows.late)) >= 48 * PER_HOUR
     rows.late = np.where(sure, rows.score > 0.5, rows.late)
     assert [s for s in happens(rows) if s.kind == "loss"] == []
+
+
+def promising(metric: str, comparison: str, bound: float) -> MonitorSpec:
+    return replace(SPEC, performance={metric: (comparison, bound)})
+
+
+def test_a_broken_promise_says_so_with_its_numbers_in_the_incident_of_the_losses() -> None:
+    rows = Rows(T0, 4 * 24, seed=1, flipped=0.15, from_hour=48)
+    steps = happens(rows, promising("accuracy", ">=", 0.82))
+    (broken,) = [s for s in steps if s.kind == "promise" and s.state == "open"]
+    assert re.search(
+        r"m v1: a promise is broken: accuracy 0\.7\d*, promised >= 0\.82, chance alone ±0\.0\d+, 1,\d{3} labelled predictions since",
+        broken.summary,
+    )
+    assert broken.severity == "warning"
+    assert broken.is_joined or any(s.is_joined for s in steps if s.kind == "loss")
+    paged = {s.incident_id for s in steps}
+    assert len(paged) == 1
+
+
+def test_a_promise_that_is_kept_says_nothing() -> None:
+    assert happens(Rows(T0, 6 * 24, seed=2), promising("accuracy", ">=", 0.82)) == []
+
+
+def test_a_promise_needs_no_baseline() -> None:
+    rows = Rows(T0, 3 * 24, seed=1, flipped=0.3)
+    steps = happens(rows, promising("accuracy", ">=", 0.8), known=())
+    assert {(s.kind, s.version) for s in steps} == {("promise", "v1")}
 
 
 def test_the_same_log_cut_otherwise_tells_the_same() -> None:

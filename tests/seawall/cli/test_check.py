@@ -56,14 +56,15 @@ def test_a_folder_stands_for_the_yaml_files_in_it(tmp_path: Path, capsys: pytest
     assert "2 files checked" in capsys.readouterr().err
 
 
-def test_a_promise_of_performance_is_said_to_be_recorded_and_not_watched(
+def test_a_promise_that_is_no_mean_over_predictions_is_said_to_be_recorded_and_not_watched(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(
-        tmp_path / "a.yaml", 'model: a\npromise: {performance: {roc_auc: ">= 0.8", ece: "<= 0.1"}}\n'
+        tmp_path / "a.yaml",
+        'model: a\npromise: {performance: {roc_auc: ">= 0.8", accuracy: ">= 0.9", ece: "<= 0.1"}}\n',
     )
     assert main(["check", path]) == 0
-    said = "promise.performance (roc_auc, ece): recorded, not watched yet"
+    said = "promise.performance (roc_auc, ece): recorded, not watched: no mean over single predictions"
     assert capsys.readouterr().err == f"1 file checked, no problems\n{path}: note: {said}\n"
     assert main(["check", path, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["files"][0]["notes"] == [said]
