@@ -2,18 +2,20 @@
 
 A replay leaves notes in the same topic, under the letter's key: ``begun`` before the original bytes are sent to
 where they came from, ``done`` when the broker has them. A letter with either note is not sent by a second replay:
-one that was begun and not done, because the replay was killed, may have been sent, and only a person can say.
+one that was begun and not done, because the replay was killed, may have been sent, and only a person can say. One that
+the broker refused for its size has ``refused`` behind ``begun``: it was not sent, and waits.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
-from seawall.bus import each_message, max_message_bytes
+from seawall.bus import each_message
 from seawall.errors import Unavailable
 from seawall.settings import Settings
 from seawall.transport import kafka_config
@@ -22,8 +24,11 @@ TOPIC = "dead-letters"
 DEADLINE_S = 300.0
 #: Letters that share one round of notes: what a killed replay leaves uncertain at most.
 BATCH = 200
+#: What the client refuses by itself. How large a message may be is the topic's to say: letters lay in it once.
+_CLIENT_MAX_BYTES = 256 << 20
 _KEPT = "seawall.header."
 Status = Literal["waiting", "replayed", "uncertain"]
+_STATUS: Mapping[bytes, Status] = {b"done": "replayed", b"refused": "waiting"}
 
 
 @dataclass(slots=True)
@@ -84,7 +89,7 @@ def read_letters(settings: Settings) -> list[Letter]:
         elif note is None:
             letters.setdefault(key, _letter(key, headers, message))
         elif key in letters:
-            letters[key].status = "replayed" if note == b"done" else "uncertain"
+            letters[key].status = _STATUS.get(note, "uncertain")
             letters[key].replayed_us = int(headers.get("seawall.replayed_us", b"0"))
     for key in settled & letters.keys():
         letters[key].is_settled = True
@@ -103,10 +108,11 @@ def each_value(settings: Settings, letters: Iterable[Letter]) -> Iterator[tuple[
                 yield letter, message.value() or b""
 
 
-def replay(settings: Settings, letters: Iterable[tuple[Letter, bytes]]) -> int:
-    """Send letters to the topics they came from, bytes and keys as they were; returns how many.
+def replay(settings: Settings, letters: Iterable[tuple[Letter, bytes]]) -> tuple[int, list[Letter]]:
+    """Send letters to the topics they came from, bytes and keys as they were.
 
-    Blocks until the broker has everything. Not for two callers at once: both would send.
+    Returns how many were sent, and those that a topic takes no longer because of their size. Blocks until the
+    broker has everything. Not for two callers at once: both would send.
 
     Raises
     ------
@@ -114,26 +120,23 @@ def replay(settings: Settings, letters: Iterable[tuple[Letter, bytes]]) -> int:
         The broker did not take a message. What it took is noted; the rest of the batch is `uncertain`.
     """
     rest, sent = iter(letters), 0
+    refused: list[Letter] = []
     while batch := list(islice(rest, BATCH)):
         _send(settings, [_note(letter, b"begun") for letter, _ in batch])
-        _send(
-            settings,
-            [
-                (
-                    letter.topic,
-                    letter.original_key,
-                    value,
-                    {**letter.headers, "seawall.replay_of": letter.key.encode()},
-                )
-                for letter, value in batch
-            ],
-        )
-        _send(settings, [_note(letter, b"done") for letter, _ in batch])
-        sent += len(batch)
-    return sent
+        too_large = _send(settings, [_original(letter, value) for letter, value in batch])
+        notes = [_note(x, b"refused" if i in too_large else b"done") for i, (x, _) in enumerate(batch)]
+        _send(settings, notes)
+        refused += [batch[i][0] for i in sorted(too_large)]
+        sent += len(batch) - len(too_large)
+    return sent, refused
 
 
 _Message = tuple[str, bytes | None, bytes, dict[str, bytes]]
+
+
+def _original(letter: Letter, value: bytes) -> _Message:
+    headers = {**letter.headers, "seawall.replay_of": letter.key.encode()}
+    return letter.topic, letter.original_key, value, headers
 
 
 def _note(letter: Letter, state: bytes) -> _Message:
@@ -146,39 +149,56 @@ def _note(letter: Letter, state: bytes) -> _Message:
     )
 
 
-def _send(settings: Settings, messages: Sequence[_Message]) -> None:
-    from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - not needed for `--help`
+def _send(settings: Settings, messages: Sequence[_Message]) -> set[int]:
+    """Send messages; returns the places of those that are too large for their topic."""
+    refused = _refused_for_size(settings, messages)
+    if len(messages) == 1:
+        return refused
+    # The broker refuses batches: what shared one with a message that is too large is sent by itself.
+    return {i for i in sorted(refused) if _refused_for_size(settings, [messages[i]])}
 
+
+def _refused_for_size(settings: Settings, messages: Sequence[_Message]) -> set[int]:
+    from confluent_kafka import KafkaError, KafkaException, Producer  # noqa: PLC0415 - not needed for `--help`
+
+    refused: set[int] = set()
     failed: list[str] = []
     config: dict[str, Any] = {
         **kafka_config(settings),
         "enable.idempotence": True,
         "acks": "all",
-        "message.max.bytes": max(max_message_bytes(name) for name, *_ in messages),
+        "message.max.bytes": _CLIENT_MAX_BYTES,
         "message.timeout.ms": 30_000,
         "partitioner": "murmur2_random",
         "allow.auto.create.topics": False,
         "log_level": 0,
     }
 
-    def on_delivery(error: Any, _message: Any) -> None:
-        if error is not None:
+    def on_delivery(i: int, error: Any, _message: Any) -> None:
+        if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            refused.add(i)
+        elif error is not None:
             failed.append(error.str())
 
+    left = 0
     try:
         producer = Producer(config)
-        for topic, key, value, headers in messages:
-            producer.produce(
-                settings.topic(topic), value, key, headers=[*headers.items()], on_delivery=on_delivery
-            )
+        for i, (topic, key, value, headers) in enumerate(messages):
+            told = partial(on_delivery, i)
+            try:
+                producer.produce(
+                    settings.topic(topic), value, key, headers=[*headers.items()], on_delivery=told
+                )
+            except KafkaException as error:  # what the client itself refuses
+                told(error.args[0], None)
             producer.poll(0)
         left = producer.flush(35)
     except KafkaException as error:
         failed.append(error.args[0].str())
-        left = 0
     if failed or left:
         msg = f"broker {settings.broker}: {len(failed) + left} of {len(messages)} messages not taken: "
         raise Unavailable(msg + (failed[0] if failed else "no answer"))
+    return refused
 
 
 def _key(message: Any) -> str:

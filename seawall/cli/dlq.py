@@ -116,7 +116,9 @@ def replay_letters(arguments: argparse.Namespace, settings: Settings) -> int:
 
     with Reader(settings) as reader:
         found = readable(reader)
-        sent = sum(1 for _ in found) if arguments.dry_run else replay(settings, found)
+        sent, refused = (sum(1 for _ in found), []) if arguments.dry_run else replay(settings, found)
+    for _ in refused:
+        _count(outcomes, "too large")
     return show.replayed(arguments, sent, outcomes)
 
 

@@ -146,6 +146,7 @@ _SAID = {
     "unsettled": "are not final: the next worker to start reads them again, or has done so (--force sends them)",
     "partial": "are rows of a frame whose other rows were counted: passed over, these would be counted twice",
     "buried": "are without their bytes, which were too many for the topic: passed over",
+    "too large": "are more than their topic takes in one message: not sent, they wait",
     "registry_unavailable": "need the schema registry, which does not answer: passed over (--force sends them)",
 }
 

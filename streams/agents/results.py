@@ -7,13 +7,13 @@ import base64
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
-from seawall.errors import SeawallError, Unavailable
+from seawall.errors import ContractError, SeawallError, Unavailable
 from seawall.wire import decode
 from streams.agents.worker import Worker
 from streams.core import reports
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 Tables = dict[str, list[pa.Table]]
 #: Pause between attempts while the store is away; the partition is paused meanwhile, polling goes on.
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+#: Pause between two lines of the log about the same insert.
+_SAY_S = 60.0
 
 
 class Sink:
@@ -46,7 +48,8 @@ class Sink:
         tables = await loop.run_in_executor(self._thread, self.tables, run.records)
         span = f"{run.records[0].offset}|{run.records[-1].offset}|{self.worker.settings.log_epoch}"
         token = f"{self.topic}|{run.tp.partition}|{span}"
-        attempt, began_s = 0, time.monotonic()
+        attempt = 0
+        began_s = say_at_s = time.monotonic()
         while True:
             try:
                 await loop.run_in_executor(self._thread, self._insert, tables, token)
@@ -58,8 +61,14 @@ class Sink:
                 return
             except Unavailable as error:
                 self.metrics.set(m.STORE_UP, 0)
-                if attempt == 0:
-                    log.warning("store: %s; trying again until it is back", error)
+                if time.monotonic() >= say_at_s:
+                    # Whether it is away or refuses these very rows only its words can tell: they are said again.
+                    log.warning(
+                        "store: %s; tried for %.0f s, and again until it takes them",
+                        error,
+                        time.monotonic() - began_s,
+                    )
+                    say_at_s = time.monotonic() + _SAY_S
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
 
@@ -163,21 +172,30 @@ def _control(sink: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
 
 
 def _dead(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
-    h = {k: v.decode(errors="replace") for k, v in record.headers or ()}
+    h = {k: (v or b"").decode(errors="replace") for k, v in record.headers or ()}
     if "seawall.replay" in h:
         return  # a note about a letter that is stored already
     row = {
         "topic": h.get("seawall.topic", ""),
-        "partition": int(h.get("seawall.partition", -1)),
-        "offset": int(h.get("seawall.offset", -1)),
+        "partition": _whole(h, "partition", -1, 2**31 - 1),
+        "offset": _whole(h, "offset", -1, 2**63 - 1),
         "reason": h.get("seawall.reason", ""),
         "detail": h.get("seawall.detail", ""),
-        "events": int(h.get("seawall.events", 1)),
-        "bytes": int(h.get("seawall.bytes", len(record.value or b""))),
+        "events": _whole(h, "events", 1),
+        "bytes": _whole(h, "bytes", len(record.value or b"")),
         "sha256": h.get("seawall.sha256", ""),
         "seen": (record.timestamp or 0) * 1000,
     }
     yield "dead_letters", arrow_rows([row])
+
+
+def _whole(headers: Mapping[str, str], name: str, otherwise: int, most: int = 2**32 - 1) -> int:
+    """Read a number from a header: anybody can write to the topic, and a wrong one must not stop its reader."""
+    text = headers.get(f"seawall.{name}", str(otherwise))
+    if text.removeprefix("-").isdecimal() and min(otherwise, 0) <= int(text) <= most:
+        return int(text)
+    msg = f"header seawall.{name}: {text[:80]!r}, expected a whole number up to {most}"
+    raise ContractError(msg)
 
 
 def _typed(row: dict[str, Any], types: dict[str, pa.DataType]) -> pa.Table:

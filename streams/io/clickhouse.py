@@ -22,6 +22,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from seawall.errors import ConfigError, Unavailable
 from seawall.settings import Settings
 
+#: Months are partitions, and an insert may touch a hundred unless told otherwise: a backfill's windows lie in more.
+_ANY_MONTHS = {"max_partitions_per_insert_block": 0}
 _VERDICT_NAMES = pa.array(["stable", "warning", "drift", "not_enough_data", "error"])
 
 
@@ -77,7 +79,7 @@ class Store:
             return
         try:
             self.client.insert_arrow(
-                table, columns, settings={"insert_deduplication_token": f"{table}|{token}"}
+                table, columns, settings={"insert_deduplication_token": f"{table}|{token}", **_ANY_MONTHS}
             )
         except (ClickHouseError, OSError) as error:
             self._client = None

@@ -54,7 +54,7 @@ def bury(
 ) -> None:
     """Write a dead letter as a worker does."""
     letter = DeadLetter(offset, reason, f"why {offset}", 1, value, key, is_partial)
-    producer = Producer({"bootstrap.servers": settings.broker})
+    producer = Producer({"bootstrap.servers": settings.broker, "message.max.bytes": 16 << 20})
     producer.produce(
         settings.topic("dead-letters"),
         value,
@@ -264,11 +264,11 @@ def test_a_replay_that_is_cut_short_leaves_its_letters_uncertain_and_not_sent_tw
     rounds: list[int] = []
     whole = dead_letters._send
 
-    def cut(settings: Settings, messages: Any) -> None:
+    def cut(settings: Settings, messages: Any) -> set[int]:
         rounds.append(len(messages))
         if len(rounds) == 3:  # the letters are sent, the notes that say so are not
             raise Unavailable("killed")
-        whole(settings, messages)
+        return whole(settings, messages)
 
     monkeypatch.setattr(dead_letters, "_send", cut)
     assert main(["dlq", "replay"]) == 1
@@ -289,6 +289,34 @@ def test_many_letters_are_sent_in_rounds(bus: Settings, monkeypatch: pytest.Monk
     assert main(["dlq", "replay", "--json"]) == 0
     assert len(sent(bus)) == 8
     assert len(list(each_value(bus, read_letters(bus)))) == 8
+
+
+def test_a_letter_is_as_large_as_its_topic_takes_it(
+    bus: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = frame([T0 + i for i in range(150_000)], [float(i) for i in range(150_000)])
+    assert len(large) > 1_100_000
+    bury(bus, large, 0)
+    assert run(capsys, "replay") == {"dry_run": False, "sent": 1, "outcomes": {"readable": 1}}
+    assert [m.value() for m in sent(bus)] == [large]
+
+
+def test_a_letter_that_its_topic_takes_no_longer_waits_and_its_neighbours_are_sent(
+    bus: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [single(T0, 1.0, event_id="x" * size) for size in (10, 5000, 20)]
+    for offset, value in enumerate(values):
+        bury(bus, value, offset)
+    monkeypatch.setattr(dead_letters, "_CLIENT_MAX_BYTES", 4000)
+    assert run(capsys, "replay") == {
+        "dry_run": False, "sent": 2, "outcomes": {"readable": 3, "too large": 1},
+    }  # fmt: skip
+    assert [x.status for x in read_letters(bus)] == ["replayed", "waiting", "replayed"]
+    monkeypatch.undo()
+    for name, value in bus.to_env().items():
+        monkeypatch.setenv(name, value)
+    assert run(capsys, "replay")["sent"] == 1
+    assert sorted(m.value() for m in sent(bus)) == sorted(values)
 
 
 def test_resuming_accepts_what_is_there_now_and_resolves_the_alarm(
