@@ -48,7 +48,7 @@ class Ingest:
         self.brake = Brake(worker, source, metrics)
         self._unsettled: dict[TP, list[tuple[int, bytes]]] = {}
         self._epoch = -1
-        self._reported: dict[TP, tuple[int, bool, int]] = {}
+        self._reported: dict[TP, tuple[int, bool, bool, int]] = {}
         self._heartbeat_s = max(min(settings.idle_timeout_s / 2, 5.0), settings.publish_interval_s)
         self._lock = asyncio.Lock()
 
@@ -127,18 +127,20 @@ class Ingest:
                 self.worker.app.runs.resume_partitions({tp})
             for tp, chunker in self.chunkers.items():
                 end = self._end(tp)
-                # What is stopped must not hold the watermark of everything else.
-                is_stopped = tp in self.brake.held or self.schemas.is_overdue(tp)
+                # What is stopped must not hold the watermark of everything else. It is read again from its last cut,
+                # which is behind what was told of it, and may be behind its end.
+                resting = tp in self.brake.held or self.schemas.is_overdue(tp)
                 reached = self.worker.app.runs.reached(tp, chunker.next_offset)
-                caught_up = is_stopped or (end is not None and reached >= end)
+                caught_up = end is not None and reached >= end
                 await self._publish(chunker.provisional(caught_up=caught_up))
                 self.metrics.set(
                     m.LAG, max((end or 0) - reached, 0), topic=self.source, partition=tp.partition
                 )
                 # Time passes in the log itself: readers of summaries have no other clock.
-                state = (chunker.next_offset, caught_up, int(now_us() / 1e6 / self._heartbeat_s))
+                beat = int(now_us() / 1e6 / self._heartbeat_s)
+                state = (chunker.next_offset, caught_up, resting, beat)
                 if self._reported.get(tp) != state:
-                    await self._publish([chunker.progress(caught_up=caught_up)])
+                    await self._publish([chunker.progress(caught_up=caught_up, resting=resting)])
                     self._reported[tp] = state
 
     def _end(self, tp: TP) -> int | None:

@@ -230,9 +230,10 @@ class PartitionChunker:
         self._dirty.clear()
         return self._summaries(changed, sealed=False, caught_up=caught_up)
 
-    def progress(self, *, caught_up: bool) -> dict[str, Any]:
-        """Return how far this partition was read: a message that is about every model."""
-        return self._summary("", 0, [], sealed=False, caught_up=caught_up, max_ts=self.max_ts)
+    def progress(self, *, caught_up: bool, resting: bool = False) -> dict[str, Any]:
+        """Return how far this partition was read, and whether it is stopped there: a message about every model."""
+        said = self._summary("", 0, [], sealed=False, caught_up=caught_up, max_ts=self.max_ts)
+        return said | {"resting": resting}
 
     def _summaries(self, models: set[str], *, sealed: bool, caught_up: bool) -> list[dict[str, Any]]:
         blocks: dict[str, list[dict[str, Any]]] = {model: [] for model in sorted(models)}
@@ -273,6 +274,7 @@ class PartitionChunker:
             "sealed": sealed,
             "max_ts": max_ts,
             "caught_up": caught_up,
+            "resting": False,
             "partitions": self.partitions,
             "pane_us": pane_us,
             "blocks": blocks,

@@ -136,6 +136,7 @@ class PartitionEngine:
                 summary["next_offset"],
                 summary["caught_up"],
                 now_us,
+                summary["resting"],
             )
             effects = Effects()
             for model, state in list(self.models.items()):

@@ -122,6 +122,7 @@ class PaneLog:
             "sealed": sealed,
             "max_ts": self.max_ts,
             "caught_up": caught_up,
+            "resting": False,
             "partitions": 1,
             "pane_us": self.pane_us if model else 0,
             "blocks": blocks,

@@ -2,7 +2,8 @@
 
 The watermark is the least, over the partitions of the source's topic, of the greatest event time read there, less
 the allowed lateness. A partition that is read to its end and silent does not hold it back (Flink calls this
-*idleness*); a partition that nothing was heard from yet does. It never goes backwards.
+*idleness*), nor does one that is stopped, wherever it was left (*resting*); a partition that nothing was heard from yet
+does. It never goes backwards.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ class Progress:
     caught_up: bool = False
     moved_us: int = 0
     next_offset: int = -1
+    resting: bool = False
+    """Stopped until somebody mends something: silent, whatever there is left to read."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is to be expected of it for now."""
+        return self.caught_up or self.resting
 
 
 @dataclass(slots=True)
@@ -68,8 +76,13 @@ class Watermarks:
         next_offset: int,
         caught_up: bool,
         now_us: int,
+        resting: bool = False,
     ) -> None:
-        """Take a progress report about a source partition."""
+        """Take a progress report about a source partition.
+
+        A partition that is `resting` is read again from its last cut when it goes on, so where it rests may be
+        before what was reported of it.
+        """
         self.partitions[partition.topic] = max(partitions, self.partitions.get(partition.topic, 0))
         self._first_heard_us.setdefault(partition.topic, now_us)
         progress = self.progress.setdefault(partition, Progress(moved_us=now_us))
@@ -77,6 +90,7 @@ class Watermarks:
             progress.next_offset = next_offset
             progress.moved_us = now_us
         progress.max_ts = max(progress.max_ts, max_ts)
+        progress.resting = resting
         # A worker that was replaced may have read to where the end once was; one that starts again reads on from there.
         if not caught_up or next_offset >= progress.next_offset:
             progress.caught_up = caught_up
@@ -92,7 +106,8 @@ class Watermarks:
         """Return what is known of the sources, fit for JSON."""
         return {
             "progress": [
-                [*p, g.max_ts, g.caught_up, g.moved_us, g.next_offset] for p, g in self.progress.items()
+                [*p, g.max_ts, g.caught_up, g.moved_us, g.next_offset, g.resting]
+                for p, g in self.progress.items()
             ],
             "partitions": self.partitions,
             "first_heard_us": self._first_heard_us,
@@ -176,7 +191,7 @@ class Watermarks:
         """Event time at which a partition holds the watermark, or None when it does not."""
         if seen is None:
             # Nothing of this model here so far. While there is more to read, something may come.
-            return None if progress.caught_up else progress.max_ts
-        if progress.caught_up and now_us - max(seen.at_us, 0) >= self.idle_timeout_us:
+            return None if progress.is_silent else progress.max_ts
+        if progress.is_silent and now_us - max(seen.at_us, 0) >= self.idle_timeout_us:
             return None
         return seen.max_ts

@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from seawall.bus import each_message
 from seawall.dead_letters import each_value, read_letters
 from seawall.settings import Settings
-from seawall.wire import HEADER_BYTES
+from seawall.wire import HEADER_BYTES, decode
 from streams.agents.ingest import Ingest
 from streams.agents.worker import Worker
 from streams.io import metrics as m
@@ -49,6 +49,7 @@ class Runs:
     ledger: dict[TP, int] = field(default_factory=dict)
     rewinds: dict[TP, int] = field(default_factory=dict)
     paused: set[TP] = field(default_factory=set)
+    end: int | None = None
 
     def durable(self, tp: TP) -> int | None:
         return self.ledger.get(tp, self.current.starts.get(tp))
@@ -60,7 +61,7 @@ class Runs:
         self.paused -= set(tps)
 
     def highwater(self, tp: TP) -> int | None:
-        return None
+        return self.end
 
     def reached(self, tp: TP, taken: int) -> int:
         return taken
@@ -385,4 +386,64 @@ async def test_a_partition_that_waits_for_the_schema_registry_is_shown_as_paused
             await asyncio.sleep(0)
         assert bench.shown(m.PARTITIONS_PAUSED, **paused) == 0
         assert bench.runs.rewinds == {bench.tp: 1}
+        await registry.close()
+
+
+class Told(Quick):
+    """A producer that remembers what was said of how far a partition was read."""
+
+    def __init__(self) -> None:
+        self.progress: list[dict[str, Any]] = []
+
+    async def send(self, topic: str, key: Any, value: bytes, *_: Any) -> asyncio.Future[None]:
+        if topic.endswith("summaries"):
+            said = decode(value, ("chunk_summary",))[1]
+            self.progress += [] if said["model"] else [said]
+        return await super().send()
+
+    def last(self) -> tuple[int, bool, bool]:
+        said = self.progress[-1]
+        return said["next_offset"], said["caught_up"], said["resting"]
+
+
+async def test_a_partition_that_is_held_with_a_backlog_says_that_it_rests_until_it_goes_on() -> None:
+    told = Told()
+    bench = Bench(Settings(bad_ratio_min=10), told)
+    bench.runs.current.starts[bench.tp] = 0
+    bench.runs.end = 1000
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 100))
+    await bench.ingest.tick()
+    assert told.last() == (100, False, False)
+    await bench.ingest.on_run(bench.run_of(100, [POISON] * 300))
+    await bench.ingest.tick()
+    assert told.last() == (0, False, True)
+    bench.runs.current = Assignment(2, {bench.tp: 0})  # as its next owner is given it
+    await bench.ingest.tick()
+    assert told.last() == (0, False, True)
+    bench.worker.holds.observe(bench.ingest.brake.held[bench.tp].resumed(1000, "somebody", 1))
+    await bench.ingest.tick()
+    assert told.last() == (0, False, False)
+
+
+async def test_a_partition_that_waits_for_the_registry_says_that_it_rests_whoever_is_given_it() -> None:
+    async with RegistryServer() as server:
+        registry = SchemaRegistry(server.url, Patience(first_wait_s=0.01, max_wait_s=0.02))
+        server.status = 500
+        told = Told()
+        bench = Bench(Settings(bad_ratio_limit=1.0, idle_timeout_s=0.0), told, registry=registry)
+        bench.runs.current.starts[bench.tp] = 0
+        bench.runs.end = 1000
+        await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 100))
+        await bench.ingest.tick()
+        assert told.last() == (100, False, False)
+        while not registry.trouble:
+            await registry.prepare([7], 0.0)
+            await asyncio.sleep(0)
+        for epoch in (2, 3):
+            bench.runs.current = Assignment(epoch, {bench.tp: 0})
+            await bench.ingest.tick()
+            assert told.last() == (0, False, False)
+            await bench.ingest.on_run(bench.run_of(0, [b"\0\0\0\0\x07?"]))
+            await bench.ingest.tick()
+            assert told.last() == (0, False, True)
         await registry.close()
