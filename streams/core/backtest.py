@@ -19,7 +19,7 @@ import numpy.typing as npt
 from detectors.layout import Layout
 from seawall.baseline import Baseline
 from seawall.errors import ContractError
-from seawall.frames import Categorical, Columns, to_record
+from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source, to_record
 from seawall.monitor import HOUR_US, MonitorSpec
 from seawall.wire import encode
 from streams.core.alarm_steps import AlarmStep, Culprit, worse
@@ -34,7 +34,7 @@ from streams.core.watermark import Watermarks
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_TOPIC = "predictions"
+_TOPIC = "history"
 #: Kinds of alarm whose false pages are the owner's budget.
 BUDGETED = ("drift", "loss", "promise")
 _IDLE_US = 30_000_000
@@ -202,6 +202,8 @@ class Backtest:
         Of the versions that the history is of.
     rule
         When a chunk is full. The outcome does not depend on it.
+    source
+        What the history is of, and what `feed` takes: predictions, unless said otherwise.
 
     Raises
     ------
@@ -210,15 +212,19 @@ class Backtest:
     """
 
     def __init__(
-        self, settings: Sequence[Setting], baselines: Iterable[Baseline], rule: ChunkRule | None = None
+        self,
+        settings: Sequence[Setting],
+        baselines: Iterable[Baseline],
+        rule: ChunkRule | None = None,
+        source: Source = "predictions",
     ) -> None:
         _check(settings)
         known = list(baselines)
         self.outcomes = [Outcome(s) for s in settings]
         self._registry = RegistryView()
-        self._engines = [_engine(s.spec, known, self._registry) for s in settings]
+        self._engines = [_engine(s.spec, known, self._registry, source) for s in settings]
         book = LayoutBook(self._engines[0].control)
-        self._chunker = PartitionChunker(_TOPIC, 0, "predictions", book, rule or ChunkRule())
+        self._chunker = PartitionChunker(_TOPIC, 0, source, book, rule or ChunkRule())
         self._chunker.start_at(0)
         self._offset = 0
         self._now_us = 0
@@ -270,7 +276,7 @@ class Backtest:
             self._progress(caught_up=False)
         for start in range(0, columns.rows, _FRAME_ROWS):
             frame = rows_of(columns, np.arange(start, min(start + _FRAME_ROWS, columns.rows)))
-            payload = encode("prediction_frame", to_record(frame))
+            payload = encode(FRAME_CONTRACT[frame.source], to_record(frame))
             self._now_us = max(self._now_us, int(frame.ts.max()))
             self.rows += frame.rows
             for cut in self._chunker.feed([Record(self._chunker.next_offset, self._now_us, payload)]):
@@ -329,12 +335,14 @@ def rows_of(columns: Columns, rows: Ints) -> Columns:
     )
 
 
-def _engine(spec: MonitorSpec, baselines: list[Baseline], registry: RegistryView) -> PartitionEngine:
+def _engine(
+    spec: MonitorSpec, baselines: list[Baseline], registry: RegistryView, source: Source
+) -> PartitionEngine:
     control = Control()
     control.set_monitor(spec)
     for baseline in baselines:
         control.set_baseline(baseline)
-    return PartitionEngine(control, registry, Watermarks({_TOPIC: "predictions"}, _IDLE_US, replay=True))
+    return PartitionEngine(control, registry, Watermarks({_TOPIC: source}, _IDLE_US, replay=True))
 
 
 def _check(settings: Sequence[Setting]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
+from benchmarks.detection.known_faults import seawall_pages
 from benchmarks.detection.known_faults.cases import ONSET_HOUR, PROTOCOLS, CaseKey, make
 from benchmarks.detection.known_faults.courses import GRADUAL, GROWTH_HOURS, INCREMENTAL, RECURRING, in_rows
 from benchmarks.detection.known_faults.faults import BY_DEGREES, FAULTS, Fault, inject
+from benchmarks.detection.known_faults.flips import ERROR, errors_of, flip
 from benchmarks.detection.known_faults.priors import shift_prior
 from benchmarks.detection.known_faults.scoring import (
     CLOSES_AFTER,
@@ -36,6 +40,7 @@ def table() -> Table:
         {"x": x, "y": y, "z": x - rng.normal(size=4000), "far": 100 + rng.normal(size=4000)},
         {"word": (rng.choice(3, 4000, p=[0.5, 0.3, 0.2]).astype(np.int32), words)},
         (x + rng.normal(size=4000) > 0.5).astype(np.int32),
+        rng.random(4000) < 0.2,
     )
 
 
@@ -190,12 +195,42 @@ def test_a_prior_shift_of_more_than_a_class_has_is_none(table: Table):
     assert shift_prior(*parts, np.random.default_rng(0)) is None
 
 
-def test_both_protocols_have_the_same_quiet_stream_so_its_scores_hold_for_both(table: Table):
-    one, other = (make(CaseKey("made up", "seasonal", 0), table, p) for p in PROTOCOLS)
+def test_a_flip_turns_truths_over_so_that_what_was_right_is_wrong(table: Table):
+    errors = errors_of(stream(table, ORDERS[0], 200, 100.0, [9]), table)
+    hit = flip(errors, Fault("flip", 0.3), 100, np.random.default_rng(1))
+    was, now = errors.numeric[ERROR], hit.numeric[ERROR]
+    assert set(np.unique(was)) == {0.0, 1.0}
+    bad = errors.hour >= 100
+    np.testing.assert_array_equal(now[~bad], was[~bad])
+    assert np.mean(now[bad] != was[bad]) == pytest.approx(0.3, abs=0.02)
+    assert now[bad].mean() == pytest.approx(0.2 * 0.7 + 0.8 * 0.3, abs=0.02)
+
+
+def test_a_table_without_a_model_has_no_errors(table: Table):
+    with pytest.raises(ValueError, match="no model came with 'made up'"):
+        errors_of(stream(table, ORDERS[0], 10, 10.0, [1]), replace(table, is_wrong=None))
+
+
+def test_seawall_is_told_of_flips_by_labels_and_nothing_else(table: Table):
+    """It works the errors out of label events, pages for them, and is quiet before."""
+    (protocol,) = (p for p in PROTOCOLS if p.of_labels)
+    case = make(CaseKey("made up", "exchangeable", 0), table, protocol)
+    events = seawall_pages.columns_of(case, case.live, 0)
+    assert (events.source, set(events.numeric), set(events.categorical)) == ("labels", set(), set())
+    which = [h.fault.name for h in case.hits].index("flip 0.3")
+    pages = seawall_pages.pages(case, case.faulty(which), seawall_pages.baseline_of(case))
+    assert {p["kind"] for p in pages} == {"loss"}
+    assert pages[0]["culprits"][0] == ERROR
+    assert ONSET_HOUR <= pages[0]["hour"] < ONSET_HOUR + 24
+
+
+def test_protocols_of_rows_have_the_same_quiet_stream_so_its_scores_hold_for_both(table: Table):
+    of_rows = [p for p in PROTOCOLS if not p.of_labels]
+    one, other = (make(CaseKey("made up", "seasonal", 0), table, p) for p in of_rows)
     for name, values in {**one.live.numeric, **one.live.categorical}.items():
         np.testing.assert_array_equal({**other.live.numeric, **other.live.categorical}[name], values)
     np.testing.assert_array_equal(one.live.hour, other.live.hour)
-    for case, protocol in zip((one, other), PROTOCOLS, strict=True):
+    for case, protocol in zip((one, other), of_rows, strict=True):
         assert {h.fault for h in case.hits} == set(protocol.faults)
         for i in range(len(case.hits)):
             faulty, until = case.faulty(i), case.live.until(ONSET_HOUR + protocol.watch_hours)

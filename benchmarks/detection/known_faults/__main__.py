@@ -103,13 +103,14 @@ def _score(tool: str, case: Case, home: Path, options: argparse.Namespace) -> No
     if tool == "seawall":
         seawall_pages.play(case, path)
     else:
-        # A case of the same name has the same quiet stream in every protocol.
+        # A case of the same name has the same quiet stream in every protocol of rows.
+        quiet = home if case.protocol.of_labels else options.out
         environments.run_rival(
             tool,
             options.out / "environments",
             [home / "cases" / case.key.file],
             path.parent,
-            options.out / "scores" / tool,
+            quiet / "scores" / tool,
         )
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.detection.known_faults.faults import BY_DEGREES, FAULTS, Fault, Hit, inject
+from benchmarks.detection.known_faults.faults import BY_DEGREES, FAULTS, FLIPS, Fault, Hit, inject
+from benchmarks.detection.known_faults.flips import errors_of, flip
 from benchmarks.detection.known_faults.priors import shift_prior
 from benchmarks.detection.known_faults.streams import ORDERS, Order, Stream, stream
 from benchmarks.detection.known_faults.tables import TABLES, Table
@@ -33,6 +34,8 @@ class Protocol:
         Where its cases and scores are kept, under the benchmark's own folder.
     tables, orders, short
         What is played in full, and in minutes: tables and orders.
+    of_labels
+        Its streams are the errors of what was predicted, and not the rows.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Protocol:
     tables: tuple[str, ...]
     orders: tuple[str, ...]
     short: tuple[tuple[str, ...], tuple[str, ...]]
+    of_labels: bool = False
 
 
 PROTOCOLS = (
@@ -65,6 +69,17 @@ PROTOCOLS = (
         ("flights", "shuttle", "census", "housing", "agrawal"),
         ("exchangeable", "seasonal"),
         (("housing",), ("seasonal",)),
+    ),
+    Protocol(
+        "flips",
+        "Truths that part from the predictions",
+        "flips",
+        FLIPS,
+        7 * 24,
+        ("census", "housing"),
+        ("exchangeable", "seasonal"),
+        (("housing",), ("seasonal",)),
+        of_labels=True,
     ),
 )
 
@@ -91,11 +106,11 @@ class Case:
     reference: Stream
     live: Stream
     hits: tuple[Hit, ...]
-    watch_hours: int
+    protocol: Protocol
 
     def faulty(self, i: int) -> Stream:
         """Return the stream of one fault."""
-        return self.hits[i].on(self.live.until(ONSET_HOUR + self.watch_hours))
+        return self.hits[i].on(self.live.until(ONSET_HOUR + self.protocol.watch_hours))
 
 
 def make(key: CaseKey, table: Table, protocol: Protocol) -> Case:
@@ -103,17 +118,21 @@ def make(key: CaseKey, table: Table, protocol: Protocol) -> Case:
     order: Order = next(o for o in ORDERS if o.name == key.order)
     seed = [key.run, [o.name for o in ORDERS].index(key.order), *key.table.encode()]
     whole = stream(table, order, REFERENCE_HOURS + LIVE_HOURS, ROWS, seed)
-    live = whole.since(REFERENCE_HOURS)
+    if protocol.of_labels:
+        whole = errors_of(whole, table)
+    reference, live = whole.until(REFERENCE_HOURS), whole.since(REFERENCE_HOURS)
     watched = live.until(ONSET_HOUR + protocol.watch_hours)
-    reference = whole.until(REFERENCE_HOURS)
     rng = np.random.default_rng([*seed, 1])
-    hits = [
-        shift_prior(watched, fault, ONSET_HOUR, table, reference, rng)
-        if fault.kind == "prior"
-        else inject(watched, fault, ONSET_HOUR, table.words, key.run, rng)
-        for fault in protocol.faults
-    ]
-    return Case(key, table.words, reference, live, tuple(h for h in hits if h), protocol.watch_hours)
+
+    def hit(fault: Fault) -> Hit | None:
+        if fault.kind == "flip":
+            return flip(watched, fault, ONSET_HOUR, rng)
+        if fault.kind == "prior":
+            return shift_prior(watched, fault, ONSET_HOUR, table, reference, rng)
+        return inject(watched, fault, ONSET_HOUR, table.words, key.run, rng)
+
+    hits = tuple(h for h in map(hit, protocol.faults) if h)
+    return Case(key, {} if protocol.of_labels else table.words, reference, live, hits, protocol)
 
 
 def save(case: Case, path: Path) -> None:
@@ -129,7 +148,7 @@ def save(case: Case, path: Path) -> None:
         "live_hour": case.live.hour,
         "live_hours": np.array(case.live.hours),
         "onset": np.array(ONSET_HOUR),
-        "fault_hours": np.array(ONSET_HOUR + case.watch_hours),
+        "fault_hours": np.array(ONSET_HOUR + case.protocol.watch_hours),
         "faults": np.array(len(case.hits)),
     }
     for i, hit in enumerate(case.hits):

@@ -30,7 +30,7 @@ class Fault:
     ``missing`` (that share of values), ``swap`` (with another column), ``lost`` (a category turns up as another
     one), ``unseen`` (that share of values is a new word), ``frozen`` (at the last value before), ``decorrelated``
     (from the rest of its row), ``prior`` (that share of rows is of the next class instead of the commonest one: see
-    `priors`).
+    `priors`), ``flip`` (that share of truths is turned over: see `flips`).
     """
 
     kind: str
@@ -78,6 +78,14 @@ BY_DEGREES = (
     Fault("missing", 0.3, RECURRING),
     Fault("prior", 0.1),
     Fault("prior", 0.2),
+)
+#: Rows and predictions stay what they are, and the truth parts from them.
+FLIPS = (
+    Fault("flip", 0.05),
+    Fault("flip", 0.1),
+    Fault("flip", 0.3),
+    Fault("flip", 0.3, GRADUAL),
+    Fault("flip", 0.3, RECURRING),
 )
 #: Faults that nobody may take more than three panes to see.
 GROSS = ("unit 1000", "swap", "missing 1")

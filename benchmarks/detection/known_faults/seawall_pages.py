@@ -1,6 +1,7 @@
 """What Seawall would have paged: the code path of ``seawall backtest``, at one default setting.
 
-The rows go through frames, chunks, summaries, windows, verdicts and alarms, as they would in a worker.
+The rows go through frames, chunks, summaries, windows, verdicts and alarms, as they would in a worker. Where a stream
+is of errors, they come as label events that say what was predicted, and Seawall works the errors out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.detection.known_faults.cases import Case
+from benchmarks.detection.known_faults.flips import ERROR
 from benchmarks.detection.known_faults.streams import Stream
 from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns
@@ -32,6 +34,9 @@ def columns_of(case: Case, rows: Stream, first_hour: int) -> Columns:
     place = np.arange(len(rows.hour)) - np.repeat(np.cumsum(n) - n, n)
     within = (place + 0.5) / np.maximum(n[rows.hour], 1)
     ts = T0_US + (first_hour + rows.hour) * HOUR_US + (within * HOUR_US).astype(np.int64)
+    if case.protocol.of_labels:
+        predicted = Categorical(np.zeros(len(ts), np.int32), ["yes"])
+        return Columns("labels", "m", "v1", ts, label=truth_of(rows), predicted=predicted)
     return Columns(
         "predictions",
         "m",
@@ -42,6 +47,27 @@ def columns_of(case: Case, rows: Stream, first_hour: int) -> Columns:
     )
 
 
+def truth_of(errors: Stream) -> Categorical:
+    """Return what the truth was where all predictions say yes."""
+    return Categorical(errors.numeric[ERROR].astype(np.int32), ["yes", "no"])
+
+
+def baseline_of(case: Case) -> Baseline:
+    """Build the baseline of a case's reference."""
+    events = columns_of(case, case.reference, 0)
+    if not case.protocol.of_labels:
+        return build_baseline(events, model="m", version="v1", now_us=0)
+    predictions = Columns("predictions", "m", "v1", events.ts, label=events.predicted)
+    return build_baseline(
+        predictions,
+        model="m",
+        version="v1",
+        labels=truth_of(case.reference),
+        task="binary_classification",
+        now_us=0,
+    )
+
+
 def named(culprit: Culprit) -> list[str]:
     """Columns that a culprit names: a relation names both of its own."""
     return culprit.name.split(" and ") if culprit.role == "relation" else [culprit.name]
@@ -49,8 +75,9 @@ def named(culprit: Culprit) -> list[str]:
 
 def pages(case: Case, rows: Stream, baseline: Baseline) -> list[dict[str, Any]]:
     """Return the pages of a stream that follows the reference: the hour that had to end, and the culprits."""
-    test = Backtest([Setting("default", SPEC)], [baseline])
-    test.feed(columns_of(case, rows, case.reference.hours))
+    events = columns_of(case, rows, case.reference.hours)
+    test = Backtest([Setting("default", SPEC)], [baseline], source=events.source)
+    test.feed(events)
     (outcome,) = test.finish()
     start_us = T0_US + case.reference.hours * HOUR_US
     return [
@@ -67,7 +94,7 @@ def pages(case: Case, rows: Stream, baseline: Baseline) -> list[dict[str, Any]]:
 
 def play(case: Case, path: Path) -> None:
     """Write the pages of the quiet stream and of every fault."""
-    baseline = build_baseline(columns_of(case, case.reference, 0), model="m", version="v1", now_us=0)
+    baseline = baseline_of(case)
     found = {
         "quiet": pages(case, case.live, baseline),
         "faults": [pages(case, case.faulty(i), baseline) for i in range(len(case.hits))],

@@ -24,8 +24,10 @@ import pandas as pd
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
 _GENERATED = 40_000
-#: The column of the classes, which no tool is shown under this name.
-LABEL = "label"
+#: Columns of a file that are not the table's: the classes, and what a model that came with it takes them for.
+LABEL, PREDICTED = "label", "predicted"
+#: Of the files in the cache; a new number has them made anew.
+_LAYOUT = 2
 #: Numbers and categories that a table keeps at most; more say nothing new and cost every tool time.
 MOST_NUMBERS, MOST_CATEGORIES = 10, 4
 
@@ -35,12 +37,14 @@ class Table:
     """Named columns of equal length: numbers (NaN is missing), and codes (-1 is missing) with their words.
 
     `label` is the class of each row (-1 where unknown), which may be none of the columns: in traffic it comes later.
+    `is_wrong` says where the model that came with the table takes a row for another class, if one did.
     """
 
     name: str
     numeric: dict[str, Floats]
     categorical: dict[str, tuple[Codes, list[str]]]
     label: Codes
+    is_wrong: npt.NDArray[np.bool_] | None = None
 
     @property
     def rows(self) -> int:
@@ -63,7 +67,7 @@ def load(name: str, packages: Path, cache: Path) -> Table:
     cache
         Where a copy is kept; the flights take seconds to read.
     """
-    path = cache / f"{name}-labelled.parquet"
+    path = cache / f"{name}-{_LAYOUT}.parquet"
     if not path.is_file():
         frame = TABLES[name](packages / "nannyml" / "datasets" / "data")
         cache.mkdir(parents=True, exist_ok=True)
@@ -73,7 +77,7 @@ def load(name: str, packages: Path, cache: Path) -> Table:
 
 
 def _table(name: str, frame: pd.DataFrame) -> Table:
-    shown = frame.drop(columns=LABEL)
+    shown = frame.drop(columns=[LABEL, PREDICTED], errors="ignore")
     numbers = [c for c in shown.columns if pd.api.types.is_numeric_dtype(shown[c])][:MOST_NUMBERS]
     words = [c for c in shown.columns if not pd.api.types.is_numeric_dtype(shown[c])][:MOST_CATEGORIES]
     categorical = {}
@@ -86,6 +90,7 @@ def _table(name: str, frame: pd.DataFrame) -> Table:
         {c: frame[c].to_numpy(np.float64, copy=True) for c in numbers},
         categorical,
         label.astype(np.int32),
+        (frame[PREDICTED] != frame[LABEL]).to_numpy() if PREDICTED in frame else None,
     )
 
 
@@ -114,7 +119,7 @@ def _census(data: Path) -> pd.DataFrame:
     frame = rows[["AGEP", "predicted_probability"]].copy()
     for column in ("SCHL", "MAR", "RELP", "ESP"):
         frame[column] = rows[column].astype(str)
-    return frame.assign(label=rows["employed"])
+    return frame.assign(label=rows["employed"], predicted=rows["prediction"])
 
 
 def _housing(data: Path) -> pd.DataFrame:
@@ -132,7 +137,7 @@ def _housing(data: Path) -> pd.DataFrame:
             "y_pred_proba",
         ]
     ]
-    return frame.assign(y_pred=rows["y_pred"].astype(str), label=rows["clf_target"])
+    return frame.assign(y_pred=rows["y_pred"].astype(str), label=rows["clf_target"], predicted=rows["y_pred"])
 
 
 def _cancer(_: Path) -> pd.DataFrame:
