@@ -41,6 +41,7 @@ from tests.chaos.recount import differences, recount, stored
 from tests.chaos.schedule import Fault, Schedule, draw
 from tests.chaos.traffic import MINUTE, MONITORS, ORIGINS, PARTITIONS, SOURCES, Sent, Traffic
 from tests.chaos.watch import Watch
+from tests.streams.io.registry_server import ThreadedRegistry
 
 #: Nothing was stored for so long that more will not come. A busy machine may take its time as long as it moves.
 HEAL_DEADLINE_S = 120.0
@@ -57,6 +58,8 @@ ALONE_S = 3.0
 #: What a schedule owes and could not have by then, it will not have: the run is void.
 OWED_DEADLINE_S = 180.0
 REPLIES_S = 15.0
+#: A registry that nobody missed is out for so much longer, until somebody does.
+MISSED_S = 10.0
 _AGAIN_S = 0.5
 Say = Callable[[str], None]
 
@@ -73,6 +76,8 @@ class Outcome:
     held: Counter[str] = field(default_factory=Counter)
     """What happened, as opposed to what was drawn."""
     rows: int = 0
+    confluent: int = 0
+    """Events, maybes among them, that named a schema of the registry."""
     maybe: int = 0
     """Messages whose fate the broker never told; the log itself was asked."""
     looks: int = 0
@@ -93,7 +98,8 @@ class Outcome:
             else ""
         )
         return (
-            f"seed {self.seed} on {self.broker}: {verdict}; {self.seconds:.0f} s, {self.rows} events, {self.faults} faults "
+            f"seed {self.seed} on {self.broker}: {verdict}; {self.seconds:.0f} s, {self.rows} events ({self.confluent} by the schema "
+            f"registry), {self.faults} faults "
             f"({', '.join(f'{n} × {what}' for what, n in sorted(self.held.items()))}), {self.looks} looks "
             f"at committed offsets ({self.store_looks} into the store), {self.replies_lost} replies lost, "
             f"{self.maybe} unknown outcomes resolved, {self.compacted} records of state compacted, "
@@ -105,10 +111,17 @@ class Chaos:
     """Carries out a schedule on a stack. Everything happens in the calling thread: children die with theirs."""
 
     def __init__(
-        self, stack: Stack, proxy: Proxy, kafka: Any | None, session_timeout_s: float, say: Say
+        self,
+        stack: Stack,
+        proxy: Proxy,
+        registry: ThreadedRegistry,
+        kafka: Any | None,
+        session_timeout_s: float,
+        say: Say,
     ) -> None:
         self.stack = stack
         self.proxy = proxy
+        self.registry = registry
         self.kafka = kafka
         self.session_timeout_s = session_timeout_s
         self.say = say
@@ -125,6 +138,7 @@ class Chaos:
         self._asked_s = 0.0
         self._is_healing = False
         self._losing = 0
+        self._registry_is_out = False
         self._paused: dict[int, float] = {}
         """Since when."""
         self._later: list[tuple[float, int, Callable[[], None]]] = []
@@ -183,6 +197,8 @@ class Chaos:
         for started in self._slow:
             started.result(90)
         self.proxy.loses_replies = False
+        if self._registry_is_out:
+            self.registry.start()
         for number in list(self._paused):
             self._resume(number)
         if not self._alive():
@@ -345,6 +361,8 @@ class Chaos:
             self._in(self.now_s + fault.lasts_s, self._start_store)
         elif fault.kind == "lose replies":
             self._lose_replies(fault.lasts_s)
+        elif fault.kind == "stop registry":
+            self._stop_registry(fault.lasts_s)
         elif fault.kind in {"bounce broker", "kill broker"} and self.kafka is not None:
             self._bounce(fault, self.kafka)
 
@@ -362,6 +380,39 @@ class Chaos:
         self._losing += 1
         self.proxy.loses_replies = True
         self._in(until_s, end)
+
+    def _stop_registry(self, lasts_s: float) -> None:
+        """For a time, and longer until a partition waits for it: workers remember the schemas that they asked for."""
+        if self._registry_is_out:
+            return
+        until_s, missed = self.now_s + lasts_s, False
+
+        def end() -> None:
+            nonlocal missed
+            if not self._registry_is_out:  # healed
+                return
+            missed = missed or self._someone_waits_for_a_schema()
+            if not self._is_healing and (
+                self.now_s < until_s or (not missed and self.now_s < until_s + MISSED_S)
+            ):
+                self._in(self.now_s + _AGAIN_S, end)
+                return
+            self.registry.start()
+            self._registry_is_out = False
+            self.held["registry out, and missed" if missed else "registry out"] += 1
+            self._note("registry is back")
+
+        self.registry.stop()
+        self._registry_is_out = True
+        self._in(self.now_s + _AGAIN_S, end)
+
+    def _someone_waits_for_a_schema(self) -> bool:
+        first_port = self.stack.settings.worker_health_port
+        return any(
+            "waits for the schema registry" in why
+            for number in self._alive()
+            for why in health(first_port + number).get("stopped", ())
+        )
 
     def _start_store(self) -> None:
         store = self.stack.supervisor._slots["store"]
@@ -478,16 +529,20 @@ def run(
 
 def _run(stack: Stack, kafka: Any | None, schedule: Schedule, outcome: Outcome, say: Say) -> None:
     direct = stack.settings
-    proxy = Proxy(direct.store_port)
+    proxy, registry = Proxy(direct.store_port), ThreadedRegistry()
+    registry.start()
     stack.supervisor.settings = replace(
-        direct, store_url=f"http://127.0.0.1:{proxy.port}", worker_health_port=free_ports(MAX_WORKERS)
+        direct,
+        store_url=f"http://127.0.0.1:{proxy.port}",
+        schema_registry_url=registry.server.url,
+        worker_health_port=free_ports(MAX_WORKERS),
     )
     store = Store(direct)
     start_us = (time.time_ns() // 1000 - 24 * 60 * MINUTE) // (60 * MINUTE) * (60 * MINUTE)
     publish_control(direct, start_us)
-    traffic = Traffic(direct, outcome.seed, start_us)
+    traffic = Traffic(direct, outcome.seed, start_us, registry.server)
     watch = Watch(direct)
-    chaos = Chaos(stack, proxy, kafka, direct.broker_session_timeout_s, say)
+    chaos = Chaos(stack, proxy, registry, kafka, direct.broker_session_timeout_s, say)
     try:
         traffic.open()
         chaos.start(schedule)
@@ -516,9 +571,11 @@ def _run(stack: Stack, kafka: Any | None, schedule: Schedule, outcome: Outcome, 
         with suppress(BaseException):
             chaos.heal()
         watch._stop.set()
+        registry.close()
     watch.stop()
     proxy.close()
     outcome.rows = sum(len(s.fate) for s in traffic.sent if s.offset is not None and not s.is_closing)
+    outcome.confluent = traffic.confluent
     outcome.looks, outcome.store_looks, outcome.replies_lost = watch.looks, watch.store_looks, proxy.lost
     outcome.problems += watch.violations
     outcome.ended_by_themselves, outcome.held = chaos.ended, chaos.held

@@ -2,6 +2,8 @@
 
 Every schedule scales to three workers and back to one, kills a worker and pauses one for twice the session timeout; the
 seed draws when, in which order, whom, and everything else. Left to chance alone, short runs seldom held these.
+
+Outages of the schema registry are drawn apart from the rest: a seed's other faults are what they were without them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Literal
 
 Kind = Literal[
     "kill worker", "pause worker", "scale up", "scale down", "stop worker", "hang store", "kill store", "lose replies",
-    "bounce broker", "kill broker",
+    "bounce broker", "kill broker", "stop registry",
 ]  # fmt: skip
 #: Faults besides those that every schedule holds, and how often each is drawn.
 _WEIGHTS: dict[Kind, int] = {
@@ -33,6 +35,8 @@ SCALED_S = 10.0
 _JOINED_S = 5.0
 #: What a schedule that is as short as can be leaves to chance.
 _SLACK_S = 4.0
+#: About so often the schema registry is out.
+_REGISTRY_S = 40.0
 #: So much time or less holds everything once; twice as much, twice.
 _ROUND_S = 60.0
 
@@ -88,7 +92,18 @@ def draw(seed: int, seconds: float, session_timeout_s: float, *, broker_keeps_da
         }.get(kind, rng.uniform(0, 3))
         faults.append(Fault(round(at, 1), kind, round(lasts, 1), rng.randrange(6)))
         at += rng.uniform(1, 7)
+    faults += _registry_outages(random.Random(f"registry {seed}"), first, last)
     return Schedule(sorted(faults, key=lambda fault: fault.at_s), seconds)
+
+
+def _registry_outages(rng: random.Random, first: float, last: float) -> list[Fault]:
+    """One for every 40 seconds, at the least one: records of a schema that is new wait for its end."""
+    count = max(round((last - first) / _REGISTRY_S), 1)
+    edges = [first + (last - first) * n / count for n in range(count + 1)]
+    return [
+        Fault(round(rng.uniform(a, b), 1), "stop registry", round(rng.uniform(2, 8), 1), 0)
+        for a, b in pairwise(edges)
+    ]
 
 
 def _owed(rng: random.Random, first: float, last: float, pause_s: float) -> list[Fault]:

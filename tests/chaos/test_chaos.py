@@ -24,5 +24,7 @@ def test_what_is_stored_equals_a_recount_whatever_was_killed(seed: int, tmp_path
     assert outcome.looks > 10
     assert {"1 → 3 → 1 workers", "SIGKILL"} <= set(outcome.held)
     assert any(what.startswith("SIGSTOP in full") for what in outcome.held)
+    assert outcome.confluent > 0
+    assert any(what.startswith("registry out") for what in outcome.held)
     if TEST_BROKER == "kafka":
         assert outcome.compacted > 0

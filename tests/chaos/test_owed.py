@@ -51,7 +51,7 @@ def chaos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chaos]:
         monkeypatch.setattr(run, name, 0.1)
     monkeypatch.setattr(run, "takes_part", lambda port: True)
     stack = Sleepers(tmp_path)
-    yield Chaos(stack, SimpleNamespace(), None, 0.2, lambda text: None)  # type: ignore[arg-type]
+    yield Chaos(stack, SimpleNamespace(), SimpleNamespace(), None, 0.2, lambda text: None)  # type: ignore[arg-type]
     for slot in stack.slots.values():
         slot.child.kill()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from itertools import pairwise
 
@@ -93,3 +94,24 @@ def test_outages_of_store_and_broker_and_lost_replies_are_common(kinds: set[str]
             assert held == 0  # it would forget everything
         else:
             assert held > (0.85 if seconds >= 40 else 0.65) * len(SEEDS)
+
+
+@pytest.mark.parametrize("kind", BROKERS)
+def test_every_schedule_stops_the_schema_registry_about_every_forty_seconds(kind: str) -> None:
+    for seed in SEEDS:
+        for seconds, outages in ((25, 1), (60, 1), (120, 3)):
+            faults = [f for f in drawn(kind, seconds, seed).faults if f.kind == "stop registry"]
+            assert len(faults) == outages
+            assert all(0 < f.at_s < seconds and 2 <= f.lasts_s <= 8 for f in faults)
+
+
+def test_the_other_faults_of_a_seed_are_what_they_were_before_registries_were_stopped() -> None:
+    """Schedules that are told of in docs/chaos.md can be run again."""
+    others = hashlib.sha256()
+    for kind in BROKERS:
+        for seed in range(100):
+            for seconds in (25, 40, 60):
+                for fault in drawn(kind, seconds, seed).faults:
+                    if fault.kind != "stop registry":
+                        others.update(str(fault).encode())
+    assert others.hexdigest()[:16] == "84905c7dcf8db066"

@@ -3,6 +3,9 @@
 Event time runs about a hundred times as fast as the wall clock, out of order by less than the lateness and grace of the
 monitors. Rows that must be counted, rows that must be late and rows that must be dead letters are known when they are
 made: late ones lie hours before the first pane, and are sent only after windows of their model have closed.
+
+Some single events are framed as Confluent's serializers do, under schema ids of a registry. There is a new id every few
+seconds, as when a service is deployed, so that a registry that is out is missed by workers that asked it before.
 """
 
 from __future__ import annotations
@@ -10,17 +13,21 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Producer
 
+from seawall.contracts import contracts_dir
 from seawall.frames import Categorical, Columns, Source, to_record
 from seawall.settings import Settings
 from seawall.transport import kafka_config
-from seawall.wire import encode
+from seawall.wire import HEADER_BYTES, encode
+from tests.streams.io.registry_server import RegistryServer
 
 MINUTE = 60_000_000
 ORIGINS = ("EWR", "JFK", "LGA")
@@ -31,7 +38,17 @@ PARTITIONS = 4
 STEP_US = 15_000_000
 OUT_OF_ORDER_US = 90_000_000
 ROUND_S = 0.15
+#: Single events that name a schema of the registry, and rounds with one id for each contract.
+CONFLUENT_SHARE = 0.3
+ID_ROUNDS = 20
 _CONTRACT: dict[Source, str] = {"predictions": "prediction", "features": "feature", "labels": "label"}
+
+
+@cache
+def schema_of_contract(contract: str) -> Mapping[str, Any]:
+    """Return a contract's schema, as the registry holds it."""
+    found: Mapping[str, Any] = json.loads((contracts_dir() / f"{contract}.avsc").read_text(encoding="utf-8"))
+    return found
 
 
 @dataclass(frozen=True)
@@ -91,12 +108,18 @@ class Traffic:
     settings: Settings
     seed: int
     start_us: int
+    registry: RegistryServer
     sent: list[Sent] = field(default_factory=list)
     late_allowed: set[tuple[str, str]] = field(default_factory=set)
     """(model, source) of which windows were seen closed."""
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
+        # Of its own, so that a seed's other events are what they were without a registry.
+        self._framing = np.random.default_rng([self.seed, 1])
+        self._rounds = 0
+        self.confluent = 0
+        """Events that named a schema of the registry."""
         self.clock_us = self.start_us
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
@@ -157,6 +180,7 @@ class Traffic:
     def _round(self) -> None:
         rng = self._rng
         self.clock_us += STEP_US
+        self._rounds += 1
         for flow in FLOWS:
             partition = int(rng.integers(PARTITIONS))
             if flow.singles:
@@ -235,7 +259,18 @@ class Traffic:
             event["label"] = columns.label.dictionary[0]
         contract = _CONTRACT[flow.source]
         payload = json.dumps(event).encode() if as_json else encode(contract, event)
+        if not as_json and self._framing.random() < CONFLUENT_SHARE:
+            payload = self._confluent(contract, payload)
         self._send(flow.source, partition, flow, columns, np.array([fate], dtype=np.int8), payload)
+
+    def _confluent(self, contract: str, payload: bytes) -> bytes:
+        """Name the schema by an id of the registry instead of its fingerprint."""
+        schema_id = (
+            1 + (self._rounds // ID_ROUNDS) * len(_CONTRACT) + list(_CONTRACT.values()).index(contract)
+        )
+        self.registry.register(schema_id, schema_of_contract(contract))
+        self.confluent += 1
+        return b"\0" + schema_id.to_bytes(4, "big") + payload[HEADER_BYTES:]
 
     def _poison(self, source: Source, partition: int) -> None:
         flow = next(f for f in FLOWS if f.source == source)
