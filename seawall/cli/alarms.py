@@ -97,6 +97,7 @@ def _show(life: AlarmLife) -> None:
     from rich.table import Table
 
     from seawall.sparks import spark_pair
+    from streams.core.words import SILENCE, value_text
 
     console = Console(highlight=False)
     last, told = life.last, life.evidence
@@ -126,16 +127,16 @@ def _show(life: AlarmLife) -> None:
     for f in told["features"]:
         before, after = spark_pair(f.get("before", ()), f.get("after", ()))
         weight = f.get("importance")
-        numbers = (f"{f[name]:.3g}" for name in ("value", "limit", "chance"))
+        numbers = (value_text(f["statistic"], f[name]) for name in ("value", "limit", "chance"))
         name = f["name"] if f["role"] in {"feature", "segment"} else f"{f['name']} ({f['role']})"
         features.add_row(
             escape(name),
-            escape(f["statistic"]),
+            "silence" if f["statistic"] == SILENCE else escape(f["statistic"]),
             *numbers,
             *(["" if weight is None else f"{weight:.2g}"] if has_importance else []),
             f"[cyan]{before}[/]",
             f"[magenta]{after}[/]",
-            escape(f["detail"]),
+            escape(_detail(f)),
         )
     if told["features"]:
         console.print(features)
@@ -150,3 +151,11 @@ def _show(life: AlarmLife) -> None:
             f"[dim]{row['sent']} told[/] {escape(row['receiver'])} of revision {row['revision']}: {row['outcome']}",
             soft_wrap=True,
         )
+
+
+def _detail(feature: dict[str, Any]) -> str:
+    from streams.core.words import SILENCE, silence_text
+
+    if feature["statistic"] == SILENCE:
+        return silence_text(feature["value"], feature["limit"], feature["chance"])
+    return str(feature["detail"])

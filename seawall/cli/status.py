@@ -13,7 +13,11 @@ from seawall.settings import Settings
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
-    parser = commands.add_parser("status", help="show models, lag and open alarms", description=run.__doc__)
+    parser = commands.add_parser(
+        "status",
+        help="show models, lag, open alarms and what baselines are too short for",
+        description=run.__doc__,
+    )
     parser.add_argument("--data-dir", help="the folder that `seawall up` runs in (SEAWALL_DATA_DIR)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -71,6 +75,8 @@ def _show(status: Any) -> None:
             _plain(m.model), _plain(m.current_version or "–"), _plain(m.version), m.window_end, count
         )
     console.print(models if status.models else "No windows yet: send predictions and declare a monitor.")
+    for note in status.notes:
+        console.print(f"[dim]note[/] {_plain(note)}", soft_wrap=True)
     if status.alarms:
         console.print("[italic]Open alarms[/]")
         for a in status.alarms:

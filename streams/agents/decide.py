@@ -288,6 +288,9 @@ class Decider:
             engine = next((e for e in self.engines.values() if model in e.models), None)
             if engine is not None:
                 self.metrics.set(m.ALARMS_OPEN, len(engine.models[model].book.open_alarms), model=model)
+        for model in effects.forgotten:
+            for metric in (m.WINDOWS_CLOSED, m.WINDOWS_REVISED, m.WATERMARK, m.ALARMS_OPEN):
+                self.metrics.forget(metric, model=model)
         for step in effects.rollbacks:
             self.metrics.add(m.ROLLBACKS, 1, state=step.state)
         if effects.torn_chunks:

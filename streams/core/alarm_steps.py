@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from streams.core.incidents import Beside, Coincidence, Member
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
-from streams.core.words import duration_text, list_text, span_text, utc_text
+from streams.core.words import SILENCE, duration_text, list_text, span_text, utc_text
 
 AlarmState = Literal["open", "updated", "resolved"]
 
@@ -273,7 +273,7 @@ def drift_sentence(
 
 def _traffic_numbers(culprit: Culprit) -> str:
     """Say a number of rows, or of seconds without any, the way a person does."""
-    in_words = duration_text if culprit.statistic == "silent_seconds" else "{:.0f}".format
+    in_words = duration_text if culprit.statistic == SILENCE else "{:.0f}".format
     said = culprit.detail or in_words(culprit.value)
     chance = (
         f", chance {in_words(culprit.chance)}" if culprit.chance > 0 or culprit.statistic == "rows" else ""

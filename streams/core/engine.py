@@ -33,10 +33,13 @@ from streams.core.registry import RegistryView
 from streams.core.reports import late_record, report_record
 from streams.core.rollback import RollbackDesk
 from streams.core.rollback_steps import RollbackStep
-from streams.core.series import WindowBatch
+from streams.core.series import Series, SeriesKey, WindowBatch
 from streams.core.traffic import Traffic
 from streams.core.verdicts import WindowVerdict
 from streams.core.watermark import Partition, Watermarks
+
+#: Forgotten models of which it is still known what is final.
+DEPARTED = 1000
 
 
 @dataclass(slots=True)
@@ -51,6 +54,8 @@ class Effects:
     late_rows: int = 0
     torn_chunks: int = 0
     """Left out although a part of them was new: the log was cut elsewhere before."""
+    forgotten: list[str] = field(default_factory=list)
+    """Models of which nothing is left."""
 
     def extend(self, other: Effects) -> None:
         """Append another's effects."""
@@ -61,6 +66,7 @@ class Effects:
         self.revised_windows += other.revised_windows
         self.late_rows += other.late_rows
         self.torn_chunks += other.torn_chunks
+        self.forgotten += other.forgotten
 
 
 @dataclass(slots=True)
@@ -110,6 +116,12 @@ class PartitionEngine:
         self.judge = judge or Judge(control)
         self.classic = ClassicJudge(control)
         self.models: dict[str, ModelState] = {}
+        self.departed: dict[str, dict[Source, int]] = {}
+        """Event time (microseconds) before which everything was final, of models that were forgotten."""
+        self.sealed_upto: dict[Partition, int] = {}
+        """Offset before which all chunks of forgotten models were sealed: one below it is told again."""
+        self.gone: dict[str, dict[SeriesKey, Series]] = {}
+        """What was saved of forgotten models, until it is deleted."""
         self._ver_base = log_epoch << 32
         self._on_report = on_report
         self._rollback_steps_seen = 0
@@ -119,10 +131,26 @@ class PartitionEngine:
         found = self.models.get(model)
         if found is None:
             merge = ModelMerge(model, self.watermarks)
+            merge.sealed_upto = dict(self.sealed_upto)
+            merge.buried = self.gone.pop(model, {})
+            pane_us = self.control.monitor(model).pane_us
+            merge.final.update({s: at_us // pane_us for s, at_us in self.departed.pop(model, {}).items()})
             found = self.models[model] = ModelState(
                 merge, AlarmBook(model), RollbackDesk(model), Traffic(model)
             )
         return found
+
+    def forget(self, model: str) -> None:
+        """Forget a model, but for what makes it exact should it come back: what is final, and what was counted."""
+        merge = self.models.pop(model).merge
+        pane_us = self.control.monitor(model).pane_us
+        self.departed[model] = {source: pane * pane_us for source, pane in merge.final.items()}
+        if len(self.departed) > DEPARTED:
+            del self.departed[next(iter(self.departed))]
+        for partition, offset in merge.sealed_upto.items():
+            self.sealed_upto[partition] = max(offset, self.sealed_upto.get(partition, -1))
+        self.gone[model] = merge.buried
+        self.watermarks.forget(model)
 
     def on_record(self, summary: dict[str, Any], offset: int, now_us: int) -> Effects:
         """Take one summary or progress message; `now_us` is the record's own timestamp."""
@@ -142,6 +170,9 @@ class PartitionEngine:
             for model, state in list(self.models.items()):
                 if offset > state.through:
                     effects.extend(self.advance(model, offset, now_us))
+                    if self._is_over(model, state):
+                        self.forget(model)
+                        effects.forgotten.append(model)
             return effects
         state = self.state(summary["model"])
         if offset <= state.through:
@@ -189,6 +220,18 @@ class PartitionEngine:
         self._decide(state, spec, verdicts, effects)
         state.through = offset
         return effects
+
+    def _is_over(self, model: str, state: ModelState) -> bool:
+        """Whether nobody declared a model, and all its windows are final and longer ago than any can look back.
+
+        What is open stays: an alarm that nobody resolved, a rollback that may be asked for again.
+        """
+        return (
+            state.merge.is_over
+            and model not in self.control.monitors
+            and state.desk.is_empty
+            and not state.book.open_alarms
+        )
 
     def _report(self, effects: Effects, report: dict[str, Any]) -> None:
         if self._on_report is None:

@@ -30,7 +30,7 @@ from streams.core.merge import ModelMerge, widths
 from streams.core.registry import RegistryView
 from streams.core.series import Dense
 from streams.core.verdicts import Verdict, WindowVerdict
-from streams.core.words import list_text, utc_text
+from streams.core.words import SILENCE, list_text, utc_text
 
 Floats = npt.NDArray[np.float64]
 #: Culprits that are drawn and dated, worst first.
@@ -97,7 +97,7 @@ def _onset_of_traffic(step: AlarmStep, verdict: WindowVerdict) -> tuple[int | No
     if verdict.kind == "volume":
         return step.opened_us - step.horizon_us, "the first hour of it"
     if verdict.kind == "freshness":
-        silent_s = next((c.value for c in verdict.columns if c.statistic == "silent_seconds"), 0.0)
+        silent_s = next((c.value for c in verdict.columns if c.statistic == SILENCE), 0.0)
         return verdict.end_us - int(silent_s * 1e6), "the last prediction before"
     return None, ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from detectors.layout import OCTAVE_EDGES, Column, Layout, Role
@@ -33,10 +34,7 @@ class Control:
 
     def monitor(self, model: str) -> MonitorSpec:
         """Return the model's monitor, or one made of defaults."""
-        spec = self.monitors.get(model)
-        if spec is None:
-            spec = self.monitors[model] = MonitorSpec(model)
-        return spec
+        return self.monitors.get(model) or _defaults(model)
 
     def set_monitor(self, spec: MonitorSpec) -> None:
         """Put or replace a monitor."""
@@ -52,6 +50,12 @@ class Control:
         """Put or replace a baseline."""
         self.baselines[baseline.model, baseline.version] = baseline
         self.generation += 1
+
+
+@lru_cache(maxsize=4096)
+def _defaults(model: str) -> MonitorSpec:
+    # Asked for with every summary. Not kept for ever: models need not be declared, and names may be made up.
+    return MonitorSpec(model)
 
 
 class LayoutBook:

@@ -322,6 +322,11 @@ class ModelMerge:
             and not any(key in part.cells for part in self.open.values())
         )
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left of the model: no pane that a window can hold, and no chunk that still fills."""
+        return not (self.series or self.open or self.late or any(self.dirty.values()))
+
     def take_late(self) -> list[LateEvents]:
         """Return the late events found since the last call."""
         late, self.late = self.late, []

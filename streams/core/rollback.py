@@ -59,6 +59,11 @@ class RollbackDesk:
         """The rollback that is under way, at its latest step."""
         return next((c.step for c in self._cases.values() if c.is_live), None)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there has been no rollback that is still remembered."""
+        return not self._cases
+
     def latest(self, rollback_id: str) -> RollbackStep | None:
         """Return a rollback's latest step; none when it is not known."""
         case = self._cases.get(rollback_id)

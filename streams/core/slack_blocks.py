@@ -12,6 +12,7 @@ from typing import Any
 
 from seawall.sparks import spark_pair
 from streams.core.messages import SEVERITIES, SHOWN_FEATURES, Step, clip, iso, severity_of
+from streams.core.words import SILENCE, silence_text, value_text
 
 HEADER_CHARS = 150
 SECTION_CHARS = 2900
@@ -117,7 +118,11 @@ def _slack_rollback(step: Step) -> dict[str, Any]:
 
 
 def _feature_line(feature: Mapping[str, Any]) -> str:
-    value, limit, chance = (f"{feature[name]:.3g}" for name in ("value", "limit", "chance"))
+    if feature["statistic"] == SILENCE:
+        return "• " + silence_text(feature["value"], feature["limit"], feature["chance"])
+    value, limit, chance = (
+        value_text(feature["statistic"], feature[name]) for name in ("value", "limit", "chance")
+    )
     numbers = f"{value} (limit {limit}, chance {chance})"
     tail = f" – {escape(str(feature['detail']), 80)}" if feature["detail"] else ""
     before, after = spark_pair(feature["before"], feature["after"])

@@ -61,9 +61,15 @@ def save(engine: PartitionEngine, through: int, claim: str) -> list[list[Part]]:
         panes += _save_panes(claim, model, state.merge, state.through, gone)
         models.append((_key(claim, "model", model), _save_model(model, state)))
         state.saved_through = state.through
+    for model, buried in sorted(engine.gone.items()):
+        gone += _deleted(claim, model, buried)
+        gone.append((_key(claim, "model", model), None))
+    engine.gone.clear()
     body = {
         "watermarks": engine.watermarks.snapshot(),
         "models": {model: state.through for model, state in engine.models.items()},
+        "departed": engine.departed,
+        "sealed_upto": [[*p, offset] for p, offset in engine.sealed_upto.items()],
     }
     record = {"kind": "partition", "model": "", "through": through, "json": json.dumps(body), "blocks": []}
     return [panes, models, [(_key(claim, "partition"), encode("model_state", record)), *gone]]
@@ -106,10 +112,17 @@ def _save_panes(claim: str, model: str, merge: ModelMerge, through: int, gone: l
             }
             yield _page_key(claim, model, key, number, page), encode("model_state", record)
         series.dirty.clear()
-    for key, series in sorted(merge.buried.items()):
-        for number in sorted(series.pages):
-            gone += [(_page_key(claim, model, key, number, page), None) for page in (0, 1)]
+    gone += _deleted(claim, model, merge.buried)
     merge.buried.clear()
+
+
+def _deleted(claim: str, model: str, buried: Mapping[SeriesKey, Series]) -> list[Part]:
+    return [
+        (_page_key(claim, model, key, number, page), None)
+        for key, series in sorted(buried.items())
+        for number in sorted(series.pages)
+        for page in (0, 1)
+    ]
 
 
 def _page_key(claim: str, model: str, key: SeriesKey, number: int, page: int) -> bytes:
@@ -222,6 +235,8 @@ def _restore(
 ) -> None:
     body = json.loads(records[_key(claim, "partition")]["json"])
     engine.watermarks.restore(body["watermarks"])
+    engine.departed = body.get("departed", {})
+    engine.sealed_upto = {Partition(t, p): offset for t, p, offset in body.get("sealed_upto", [])}
     for model in body["models"]:
         _restore_model(engine, records[_key(claim, "model", model)])
     for record in pages:

@@ -20,7 +20,7 @@ from detectors.evidence.limits import union_limit
 from seawall.monitor import HOUR_US, MonitorSpec
 from streams.core.seasons import offsets_us
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
-from streams.core.words import duration_text
+from streams.core.words import SILENCE, duration_text
 
 #: An hour must be this many times off its usual volume …
 VOLUME_FACTOR = 4.0
@@ -107,7 +107,7 @@ class Traffic:
         by_chance_s = self._silence_by_chance_s(spec, end_us)
         detail = f"none for {duration_text(silent_s)}"
         column = ColumnVerdict(
-            "freshness", "feature", verdict, "silent_seconds", silent_s, allowed_s, by_chance_s, detail
+            "freshness", "feature", verdict, SILENCE, silent_s, allowed_s, by_chance_s, detail
         )
         columns = (column,) if verdict is Verdict.DRIFT else ()
         return self._verdict(end_us - spec.pane_us, end_us, rows, verdict, "freshness", columns)

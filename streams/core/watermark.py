@@ -137,6 +137,12 @@ class Watermarks:
         for source, at in state["reached"].items():
             self._reached[model, source] = at
 
+    def forget(self, model: str) -> None:
+        """Forget a model of which nothing is left."""
+        self._seen.pop(model, None)
+        for source in set(self.sources.values()):
+            self._reached.pop((model, source), None)
+
     def of(self, model: str, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
         """Return the watermark in microseconds, or None while it is not known."""
         key = (model, source)

@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+#: The statistic of freshness, in seconds.
+SILENCE = "silent_seconds"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,6 +36,23 @@ def duration_text(seconds: float) -> str:
     parts = ((whole // 86_400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
     first = next((i for i, (n, _) in enumerate(parts) if n), len(parts) - 1)
     return " ".join(f"{n} {unit}" for n, unit in parts[first : first + 2] if n) or "0 s"
+
+
+def value_text(statistic: str, value: float) -> str:
+    """Say a value, limit or chance of a statistic: a silence as a duration, rows in full, the rest in three digits."""
+    if statistic == SILENCE:
+        return duration_text(value)
+    return f"{value:,.0f}" if statistic == "rows" else f"{value:.3g}"
+
+
+def silence_text(silent_s: float, limit_s: float, usual_s: float) -> str:
+    """Say a silence of predictions as who is on call wants it; `usual_s` is 0 while the usual rate is not known.
+
+    >>> silence_text(2520, 600, 180)
+    'no predictions for 42 min, usually at most 3 min (limit 10 min)'
+    """
+    usual = f", usually at most {duration_text(usual_s)}" if usual_s > 0 else ""
+    return f"no predictions for {duration_text(silent_s)}{usual} (limit {duration_text(limit_s)})"
 
 
 def list_text(names: Sequence[str], most: int = 3) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from seawall.contracts import topics
 from seawall.errors import SeawallError
 from seawall.settings import Settings
+from streams.io.baseline_notes import baseline_notes
 from streams.io.clickhouse import connect
 from streams.io.offsets import end_offsets
 from streams.io.topics import client_config
@@ -83,6 +84,8 @@ class Status:
     """Records that the consumer group has not committed yet, by short topic name."""
     models: list[Model] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What the baselines of serving versions are too short to teach."""
 
     @property
     def is_reachable(self) -> bool:
@@ -100,15 +103,16 @@ def read_status(settings: Settings) -> Status:
     lag: dict[str, int] = {}
     models: list[Model] = []
     alarms: list[Alarm] = []
+    notes: list[str] = []
     try:
         lag = read_lag(settings)
     except SeawallError as error:
         broker = str(error)
     try:
-        models, alarms = _read_store(settings)
+        models, alarms, notes = _read_store(settings)
     except SeawallError as error:
         store = str(error)
-    return Status(datetime.now(UTC).isoformat(timespec="seconds"), broker, store, lag, models, alarms)
+    return Status(datetime.now(UTC).isoformat(timespec="seconds"), broker, store, lag, models, alarms, notes)
 
 
 def read_lag(settings: Settings) -> dict[str, int]:
@@ -151,7 +155,7 @@ def read_lag(settings: Settings) -> dict[str, int]:
     return lag
 
 
-def _read_store(settings: Settings) -> tuple[list[Model], list[Alarm]]:
+def _read_store(settings: Settings) -> tuple[list[Model], list[Alarm], list[str]]:
     from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
 
     from seawall.errors import Unavailable  # noqa: PLC0415
@@ -168,6 +172,7 @@ def _read_store(settings: Settings) -> tuple[list[Model], list[Alarm]]:
             Alarm(**{**a, "opened": _iso(a["opened"]), "onset": _iso(a["onset"])})
             for a in client.query(_ALARMS).named_results()
         ]
+        notes = baseline_notes(client, {m.model: m.current_version or m.version for m in models})
     except ClickHouseError as error:
         words = " ".join(str(error).split())[:300]
         if "Max retries exceeded" in words:
@@ -177,7 +182,7 @@ def _read_store(settings: Settings) -> tuple[list[Model], list[Alarm]]:
         raise Unavailable(msg) from error
     finally:
         client.close()
-    return models, alarms
+    return models, alarms, notes
 
 
 def _iso(moment: datetime | None) -> str:

@@ -80,3 +80,21 @@ def test_an_id_that_is_not_one_alarm_is_refused(
 ) -> None:
     assert main(["alarms", "show", asked]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_silence_is_shown_in_words_and_not_in_seconds(
+    stored: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silence = feature(
+        name="freshness", statistic="silent_seconds", value=2520.0, limit=600.0, chance=180.0,
+        detail="none for 42 min", before=[], after=[],
+    )  # fmt: skip
+    put(stored, alarm(alarm_id="cc44", incident_id="cc44", kind="freshness", features=[silence]))
+    assert main(["alarms", "show", "cc44"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "silent_seconds" not in out
+    assert "2.52e+03" not in out
+    assert "freshness silence 42 min 10 min 3 min" in out
+    assert main(["alarms", "show", "cc44", "--json"]) == 0
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert step["features"][0]["value"] == 2520.0, "a program wants the number"

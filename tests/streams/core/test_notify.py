@@ -180,6 +180,18 @@ def test_an_unknown_severity_pages_and_a_number_json_cannot_say_is_null() -> Non
     assert event["payload"]["custom_details"]["features"][0]["value"] is None
 
 
+def test_slack_says_a_silence_in_words() -> None:
+    silence = feature(
+        name="freshness", statistic="silent_seconds", value=2520.0, limit=600.0, chance=180.0,
+        detail="none for 42 min", before=[], after=[],
+    )  # fmt: skip
+    said = json.dumps(slack_message(alarm(kind="freshness", features=[silence])), ensure_ascii=False)
+    assert "• no predictions for 42 min, usually at most 3 min (limit 10 min)" in said
+    assert "silent_seconds" not in said
+    unknown = slack_message(alarm(kind="freshness", features=[{**silence, "chance": 0.0}]))
+    assert "• no predictions for 42 min (limit 10 min)" in json.dumps(unknown, ensure_ascii=False)
+
+
 def test_slack_says_when_it_is_over_and_calls_nobody_a_model_name_asks_for() -> None:
     message = slack_message(alarm(summary="<!channel> & co", features=[feature(name="`<@U1>`")]))
     text = json.dumps(message, ensure_ascii=False)

@@ -2,15 +2,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
+import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from seawall.build import build_baseline
+from seawall.monitor import MonitorSpec
 from seawall.settings import Settings
+from seawall.wire import encode
+from streams.agents.results import _MAKERS
+from streams.core.learning import too_short
 from streams.embedded.processes import free_port
-from streams.io.clickhouse import connect
+from streams.io.baseline_notes import baseline_notes
+from streams.io.clickhouse import Store, connect
 from streams.io.offsets import end_offsets
 from streams.io.status import read_lag, read_status
 from streams.io.topics import create_topics
+from tests.streams.core.builders import T0
 
 
 def _produce(settings: Settings, topic: str, records: int, partition: int = 0) -> None:
@@ -86,3 +95,37 @@ def test_a_dead_broker_does_not_hide_the_store(settings: Settings) -> None:
     status = read_status(replace(settings, broker=address))
     assert address in status.broker
     assert status.store == "ok"
+
+
+def remember(settings: Settings, topic: str, key: str, payload: bytes) -> None:
+    """Put a control record where the workers' sink puts it."""
+    record = SimpleNamespace(value=payload, key=key.encode(), offset=0, timestamp=1)
+    sink = SimpleNamespace(topic=topic)
+    for table, rows in _MAKERS[topic](sink, record):  # type: ignore[arg-type]
+        Store(settings).insert(table, rows, f"test|{topic}|{key}")
+
+
+def test_a_baseline_that_is_too_short_for_a_horizon_is_told_as_check_tells_it(settings: Settings) -> None:
+    create_topics(settings)
+    rng = np.random.default_rng(0)
+    pane = 60_000_000
+    spec = MonitorSpec("m", horizons_us=(5 * pane,))
+    baseline = build_baseline(
+        {"x": rng.normal(size=4000)}, model="m", version="1", ts=T0 + np.arange(4000, dtype=np.int64) * pane
+    )
+    yaml = "model: m\nwindows: {horizons: [5m]}\n"
+    monitor = {"model": "m", "yaml": yaml, "sha256": "", "published_us": 1, "deleted": False}
+    remember(settings, "monitors", "m", encode("monitor", monitor))
+    remember(settings, "baselines", "m/1", baseline.to_bytes())
+    client = connect(settings)
+    moment = datetime(2026, 1, 2, 3, tzinfo=UTC)
+    client.insert(
+        "windows", [["m", "1", moment], ["n", "1", moment]], column_names=["model", "version", "end"]
+    )
+    expected = [f"m 1: {said}" for said in too_short(baseline, spec)]
+    assert len(expected) == 1
+    assert "would do" in expected[0]
+    assert read_status(settings).notes == expected
+    (left,) = baseline_notes(client, {"m": "1", "n": "1"}, patience_s=0.0)
+    assert left.startswith("1 baselines more were not looked at")
+    client.close()
