@@ -34,6 +34,7 @@ from streams.core.reports import late_record, report_record
 from streams.core.rollback import RollbackDesk
 from streams.core.rollback_steps import RollbackStep
 from streams.core.series import Series, SeriesKey, WindowBatch
+from streams.core.slices import Slices
 from streams.core.traffic import Traffic
 from streams.core.verdicts import WindowVerdict
 from streams.core.watermark import Partition, Watermarks
@@ -122,6 +123,10 @@ class PartitionEngine:
         """Offset before which all chunks of forgotten models were sealed: one below it is told again."""
         self.gone: dict[str, dict[SeriesKey, Series]] = {}
         """What was saved of forgotten models, until it is deleted."""
+        self.slices = Slices()
+        """How what was saved lies there."""
+        self.rest_pages: dict[str, int] = {}
+        """Models whose record is too large for one message, and which of two pages holds what was saved of them."""
         self._ver_base = log_epoch << 32
         self._on_report = on_report
         self._rollback_steps_seen = 0

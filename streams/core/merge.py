@@ -297,6 +297,8 @@ class ModelMerge:
     def _forget(self, source: Source, spec: MonitorSpec) -> None:
         """Forget panes that no window can hold any more."""
         needed = self.final[source]
+        # A window that ends there holds final panes alone, and is not revised again.
+        self.revisions = {k: v for k, v in self.revisions.items() if k[0][1] != source or k[2] > needed}
         if source == "predictions" and any(k[1] == "features" for k in self.series):
             # Feature windows are compared with what predictions carried, and may still be revised.
             needed = min(needed, self.final["features"])
@@ -312,7 +314,6 @@ class ModelMerge:
         self.first_pane = {
             at: pane for at, pane in self.first_pane.items() if at[1] != source or at in served
         }
-        self.revisions = {k: v for k, v in self.revisions.items() if k[0][1] != source or k[2] > horizon}
 
     def _is_over(self, key: SeriesKey) -> bool:
         """Whether nothing is left of a series: of a version that serves no more, or a name that was made up once."""

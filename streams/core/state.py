@@ -8,6 +8,9 @@ committed record does not name, and the next record names the new ones (shadow p
 large segmented database", TODS 1977). A crash between two writes leaves the state of the last record, whole. Parts
 are acknowledged in stages: pages, then models, then the partition, and only then may the offset be committed.
 
+No record is larger than a broker takes, whatever a model remembers: what is too large is written in slices
+(`streams.core.slices`), and of a model's record that is too large everything goes to one of two pages of its own.
+
 Shadow paging holds for one writer, and a partition may have two for a while: a worker that was stopped goes on saving
 until it hears that it was replaced. So every engine writes under a *claim*, a name of its own in every key, and its
 first save is a whole one. A reader takes the state that reaches furthest among those that are whole. Which writer it
@@ -38,11 +41,9 @@ from streams.core.engine import ModelState, PartitionEngine
 from streams.core.merge import ModelMerge, OpenPart
 from streams.core.rollback import RollbackDesk
 from streams.core.series import BUCKET, Cells, Series, SeriesKey
+from streams.core.slices import LARGEST, Part, Slices, whole
 from streams.core.traffic import Traffic
 from streams.core.watermark import Partition
-
-#: A key and its record, or None to delete it. In the order in which they must be written.
-Part = tuple[bytes, bytes | None]
 
 
 def claim_of(generation: int, token: str) -> str:
@@ -50,19 +51,25 @@ def claim_of(generation: int, token: str) -> str:
     return f"{generation:010d}-{token}"
 
 
-def save(engine: PartitionEngine, through: int, claim: str) -> list[list[Part]]:
-    """Return what changed since the last call, in stages; each must be acknowledged before the next."""
+def save(engine: PartitionEngine, through: int, claim: str, *, largest: int = LARGEST) -> list[list[Part]]:
+    """Return what changed since the last call, in stages; each must be acknowledged before the next.
+
+    No record's value is larger than `largest` bytes and a few more, but for the partition's own: it holds a number or
+    two of each model and each source partition.
+    """
     panes: list[Part] = []
     models: list[Part] = []
     gone: list[Part] = []
+    engine.slices.largest = largest
     for model, state in sorted(engine.models.items()):
         if state.through == through and state.saved_through == through:
             continue
-        panes += _save_panes(claim, model, state.merge, state.through, gone)
-        models.append((_key(claim, "model", model), _save_model(model, state)))
+        panes += _save_panes(claim, model, state, engine.slices, gone)
+        panes += _save_model(claim, model, engine, models, gone)
         state.saved_through = state.through
     for model, buried in sorted(engine.gone.items()):
-        gone += _deleted(claim, model, buried)
+        _delete(claim, model, buried, engine.slices, gone)
+        _delete_rest(claim, model, engine, gone)
         gone.append((_key(claim, "model", model), None))
     engine.gone.clear()
     body = {
@@ -71,7 +78,14 @@ def save(engine: PartitionEngine, through: int, claim: str) -> list[list[Part]]:
         "departed": engine.departed,
         "sealed_upto": [[*p, offset] for p, offset in engine.sealed_upto.items()],
     }
-    record = {"kind": "partition", "model": "", "through": through, "json": json.dumps(body), "blocks": []}
+    record = {
+        "kind": "partition",
+        "model": "",
+        "through": through,
+        "json": json.dumps(body),
+        "blocks": [],
+        "raw": b"",
+    }
     return [panes, models, [(_key(claim, "partition"), encode("model_state", record)), *gone]]
 
 
@@ -93,36 +107,42 @@ def _claim(key: bytes) -> str:
     return key.partition(b"\t")[0].decode()
 
 
-def _save_panes(claim: str, model: str, merge: ModelMerge, through: int, gone: list[Part]) -> Iterable[Part]:
+def _save_panes(
+    claim: str, model: str, state: ModelState, slices: Slices, gone: list[Part]
+) -> Iterable[Part]:
+    merge = state.merge
     for key, series in sorted(merge.series.items()):
         for number in sorted(series.dirty):
             cells = series.bucket(number)
             if not len(cells.panes):
                 if series.pages.pop(number, None) is not None:
-                    gone += [(_page_key(claim, model, key, number, page), None) for page in (0, 1)]
+                    for page in (0, 1):
+                        slices.delete(_page_key(claim, model, key, number, page), gone)
                 continue
             page = 1 - series.pages.get(number, 1)
             series.pages[number] = page
             record = {
                 "kind": "panes",
                 "model": model,
-                "through": through,
+                "through": state.through,
                 "json": json.dumps([number, page]),
                 "blocks": [_block(key, series, cells)],
+                "raw": b"",
             }
-            yield _page_key(claim, model, key, number, page), encode("model_state", record)
+            at = _page_key(claim, model, key, number, page)
+            yield from slices.write(at, encode("model_state", record), gone)
         series.dirty.clear()
-    gone += _deleted(claim, model, merge.buried)
+    _delete(claim, model, merge.buried, slices, gone)
     merge.buried.clear()
 
 
-def _deleted(claim: str, model: str, buried: Mapping[SeriesKey, Series]) -> list[Part]:
-    return [
-        (_page_key(claim, model, key, number, page), None)
-        for key, series in sorted(buried.items())
-        for number in sorted(series.pages)
-        for page in (0, 1)
-    ]
+def _delete(
+    claim: str, model: str, buried: Mapping[SeriesKey, Series], slices: Slices, gone: list[Part]
+) -> None:
+    for key, series in sorted(buried.items()):
+        for number in sorted(series.pages):
+            for page in (0, 1):
+                slices.delete(_page_key(claim, model, key, number, page), gone)
 
 
 def _page_key(claim: str, model: str, key: SeriesKey, number: int, page: int) -> bytes:
@@ -148,7 +168,32 @@ def _block(key: SeriesKey, series: Series, cells: Cells) -> dict[str, Any]:
     }
 
 
-def _save_model(model: str, state: ModelState) -> bytes:
+def _save_model(
+    claim: str, model: str, engine: PartitionEngine, models: list[Part], gone: list[Part]
+) -> Iterable[Part]:
+    """Put a model's record to `models`; returns what must be there before it, when it is too large for one message."""
+    record = _model_record(model, engine.models[model])
+    value = encode("model_state", record)
+    if engine.slices.fits(value):
+        _delete_rest(claim, model, engine, gone)
+    else:
+        page = engine.rest_pages[model] = 1 - engine.rest_pages.get(model, 1)
+        yield from engine.slices.write(_rest_key(claim, model, page), value, gone)
+        value = encode("model_state", {**record, "json": json.dumps({"rest": page}), "blocks": []})
+    models.append((_key(claim, "model", model), value))
+
+
+def _delete_rest(claim: str, model: str, engine: PartitionEngine, gone: list[Part]) -> None:
+    if engine.rest_pages.pop(model, None) is not None:
+        for page in (0, 1):
+            engine.slices.delete(_rest_key(claim, model, page), gone)
+
+
+def _rest_key(claim: str, model: str, page: int) -> bytes:
+    return _key(claim, "rest", model, str(page))
+
+
+def _model_record(model: str, state: ModelState) -> dict[str, Any]:
     merge = state.merge
     blocks, parts = [], []
     for (partition, first), part in sorted(merge.open.items()):
@@ -161,7 +206,7 @@ def _save_model(model: str, state: ModelState) -> bytes:
         "final": dict(merge.final),
         "first_pane": [[*k, v] for k, v in merge.first_pane.items()],
         "sealed_upto": [[*k, v] for k, v in merge.sealed_upto.items()],
-        "revisions": [[*k, width, end, n] for (k, width, end), n in merge.revisions.items()],
+        "revised": _runs(merge.revisions),
         "dirty": [[*k, sorted(panes)] for k, panes in merge.dirty.items() if panes],
         "parts": parts,
         "pages": [
@@ -175,14 +220,36 @@ def _save_model(model: str, state: ModelState) -> bytes:
         "traffic": state.traffic.snapshot(),
         "last_window_us": state.last_window_us,
     }
-    record = {
+    return {
         "kind": "model",
         "model": model,
         "through": state.through,
         "json": json.dumps(body),
         "blocks": blocks,
+        "raw": b"",
     }
-    return encode("model_state", record)
+
+
+def _runs(revisions: Mapping[tuple[SeriesKey, int, int], int]) -> list[list[Any]]:
+    """Write revisions as [*key, width, [first end, windows, revision, …]]: a late event revises windows in a row."""
+    runs: dict[tuple[SeriesKey, int], list[int]] = {}
+    for (key, width, end), n in sorted(revisions.items()):
+        found = runs.setdefault((key, width), [])
+        if found and found[-1] == n and found[-3] + found[-2] == end:
+            found[-2] += 1
+        else:
+            found += (end, 1, n)
+    return [[*key, width, found] for (key, width), found in runs.items()]
+
+
+def _of_runs(runs: Iterable[list[Any]]) -> dict[tuple[SeriesKey, int, int], int]:
+    """Undo `_runs`."""
+    return {
+        ((a, b, c, d), width, end): n
+        for a, b, c, d, width, found in runs
+        for first, windows, n in zip(found[::3], found[1::3], found[2::3], strict=True)
+        for end in range(first, first + windows)
+    }
 
 
 def restore(engine: PartitionEngine, parts: Mapping[bytes, bytes]) -> int:
@@ -204,41 +271,50 @@ def restore(engine: PartitionEngine, parts: Mapping[bytes, bytes]) -> int:
     for through, claim in ranked:
         named = _named(claim, claims[claim])
         if named is not None:
-            _restore(engine, claim, claims[claim], named)
+            _restore(engine, claims[claim][_key(claim, "partition")], *named)
             return int(through)
     return -1
 
 
-def _named(claim: str, records: Mapping[bytes, dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """Return the pages that a claim's models name, or None when something is missing.
+def _named(
+    claim: str, records: Mapping[bytes, dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
+    """Return a claim's models and the pages that they name, or None when something is missing.
 
     A claim loses parts when it is deleted under the feet of a writer that goes on.
     """
-    pages = []
+    models, pages = [], []
     for model, through in json.loads(records[_key(claim, "partition")]["json"])["models"].items():
         record = records.get(_key(claim, "model", model))
         if record is None or record["through"] < through:
             return None
-        for a, b, c, d, number, page in json.loads(record["json"])["pages"]:
-            found = records.get(_page_key(claim, model, (a, b, c, d), number, page))
+        body = json.loads(record["json"])
+        if "rest" in body:
+            record = whole(records, _rest_key(claim, model, body["rest"]))
+            if record is None:
+                return None
+            body = json.loads(record["json"])
+        models.append(record)
+        for a, b, c, d, number, page in body["pages"]:
+            found = whole(records, _page_key(claim, model, (a, b, c, d), number, page))
             if found is None:
                 return None
             pages.append(found)
-    return pages
+    return models, pages
 
 
 def _restore(
     engine: PartitionEngine,
-    claim: str,
-    records: Mapping[bytes, dict[str, Any]],
+    partition: dict[str, Any],
+    models: Iterable[dict[str, Any]],
     pages: Iterable[dict[str, Any]],
 ) -> None:
-    body = json.loads(records[_key(claim, "partition")]["json"])
+    body = json.loads(partition["json"])
     engine.watermarks.restore(body["watermarks"])
     engine.departed = body.get("departed", {})
     engine.sealed_upto = {Partition(t, p): offset for t, p, offset in body.get("sealed_upto", [])}
-    for model in body["models"]:
-        _restore_model(engine, records[_key(claim, "model", model)])
+    for record in models:
+        _restore_model(engine, record)
     for record in pages:
         block = record["blocks"][0]
         merge = engine.state(record["model"]).merge
@@ -255,7 +331,9 @@ def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> None:
     merge.final.update({cast("Source", k): v for k, v in body["final"].items()})
     merge.first_pane = {(a, b): v for a, b, v in body["first_pane"]}
     merge.sealed_upto = {Partition(t, p): v for t, p, v in body["sealed_upto"]}
-    merge.revisions = {((a, b, c, d), w, e): n for a, b, c, d, w, e, n in body["revisions"]}
+    merge.revisions = _of_runs(body.get("revised", ()))
+    # As they were written until they were written as runs.
+    merge.revisions |= {((a, b, c, d), w, e): n for a, b, c, d, w, e, n in body.get("revisions", ())}
     for a, b, c, d, panes in body["dirty"]:
         merge.dirty[a, b, c, d] = set(panes)
     blocks = iter(record["blocks"])

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seawall.wire import decode
 from streams.core.chunks import PartitionChunker
 from streams.core.engine import PartitionEngine
 from streams.core.layouts import Control, LayoutBook
@@ -22,6 +23,7 @@ from tests.streams.core.folding import SPEC, engine, outcome, run, schedules, su
 @given(schedules, st.data())
 def test_a_restart_from_saved_state_changes_nothing(schedule, data):
     log = summaries(schedule)
+    largest = data.draw(st.sampled_from([300, 2000, 1 << 20]))
     stored: dict[bytes, bytes | None] = {}
     committed, saved, offset, effects, starts = 0, -1, 0, [], 1
     current = engine()
@@ -29,7 +31,11 @@ def test_a_restart_from_saved_state_changes_nothing(schedule, data):
         effects.append(current.on_record(log[offset], offset, T0 + offset))
         event = data.draw(st.sampled_from(["go", "go", "save", "torn save", "kill"]))
         if event in ("save", "torn save"):
-            parts = [part for stage in save(current, offset, claim_of(starts, "a")) for part in stage]
+            parts = [
+                part
+                for stage in save(current, offset, claim_of(starts, "a"), largest=largest)
+                for part in stage
+            ]
             written = len(parts) if event == "save" else data.draw(st.integers(0, len(parts) - 1))
             stored.update(parts[:written])
             # What comes after the partition's own record only tidies up.
@@ -61,6 +67,62 @@ def test_a_state_that_lost_a_part_is_no_state():
     assert restore(engine(), parts) == len(log) - 1
     for key in parts:
         assert restore(engine(), {k: v for k, v in parts.items() if k != key}) == -1, key
+
+
+def test_a_state_in_slices_that_lost_one_is_no_state():
+    e, log = engine(), summaries([(0, [0, 1, 2, 3, 4, 5, 6, 7], 0.0)])
+    for offset, summary in enumerate(log):
+        e.on_record(summary, offset, T0)
+    parts = {k: v for stage in save(e, len(log) - 1, "1-a", largest=500) for k, v in stage if v}
+    assert [k for k in parts if b"slice" in k]
+    assert max(len(v) for k, v in parts.items() if not k.endswith(b"\tpartition")) < 600
+    for key in parts:
+        assert restore(engine(), {k: v for k, v in parts.items() if k != key}) == -1, key
+
+
+def test_what_no_record_names_any_more_is_deleted():
+    e, stored, sizes = engine(), {}, []
+    for offset, summary in enumerate(summaries([(0, [m] * 3, 0.0) for m in range(30)])):
+        e.on_record(summary, offset, T0)
+        largest = 1 << 20 if offset > 60 else 300 if offset % 7 < 3 else 900
+        stored.update(part for stage in save(e, offset, "1-a", largest=largest) for part in stage)
+        again = engine()
+        assert restore(again, whole(stored)) == offset
+        slices = [k.rpartition(b"\tslice ") for k in whole(stored) if b"\tslice " in k]
+        sizes.append(len(slices))
+        for head, _, number in slices:
+            record = decode(stored[head] or b"", ("model_state",))[1]
+            assert (record["kind"], int(number) < int(record["json"])) == ("sliced", True), (head, number)
+    assert max(sizes) > 10
+    assert not [k for k in whole(stored) if b"\trest\t" in k]
+
+
+def test_revisions_are_saved_for_as_long_as_a_window_may_be_revised_again():
+    """They were kept for a day, each as a line of text: of a hundred segments more than a broker takes."""
+    spec = replace(SPEC, horizons_us=(5 * MINUTE, 300 * MINUTE), grace_us=30 * MINUTE)
+    control = Control()
+    control.set_monitor(spec)
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), cut_after(1))
+    e = PartitionEngine(control, RegistryView(), Watermarks({"predictions": "predictions"}, replay=True))
+    offset = 0
+    for m in range(200):
+        # Every event of a minute, and one that is twenty minutes late.
+        for ts in (T0 + m * MINUTE, T0 + (m - 20) * MINUTE):
+            for cut in chunker.feed(records([single(ts, 1.0)], chunker.next_offset)):
+                for summary in cut.summaries:
+                    progress = {**summary, "model": "", "blocks": [], "pane_us": 0, "sealed": False}
+                    for record in (summary, progress):
+                        e.on_record(record, offset, NOW + offset)
+                        offset += 1
+    merge = e.models["m"].merge
+    windows = {(key, width, end) for key, width, end in merge.revisions}
+    assert min(end for *_, end in windows) > merge.final["predictions"]
+    assert 0 < len(windows) <= 3 * 31 * len(merge.series)
+    again = PartitionEngine(control, RegistryView(), Watermarks({"predictions": "predictions"}, replay=True))
+    parts = {k: v for stage in save(e, offset, "1-a") for k, v in stage if v}
+    assert restore(again, parts) == offset
+    assert again.models["m"].merge.revisions == merge.revisions
+    assert len(parts[b"1-a\tmodel\tm"]) < 20_000
 
 
 def test_a_drift_opens_an_alarm_and_its_end_resolves_it():
