@@ -60,7 +60,8 @@ class _Release(NamedTuple):
 def attribute(
     alarm: AlarmStep, registry: RegistryView, spec: MonitorSpec, evidence: VersionEvidence
 ) -> Finding:
-    """Decide whose fault an alarm is. See the module for the rule."""
+    """Decide whose fault an alarm is, by what was known when its newest window ended. See the module for the rule."""
+    registry = registry.as_of(alarm.model, alarm.window_end_us)
     version, released_us = alarm.version, registry.released_us(alarm.model)
     if released_us is None:
         return _unknown("the registry does not say which version is in production")

@@ -250,7 +250,7 @@ def _coincidences(
     found = [c for c in scene.changes.between(onset_us - near_us, onset_us + near_us) if c.kind != step.kind]
     # A column that is gone long after it began is news, and told by its numbers; it did not begin with it.
     found += [c for c in schema if abs(c.at_us - onset_us) <= near_us]
-    for event in scene.registry.events(step.model):
+    for event in scene.registry.as_of(step.model, step.window_end_us).events(step.model):
         at_us = int(event["ts"])
         if event["action"] != "promoted" or abs(at_us - onset_us) > near_us:
             continue
@@ -264,8 +264,9 @@ def _coincidences(
 
 def _beside(step: AlarmStep, scene: Scene) -> Beside | None:
     """Tell whether another version sees it: the one in production, or of that one the one before."""
-    current = scene.registry.current(step.model)
-    name = scene.registry.previous(step.model) if step.version == current else current
+    registry = scene.registry.as_of(step.model, step.window_end_us)
+    current = registry.current(step.model)
+    name = registry.previous(step.model) if step.version == current else current
     if not name or not step.version or step.segment or not step.culprits:
         return None
     other = scene.evidence.of(name)

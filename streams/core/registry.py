@@ -139,6 +139,21 @@ class RegistryView:
         events = self._events.get(model)
         return events[-1][0] if events else None
 
+    def as_of(self, model: str, at_us: int) -> RegistryView:
+        """Return what was known of a model at a time; the view itself when nothing happened since.
+
+        Who reads the data of yesterday, because a worker catches up or a log is replayed, must not know what was
+        released today.
+        """
+        events = self._events.get(model, [])
+        if not events or events[-1][0] <= at_us:
+            return self
+        view = RegistryView()
+        for ts, _, event in events:
+            if ts <= at_us:
+                view.observe(event)
+        return view
+
     def snapshot(self) -> dict[str, Any]:
         """Return the state, fit for JSON: the events themselves, for there are few."""
         return {"events": [event for model in self.models for event in self.events(model)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -33,10 +34,13 @@ def alarm(
     version: str = "v2",
     culprits: tuple[str, ...] = ("distance",),
     alarm_id: str = "a1",
+    seen_us: int | None = None,
 ) -> AlarmStep:
+    # What began before the release and is judged by it was still seen when it came.
+    seen_us = max(onset_us, R_US) if seen_us is None else seen_us
     return AlarmStep(
-        alarm_id, MODEL, version, segment, kind, "open", "error", 0, onset_us, onset_us, None, "it drifts",
-        onset_us - 5 * MINUTE_US, onset_us, 5 * MINUTE_US, 900,
+        alarm_id, MODEL, version, segment, kind, "open", "error", 0, onset_us, seen_us, None, "it drifts",
+        seen_us - 5 * MINUTE_US, seen_us, 5 * MINUTE_US, 900,
         tuple(Culprit(c, "feature", "js", 0.5, 0.1, 0.02) for c in culprits), "unknown", "", (),
     )  # fmt: skip
 
@@ -107,6 +111,22 @@ def test_a_version_that_runs_minutes_before_the_registry_hears_of_it_is_still_su
     history.observe(window("v1", R_US - 2 * HOUR_US))
     found = attribute(alarm(R_US - 20 * MINUTE_US), released(), AUTO, history.evidence()).attribution
     assert found.outcome == "version"
+
+
+def test_whose_fault_it_is_does_not_depend_on_releases_that_came_later() -> None:
+    """A worker that catches up has read of the release before it judges the windows of before."""
+    history = DriftHistory()
+    history.observe(window("v1", R_US - 6 * HOUR_US))
+    early = alarm(R_US - 2 * HOUR_US, version="v1", seen_us=R_US - HOUR_US)
+    in_time = RegistryView()
+    in_time.observe(make_event(MODEL, "v1", "promoted", R_US - 9 * DAY_US))
+    found = attribute(early, released(), AUTO, history.evidence())
+    assert found == attribute(early, in_time, AUTO, history.evidence())
+    assert "v2" not in found.attribution.why
+    again = replace(early, window_end_us=R_US)
+    assert attribute(again, released(), AUTO, history.evidence()).attribution.why == (
+        "v1 is not in production, v2 is"
+    )
 
 
 def test_without_a_registry_nobody_can_tell() -> None:
