@@ -34,6 +34,9 @@ _SAID = {
 ACROSS = ("relation", "joint")
 #: What a segment's alarm says once all traffic has one: that it is elsewhere too, or that it outweighs what is not.
 _SPREAD = ("; now all traffic", "; so much that all traffic together shows it")
+_LISTS = ("bins", "before", "after", "of")
+#: Why an onset is where it is when only a window, as a whole, shows the change: it began anywhere in it.
+ONSET_OF_WINDOW = "the start of the first window that shows it"
 #: Kinds that are about traffic and not about what is in it.
 _SAID_OF_TRAFFIC = {
     "volume": "traffic is far from its usual volume",
@@ -71,6 +74,8 @@ class Culprit:
     """Share of rows in each bin, as the baseline has it at the hours of the window."""
     after: tuple[float, ...] = ()
     """The same in the window."""
+    of: tuple[str, ...] = ()
+    """Of a pair: ``role/name`` of both columns."""
 
     @property
     def key(self) -> str:
@@ -88,12 +93,12 @@ class Culprit:
 
     def to_record(self) -> dict[str, Any]:
         """Return the culprit as an alarm record has it."""
-        return {**asdict(self), **{name: list(getattr(self, name)) for name in ("bins", "before", "after")}}
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Culprit:
         """Read a culprit of an alarm record, one of before they had importances and bars too."""
-        lists = {name: tuple(record.get(name, ())) for name in ("bins", "before", "after")}
+        lists = {name: tuple(record.get(name, ())) for name in _LISTS}
         return cls(**{**record, **lists})
 
 
@@ -216,6 +221,7 @@ def _culprit(column: ColumnVerdict) -> Culprit:
         column.detail,
         column.evidence,
         column.importance,
+        of=column.of,
     )
 
 

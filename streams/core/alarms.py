@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 from seawall.errors import ContractError
 from seawall.monitor import MonitorSpec
 from streams.core.alarm_steps import (
+    ACROSS,
     MAX_CULPRITS,
     MAX_NEAR,
     MAX_SEGMENTS,
@@ -236,11 +237,15 @@ class AlarmBook:
         streak: Streak,
         heard: _Heard,
     ) -> list[AlarmStep]:
-        verdict, culprits, spec, *_ = heard
+        verdict, found, spec, *_ = heard
         last = alarm.step
-        keys = {c.key for c in culprits}
+        explained = _explained_by(last, found)
+        culprits = _beside_known(last, found, explained)
+        heard = heard._replace(culprits=culprits)
+        keys = {c.key for c in found}
         confirmed = keys if spec.open_after <= 1 else keys & set(streak.before.culprits)
-        severity = worse(last.severity, severity_of(verdict.kind, culprits))
+        confirmed -= explained
+        severity = worse(last.severity, severity_of(verdict.kind, found))
         told = self._with_evidence(
             replace(last, state="updated", severity=severity, notify=() if last.is_joined else spec.notify),
             verdict,
@@ -513,6 +518,25 @@ class AlarmBook:
         for key, saved in state["tracks"]:
             book._tracks[TrackKey(*key)] = Track.restore(saved)
         return book
+
+
+def _explained_by(last: AlarmStep, found: tuple[Culprit, ...]) -> set[str]:
+    """Return the keys of what follows from columns that were named: their relations, and all columns together."""
+    named = {c.key for c in last.culprits if c.role not in ACROSS}
+    if not named:
+        return set()
+    return {c.key for c in found if c.role == "joint" or (c.role == "relation" and named & set(c.of))}
+
+
+def _beside_known(last: AlarmStep, found: tuple[Culprit, ...], explained: set[str]) -> tuple[Culprit, ...]:
+    """Put the columns that were named before what only follows from them.
+
+    The window that does not show them by themselves is often one of another length. They are still what the alarm is
+    about, and keep the numbers with which they were named.
+    """
+    if not found or any(c.key not in explained for c in found):
+        return found
+    return tuple(c for c in last.culprits if c.role not in ACROSS) + found
 
 
 def _resolution(step: AlarmStep, at_us: int, reason: str) -> AlarmStep:

@@ -2,8 +2,12 @@
 
 Two alarms have one cause when they began together, or when they name a column in common while both are open, or when
 one is of losses and the other of a promise that these break; alarms of different versions only when both hold and
-neither is put down to its version, for a release may break a column that the world is moving anyway. *Together* is as
-fine as the shorter of their windows can tell, and no finer than an hour.
+neither is put down to its version, for a release may break a column that the world is moving anyway. That the second
+of them is the world's doing is as good as having begun together: its version came when the world had moved already.
+
+*Together* is as fine as the shorter of their windows can tell, and no finer than an hour; what only a window as a whole
+shows began anywhere in it. A pair names both of its columns, and all columns together those that are close to
+their limits.
 
 An alarm from outside the budget of false pages (`classic`) never speaks for one from within.
 """
@@ -13,7 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seawall.monitor import HOUR_US
-from streams.core.alarm_steps import AlarmStep, overall_of, worse
+from streams.core.alarm_steps import ONSET_OF_WINDOW, AlarmStep, overall_of, worse
 from streams.core.incidents import Member
 
 #: Kind of the alarms of classic detectors, which keep no budget.
@@ -31,12 +35,37 @@ def began_us(step: AlarmStep) -> int:
 def have_one_cause(one: AlarmStep, other: AlarmStep) -> bool:
     """Tell whether two open alarms of one model belong to one incident."""
     close_us = max(HOUR_US, min(one.horizon_us, other.horizon_us))
-    together = abs(began_us(one) - began_us(other)) <= close_us
-    shared = bool({c.key for c in one.culprits} & {c.key for c in other.culprits})
-    shared |= {one.kind, other.kind} == {"loss", "promise"}
+    (first, last), (its_first, its_last) = _began_between(one), _began_between(other)
+    together = first - its_last <= close_us and its_first - last <= close_us
+    shared = _share_a_column(one, other) or {one.kind, other.kind} == {"loss", "promise"}
     if one.version and other.version and one.version != other.version:
-        return together and shared and "version" not in {one.attribution, other.attribution}
+        if not shared or "version" in {one.attribution, other.attribution}:
+            return False
+        return together or max(one, other, key=lambda s: s.opened_us).attribution == "world"
     return together or shared
+
+
+def _began_between(step: AlarmStep) -> tuple[int, int]:
+    began = began_us(step)
+    return began, max(began, step.opened_us) if step.onset_why == ONSET_OF_WINDOW else began
+
+
+def _share_a_column(one: AlarmStep, other: AlarmStep) -> bool:
+    mine, its = _columns(one), _columns(other)
+    return bool(mine & its or _hidden(one) & _names(its) or _hidden(other) & _names(mine))
+
+
+def _columns(step: AlarmStep) -> set[str]:
+    return {key for c in step.culprits for key in c.of or (c.key,)}
+
+
+def _hidden(step: AlarmStep) -> set[str]:
+    """Return the names of the columns of which all together may tell."""
+    return set(step.near) if any(c.role == "joint" for c in step.culprits) else set()
+
+
+def _names(keys: set[str]) -> set[str]:
+    return {key.split("/", 1)[-1] for key in keys}
 
 
 def may_speak_for(leader: AlarmStep, other: AlarmStep) -> bool:

@@ -19,7 +19,7 @@ from detectors.layout import MISSING, Column, Layout
 from detectors.onset import estimate_onset, estimate_relation_onset
 from seawall.baseline import Baseline
 from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
-from streams.core.alarm_steps import ACROSS, AlarmStep, Culprit
+from streams.core.alarm_steps import ACROSS, ONSET_OF_WINDOW, AlarmStep, Culprit
 from streams.core.changes import ChangeLog
 from streams.core.drift_history import VersionDrift, VersionEvidence
 from streams.core.histograms import bars_of
@@ -205,8 +205,7 @@ def _dated(step: AlarmStep, verdict: WindowVerdict, spec: MonitorSpec, panes: li
     if worst is None:
         if not any(c.role in ACROSS for c in step.culprits):
             return step
-        why = "the start of the first window that shows it"
-        return replace(step, onset_us=step.opened_us - verdict.horizon_us, onset_why=why)
+        return replace(step, onset_us=step.opened_us - verdict.horizon_us, onset_why=ONSET_OF_WINDOW)
     related = _related(worst, verdict, panes)
     found = related[1] if related else next(p for p in panes if worst.key in p.layout.index)
     at_edge = worst.onset_us == found.first * spec.pane_us

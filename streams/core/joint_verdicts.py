@@ -92,7 +92,7 @@ class JointFinding:
                 )
             )
         if self.whole_verdicts[w, 1] == Verdict.DRIFT:
-            said = "no column and no pair shows it"
+            said = "no column and no pair is beyond its limit"
             out.append(
                 self._whole(w, 1, "mmd", float(measured.mmd[w]), self.mmd_limit, self.mmd_chance, said)
             )
@@ -124,6 +124,7 @@ class JointFinding:
                 "; ".join(filter(None, (f"correlation{of} {r:.2f}, usually {usual:.2f}", apart)))
             ),
             codes=(i, j),
+            of=(self.plan.keys[i], self.plan.keys[j]),
             odd=odd,
             apart=apart,
         )

@@ -39,6 +39,8 @@ class ColumnVerdict:
     """How far it has moved, in standard deviations of the reference; None of what is no column's own."""
     codes: tuple[int, ...] = ()
     """Of a pair: both of its codes in the baseline's plan."""
+    of: tuple[str, ...] = ()
+    """Of a pair: ``role/name`` of both columns."""
     odd: str = ""
     """Of a pair: ``role/name`` of the column that goes differently with others too, where that is known."""
     apart: str = ""

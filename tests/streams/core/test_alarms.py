@@ -639,3 +639,34 @@ def test_every_life_is_opened_once_told_in_order_and_resolved_at_most_once(
         for before, after in pairwise(steps):
             assert (before.state == "resolved") == (after.state == "open")
             assert after.updated_us >= before.updated_us
+
+
+def across(minute: int, *columns: ColumnVerdict, near: tuple[str, ...] = (), **options: str) -> WindowVerdict:
+    return replace(window(minute, DRIFT, **options), columns=columns, near=near)
+
+
+ALL_COLUMNS = ColumnVerdict("all columns", "joint", DRIFT, "mmd", 0.05, 0.04, 0.03, "no column and no pair")
+
+
+def pair(*names: str, value: float = 0.3) -> ColumnVerdict:
+    keys = tuple(f"feature/{n}" for n in names)
+    name = " and ".join(names)
+    return ColumnVerdict(name, "relation", DRIFT, "correlation", value, 0.2, 0.1, "correlation 0.4", of=keys)
+
+
+def test_a_column_that_was_named_stays_named_when_only_several_together_show_it() -> None:
+    book = AlarmBook(MODEL)
+    run(window(0, DRIFT), window(1, DRIFT), book=book)
+    assert run(*(across(m, ALL_COLUMNS, pair("distance", "age")) for m in (2, 3, 4)), book=book) == []
+    (worse,) = run(across(5, ALL_COLUMNS, pair("distance", "age", value=0.5)), book=book)
+    assert [c.name for c in worse.culprits] == ["distance", "distance and age", "all columns"]
+    assert worse.summary.startswith("late-arrival v2: distance is far from its baseline (js 0.15,")
+    (other,) = run(*(across(m, pair("age", "hour"), ALL_COLUMNS) for m in (6, 7)), book=book)
+    assert [c.name for c in other.culprits] == ["age and hour", "all columns"]
+
+
+def test_what_several_show_together_is_told_first_while_no_column_was_named() -> None:
+    book = AlarmBook(MODEL)
+    told = run(*(across(m, ALL_COLUMNS) for m in (0, 1)), *(window(m, DRIFT) for m in (2, 3)), book=book)
+    assert [s.culprits[0].name for s in told] == ["all columns", "distance"]
+    assert AlarmStep.from_record(json.loads(json.dumps(told[-1].to_record(7)))) == told[-1]

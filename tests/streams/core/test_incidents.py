@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall.monitor import DAY_US, HOUR_US, MINUTE_US, MonitorSpec
-from streams.core.alarm_steps import AlarmStep, Attribution
+from streams.core.alarm_steps import ONSET_OF_WINDOW, AlarmStep, Attribution
 from streams.core.alarms import AlarmBook, in_order
-from streams.core.causes import MAX_MEMBERS
+from streams.core.causes import MAX_MEMBERS, have_one_cause
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
 SPEC = MonitorSpec("m", open_after=2, resolve_after=2, notify=("slack:#a",))
@@ -275,3 +275,49 @@ def test_an_unchanged_member_is_told_once() -> None:
     assert pages(more) == [("updated", "drift", "")]
     assert more[-1].members[0].columns == ("x", "y")
     assert replace(more[-1], members=()).members == ()
+
+
+def relation(*names: str) -> ColumnVerdict:
+    keys = tuple(f"feature/{n}" for n in names)
+    return ColumnVerdict(" and ".join(names), "relation", DRIFT, "correlation", 0.4, 0.2, 0.1, of=keys)
+
+
+def test_a_pair_is_the_same_incident_as_either_of_its_columns() -> None:
+    for column, expected in (("a", 1), ("b", 1), ("c", 2)):
+        book = AlarmBook("m")
+        steps = run(book, *(window(i, segment="s=1", columns=column) for i in (0, 1)))
+        later = (replace(window(i), columns=(relation("a", "b"),)) for i in (30 * 60, 30 * 60 + 1))
+        steps += run(book, *later)
+        assert len([p for p in pages(steps) if p[0] == "open"]) == expected, column
+
+
+def test_all_columns_together_are_the_same_incident_as_a_column_that_is_close_to_its_limit() -> None:
+    together = ColumnVerdict("all columns", "joint", DRIFT, "mmd", 0.05, 0.04, 0.03)
+    for near, expected in ((("a",), 1), (("c",), 2), ((), 2)):
+        book = AlarmBook("m")
+        steps = run(book, *(window(i, segment="s=1", columns="a") for i in (0, 1)))
+        later = (replace(window(i), columns=(together,), near=near) for i in (30 * 60, 30 * 60 + 1))
+        steps += run(book, *later)
+        assert len([p for p in pages(steps) if p[0] == "open"]) == expected, near
+
+
+def test_what_a_whole_window_shows_began_together_with_what_began_within_it() -> None:
+    (first,) = run(AlarmBook("m"), *(window(i, columns="a") for i in (0, 1)))
+    first = replace(first, onset_us=first.opened_us)
+    for why, hours, expected in (
+        (ONSET_OF_WINDOW, 5, True),
+        (ONSET_OF_WINDOW, 8, False),
+        ("estimated", 5, False),
+    ):
+        began = first.opened_us - hours * HOUR_US
+        other = replace(first, features=(), onset_us=began, onset_why=why, opened_us=began + 6 * HOUR_US)
+        assert have_one_cause(first, other) is expected, (why, hours)
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [("world", 1), ("unknown", 2), ("version", 2)])
+def test_a_release_into_a_world_that_had_moved_pages_no_second_time(outcome: str, expected: int) -> None:
+    book = AlarmBook("m")
+    steps = run(book, *(window(i, version="v1", columns="a") for i in (0, 1)))
+    for i in (30 * 60, 30 * 60 + 1):
+        steps += book.step(window(i, version="v2", columns="a"), SPEC, lambda _: Attribution(outcome, "so"))
+    assert len([p for p in pages(steps) if p[0] == "open"]) == expected
