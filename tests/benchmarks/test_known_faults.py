@@ -20,6 +20,7 @@ from benchmarks.detection.known_faults.scoring import (
     CLOSES_AFTER,
     REMINDER_HOURS,
     Page,
+    Seen,
     false_pages,
     pages_of,
     seen_in,
@@ -283,3 +284,11 @@ def test_an_alarm_that_was_open_before_the_onset_has_seen_nothing():
     assert seen_in("mean", [early], 10, ["x"]).delay == np.inf
     seen = seen_in("mean", [early, late], 10, ["x"])
     assert (seen.delay, seen.rank) == (3, 2)
+
+
+def test_a_page_that_the_quiet_stream_has_too_has_seen_nothing():
+    """Unless it names more: the fault is in it then."""
+    anyway, later = Page(12, ("y",)), Page(20, ("x",))
+    assert seen_in("mean", [anyway, later], 10, ["x"], [anyway]).delay == 11
+    assert seen_in("mean", [anyway], 10, ["x"], [anyway]).delay == np.inf
+    assert seen_in("mean", [Page(12, ("y", "x"))], 10, ["x"], [anyway]) == Seen("mean", 3, 2)

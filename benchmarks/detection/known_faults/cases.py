@@ -36,6 +36,9 @@ class Protocol:
         What is played in full, and in minutes: tables and orders.
     of_labels
         Its streams are the errors of what was predicted, and not the rows.
+    discounts
+        A page that the quiet stream has too counts for nothing: in a week a false page is likely, and is not to be
+        taken for seeing a fault. In four days it was left to everybody.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Protocol:
     orders: tuple[str, ...]
     short: tuple[tuple[str, ...], tuple[str, ...]]
     of_labels: bool = False
+    discounts: bool = False
 
 
 PROTOCOLS = (
@@ -69,6 +73,7 @@ PROTOCOLS = (
         ("flights", "shuttle", "census", "housing", "agrawal"),
         ("exchangeable", "seasonal"),
         (("housing",), ("seasonal",)),
+        discounts=True,
     ),
     Protocol(
         "flips",
@@ -80,6 +85,7 @@ PROTOCOLS = (
         ("exchangeable", "seasonal"),
         (("housing",), ("seasonal",)),
         of_labels=True,
+        discounts=True,
     ),
 )
 

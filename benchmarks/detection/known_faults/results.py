@@ -127,9 +127,13 @@ def _seawall(cases: Sequence[Case], folder: Path) -> Tally | None:
             1 + ((LIVE_HOURS if p["closed"] is None else p["closed"]) - p["hour"]) // REMINDER_HOURS
             for p in told["quiet"]
         )
-        for hit, pages in zip(case.hits, told["faults"], strict=True):
-            said = [Page(p["hour"], tuple(p["culprits"])) for p in pages]
-            tally.seen.append(seen_in(hit.fault.name, said, ONSET_HOUR, hit.culprits))
+        quiet, *faulty = (
+            [Page(p["hour"], tuple(p["culprits"])) for p in pages]
+            for pages in (told["quiet"], *told["faults"])
+        )
+        known = quiet if case.protocol.discounts else ()
+        for hit, pages in zip(case.hits, faulty, strict=True):
+            tally.seen.append(seen_in(hit.fault.name, pages, ONSET_HOUR, hit.culprits, known))
     return tally
 
 
@@ -159,13 +163,14 @@ def _tally(
         names = [*case.live.numeric, *case.live.categorical]
         tally.hours += len(levels)
         tally.false_pages += false_pages(levels, threshold)
+        known = pages_of(levels, names, threshold) if case.protocol.discounts else ()
         for i, hit in enumerate(case.hits):
             changed = np.asarray(file[f"fault/{i}/{setting}"], np.float64)
             hurt = levels[: len(changed)].copy()
             for j, name in enumerate([*hit.numeric, *hit.categorical]):
                 hurt[:, names.index(name)] = changed[:, j]
             pages = pages_of(hurt, names, threshold)
-            tally.seen.append(seen_in(hit.fault.name, pages, ONSET_HOUR, hit.culprits))
+            tally.seen.append(seen_in(hit.fault.name, pages, ONSET_HOUR, hit.culprits, known))
     return tally
 
 

@@ -7,7 +7,7 @@ counts anew every day, or the quietest tool of all would be the one whose alarm 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,9 +84,15 @@ def _count(quiet: Sequence[Floats], threshold: float) -> int:
     return sum(false_pages(q, threshold) for q in quiet)
 
 
-def seen_in(fault: str, pages: Sequence[Page], onset: int, culprits: Sequence[str]) -> Seen:
-    """Judge the first page after the onset; an alarm that was open already is none."""
-    first = next((p for p in pages if p.hour >= onset), None)
+def seen_in(
+    fault: str, pages: Sequence[Page], onset: int, culprits: Sequence[str], quiet: Collection[Page] = ()
+) -> Seen:
+    """Judge the first page after the onset.
+
+    An alarm that was open already has seen nothing, nor has one that the quiet stream has too, at the same hour with
+    the same columns.
+    """
+    first = next((p for p in pages if p.hour >= onset and p not in quiet), None)
     if first is None:
         return Seen(fault, np.inf, 0)
     places = [first.culprits.index(c) + 1 for c in culprits if c in first.culprits]
