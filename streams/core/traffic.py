@@ -3,7 +3,9 @@
 *Freshness*: event time went on for longer than the owner allows without a prediction. *Volume*: an hour brought a
 quarter or less, or four times or more, of what this hour of the week (in the first weeks, of weekdays or of weekends)
 usually brings, by more than counting explains, and further than the model's volume goes by itself more often than a
-tenth of the budget of false pages allows. State is a few numbers for each of 168 + 48 slots.
+tenth of the budget of false pages allows. *Odd* are hours from one that is off until as many in a row were usual
+as resolve an alarm. They do not teach what is usual, or an outage would: only what an hour of the week brings in the
+third odd week in a row is usual from then on. State is a few numbers for each of 168 + 48 slots.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ _MEMORY_HOURS = 1000
 #: Hours of a slot that must have been seen before it is judged: of the week, else of weekdays or weekends.
 MIN_WEEKS, MIN_DAYS = 2, 3
 _SATURDAY = 120
+#: Weeks in a row in which an hour of the week may be odd before what it brings is taken as usual.
+ODD_WEEKS = 2
+#: Odd hours in a row that teach how far the volume goes by itself: a restless one must, an outage must not.
+_ODD_HOURS = 2
 #: Share of a new hour in the running mean.
 _LEARNING = 0.2
 
@@ -46,6 +52,8 @@ class _Slot:
     seen: int = 0
     mean: float = 0.0
     variance: float = 0.0
+    odd: int = 0
+    """How often in a row the hour was odd."""
 
     def learn(self, rows: float) -> None:
         rate = max(_LEARNING, 1 / (self.seen + 1))
@@ -53,6 +61,11 @@ class _Slot:
         self.mean += rate * off
         self.variance = (1 - rate) * (self.variance + rate * off * off)
         self.seen += 1
+        self.odd = 0
+
+    def start_anew(self, rows: float) -> None:
+        """Take so many rows for usual, whatever was."""
+        self.seen, self.mean, self.variance, self.odd = MIN_WEEKS, rows, 0.0, 0
 
 
 @dataclass
@@ -72,6 +85,10 @@ class Traffic:
     """Judged so far."""
     log_variance: float = _PRIOR_SCATTER**2
     """How far the logarithm of an hour's rows goes from that of what is usual, squared."""
+    odd_hours: int = 0
+    """In a row, until now."""
+    calm_hours: int = 0
+    """The last of them that were usual."""
 
     def advance(
         self, spec: MonitorSpec, rows_by_pane: Mapping[int, int], closed_us: int
@@ -128,9 +145,11 @@ class Traffic:
         week, day = self._slots_at(spec, hour)
         slot = week if week.seen >= MIN_WEEKS else day if day.seen >= MIN_DAYS else None
         factor = self._factor(spec)
-        drifted = slot is not None and is_off(slot.mean, rows, factor)
         if slot is not None:
-            self._scatters(slot.mean, rows, factor)
+            verdict = _verdict_on(slot.mean, rows, factor)
+            self._count_odd(spec, verdict)
+            if self.odd_hours <= _ODD_HOURS:
+                self._scatters(slot.mean, rows, factor)
             low = rows < slot.mean
             limit = slot.mean / factor if low else slot.mean * factor
             detail = f"{rows:.0f} predictions in the hour, usually {slot.mean:.0f}"
@@ -147,13 +166,24 @@ class Traffic:
                 detail,
                 times / factor,
             )
-            verdict = Verdict.DRIFT if drifted else Verdict.STABLE
-            columns = (column,) if drifted else ()
+            columns = (column,) if verdict is Verdict.DRIFT else ()
             yield self._verdict(start_us, start_us + HOUR_US, int(rows), verdict, "volume", columns)
-        usual = slot.mean if slot is not None else rows
-        for learner in (week, day):
-            # An outage must not become the new normal in one go.
-            learner.learn(min(max(rows, usual / 2), usual * 2) if drifted else rows)
+        if not self.odd_hours:
+            week.learn(rows)
+            day.learn(rows)
+        elif week.odd < ODD_WEEKS:
+            week.odd += 1
+        else:
+            week.start_anew(rows)
+
+    def _count_odd(self, spec: MonitorSpec, verdict: Verdict) -> None:
+        """Count odd hours: from one that is off until as many in a row were usual as it takes to resolve the alarm."""
+        if verdict is not Verdict.DRIFT and not self.odd_hours:
+            return
+        self.odd_hours += 1
+        self.calm_hours = self.calm_hours + 1 if verdict is Verdict.STABLE else 0
+        if self.calm_hours >= spec.resolve_after:
+            self.odd_hours = self.calm_hours = 0
 
     def _slots_at(self, spec: MonitorSpec, hour: int) -> tuple[_Slot, _Slot]:
         """Return the slots of an hour: of the week, and of weekdays or of weekends."""
@@ -196,7 +226,7 @@ class Traffic:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state, fit for JSON."""
-        slots = [[k, s.seen, s.mean, s.variance] for k, s in sorted(self.slots.items())]
+        slots = [[k, s.seen, s.mean, s.variance, s.odd] for k, s in sorted(self.slots.items())]
         return {
             "hour": self.hour,
             "rows": self.rows,
@@ -205,17 +235,27 @@ class Traffic:
             "slots": slots,
             "hours": self.hours,
             "log_variance": self.log_variance,
+            "odd_hours": self.odd_hours,
+            "calm_hours": self.calm_hours,
         }
 
     @classmethod
     def restore(cls, model: str, state: Mapping[str, Any]) -> Traffic:
         """Undo `snapshot`."""
         traffic = cls(model, state["hour"], state["rows"], state["last_pane_end_us"], state["told_upto_us"])
-        for k, seen, mean, variance in state["slots"]:
-            traffic.slots[k] = _Slot(seen, mean, variance)
+        for k, *slot in state["slots"]:
+            traffic.slots[k] = _Slot(*slot)
         traffic.hours = state.get("hours", 0)
         traffic.log_variance = state.get("log_variance", traffic.log_variance)
+        traffic.odd_hours, traffic.calm_hours = state.get("odd_hours", 0), state.get("calm_hours", 0)
         return traffic
+
+
+def _verdict_on(mean: float, rows: float, factor: float) -> Verdict:
+    """Judge an hour: what is off by the factor, but not by more than counting explains, is no proof of either."""
+    if is_off(mean, rows, factor):
+        return Verdict.DRIFT
+    return Verdict.STABLE if mean / factor < rows < mean * factor else Verdict.WARNING
 
 
 def is_off(mean: float, rows: float, factor: float) -> bool:

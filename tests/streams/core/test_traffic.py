@@ -104,6 +104,65 @@ def test_an_outage_does_not_become_normal():
     assert found == list(outage)
 
 
+def working(h: int) -> int:
+    """Day and night, and half of it on Saturdays and Sundays; of hours since T0, a Tuesday."""
+    is_weekend = (T0 // HOUR_US + h + 72) % 168 >= 120
+    return daily(h) // (2 if is_weekend else 1)
+
+
+def alarms(hours: dict[int, int]) -> list[tuple[int, str]]:
+    """Return (hour, state) of what alarms about so much traffic did."""
+    traffic, book = Traffic("m"), AlarmBook("m")
+    spec = replace(SPEC, pane_us=HOUR_US, freshness_us=None)
+    return [
+        (h, step.state)
+        for h, rows in sorted(hours.items())
+        for verdict in traffic.advance(spec, {T0 + h * HOUR_US: rows}, T0 + (h + 1) * HOUR_US)
+        for step in book.step(verdict, spec)
+        if step.state in {"open", "resolved"}
+    ]
+
+
+@pytest.mark.parametrize("week", [2, 7])
+def test_an_outage_of_a_week_is_one_alarm_that_ends_after_it(week: int) -> None:
+    first = (week - 1) * 168 + 24
+    hours = {h: working(h) for h in range(first + 3 * 168)}
+    outage = {h: working(h) // 10 for h in range(first, first + 168)}
+    (opened, began), (resolved, ended) = alarms(hours | outage)
+    assert (began, ended) == ("open", "resolved")
+    assert opened - first < 24
+    assert resolved == first + 168 + SPEC.resolve_after  # an hour is judged when the next one begins
+
+
+@pytest.mark.parametrize("week", [2, 7])
+def test_an_outage_leaves_the_rule_as_it_was(week: int) -> None:
+    """One like it a fortnight later is told as soon as the first was, to the hour."""
+    first = (week - 1) * 168 + 24
+    hours = {h: working(h) for h in range(first + 5 * 168)}
+    two = [h for at in (first, first + 14 * 24) for h in range(at, at + 48)]
+    opened = [h for h, state in alarms(hours | {h: working(h) // 10 for h in two}) if state == "open"]
+    assert len(opened) == 2
+    assert opened[1] - opened[0] <= 14 * 24
+
+
+def test_a_tenth_for_good_is_usual_after_three_weeks_of_one_alarm() -> None:
+    first = 5 * 168
+    hours = {h: working(h) // (1 if h < first else 10) for h in range(first + 8 * 168)}
+    (opened, began), (resolved, ended) = alarms(hours)
+    assert (began, ended) == ("open", "resolved")
+    assert opened - first < 24
+    assert resolved - first < 3 * 168 + 24
+
+
+@pytest.mark.parametrize("week", [2, 7])
+def test_a_lasting_halving_is_no_alarm_and_hides_no_outage(week: int) -> None:
+    first = week * 168
+    hours = {h: working(h) // (1 if h < first else 2) for h in range(first + 7 * 168)}
+    assert alarms(hours) == []
+    outage = range(first + 6 * 168, first + 6 * 168 + 24)
+    assert [state for _, state in alarms(hours | dict.fromkeys(outage, 0))] == ["open", "resolved"]
+
+
 def test_silence_beyond_the_promise_is_told_and_its_end_too():
     traffic = Traffic("m")
     feed(traffic, {0: 600})
@@ -124,7 +183,7 @@ def test_without_a_promise_silence_is_fine():
 
 
 def test_saved_and_restored_it_says_the_same():
-    hours = {h: daily(h) for h in range(24 * 10)} | {24 * 9 + 12: 0}
+    hours = {h: daily(h) for h in range(24 * 10)} | dict.fromkeys(range(24 * 8 + 12, 24 * 9 + 2), 6)
     whole = feed(Traffic("m"), hours)
     traffic, pieces = Traffic("m"), []
     for h, rows in hours.items():
