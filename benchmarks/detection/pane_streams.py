@@ -3,7 +3,9 @@
     python -m benchmarks.detection.pane_streams
 
 What a monitor feeds them: the mean of each pane, in standard deviations of the column. Means of 100 rows are normal
-with a tenth of that; ``AR(1)`` correlates them by .7 from one pane to the next.
+with a tenth of that; ``AR(1)`` correlates them by .7 from one pane to the next. Detectors of errors get the errors of
+each pane one by one, as the worker lays them out: of 100 predictions a tenth is wrong, or in ``AR(1)`` as many as a
+level says that wanders by a hundredth.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.registry import stream_detector
+from seawall.monitor_yaml.detectors import OF_ERRORS
+from streams.core.error_streams import in_some_order, most_of_pane
 
 #: As the worker makes them.
-DETECTORS = {"adwin": {"clock": 1}, "kswin": {}, "page_hinkley": {}}
+DETECTORS = {"adwin": {"clock": 1}, "kswin": {}, "page_hinkley": {}, **{name: {} for name in OF_ERRORS}}
+ROWS, RATE, LEVEL = 100, 0.1, 0.01
 
 
 def drawn(rng: np.random.Generator, panes: int, rho: float) -> npt.NDArray[np.float64]:
@@ -28,6 +33,17 @@ def drawn(rng: np.random.Generator, panes: int, rho: float) -> npt.NDArray[np.fl
         at = rho * at + np.sqrt(1 - rho**2) * noise[t]
         out[t] = at
     return out
+
+
+def errors(rng: np.random.Generator, panes: int, rho: float) -> npt.NDArray[np.float64]:
+    """Errors of panes of 100 rows, whose rate wanders where `rho` is not 0."""
+    level = RATE + (drawn(rng, panes, rho) * LEVEL / 0.1 if rho else np.zeros(panes))
+    wrong = rng.binomial(ROWS, np.clip(level, 0, 1))
+    # Orders are drawn from the pane's number: each window is of another time.
+    first = int(rng.integers(1 << 40))
+    return np.concatenate([*in_some_order(first, wrong, ROWS - wrong, most_of_pane(panes))]).astype(
+        np.float64
+    )
 
 
 def main() -> None:
@@ -47,7 +63,8 @@ def main() -> None:
                 hits = 0
                 for _ in range(arguments.windows):
                     stream = stream_detector(name, **parameters)
-                    hits += any(stream.update(float(x)) for x in drawn(rng, panes, rho))
+                    fed = (errors if name in OF_ERRORS else drawn)(rng, panes, rho)
+                    hits += any(stream.update(float(x)) for x in fed)
                 shares.append(hits / arguments.windows)
             print(f"| `{name}` | {panes} | {shares[0]:.0%} | {shares[1]:.0%} |")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seawall.baseline import Baseline
-from seawall.monitor_yaml.detectors import STREAM, WINDOW
+from seawall.monitor_yaml.detectors import ERROR, OF_ERRORS, STREAM, WINDOW
 from seawall.monitor_yaml.nodes import Node, Section, kind_of
 from seawall.monitor_yaml.problems import any_of, did_you_mean
 from seawall.monitor_yaml.values import Value
@@ -17,6 +17,7 @@ def check_against(top: Section, model: str | None, baseline: Baseline) -> None:
             value.refuse(f"the baseline's model, {baseline.model!r}")
     whose = f"the baseline of {baseline.model} {baseline.version}"
     _check_segments(top, baseline, whose)
+    _check_errors(top, baseline, whose)
     names = sorted({c.name for c in baseline.columns})
     node = top.get("columns")
     if node is None or kind_of(node) != "map":
@@ -49,6 +50,22 @@ def _check_detectors(top: Section, columns: Node, baseline: Baseline) -> None:
             known = WINDOW.get(name) or STREAM.get(name)
             if known is not None and known.needs_order:
                 value.refuse(f"a detector of categories: {any_of(without)}; {name} needs an order")
+
+
+def _check_errors(top: Section, baseline: Baseline, whose: str) -> None:
+    """Report detectors of errors where the baseline says that there are none."""
+    listed = top.get("detectors")
+    if (
+        listed is None
+        or kind_of(listed) != "seq"
+        or f"loss/{ERROR}" in {f"{c.role}/{c.name}" for c in baseline.columns}
+    ):
+        return
+    for i, entry in enumerate(listed.value):
+        if _name_of(entry) in OF_ERRORS:
+            Value(entry, f"detectors[{i}]", top.report).refuse(
+                f"a detector of columns: {whose} has no errors, for it lacks truths or predicted labels"
+            )
 
 
 def _check_effects(top: Section, columns: Node, baseline: Baseline) -> None:

@@ -32,6 +32,8 @@ class Known:
     """Those of a stream detector."""
     least_panes: int = 0
     """Panes that a stream detector needs before it can say anything."""
+    of_errors: bool = False
+    """Watches a model's errors one by one."""
 
 
 _ANY = (0.0, 1.0)
@@ -51,25 +53,34 @@ WINDOW: Mapping[str, Known] = {
     "z_test": Known(False, _ANY),
     "mann_whitney": Known(True, _ANY),
 }
-#: Stream detectors, which are fed one number for each pane.
+#: Stream detectors, which are fed one number for each pane, or the errors of each.
 STREAM: Mapping[str, Known] = {
     "adwin": Known(True, parameters=("delta", "min_window_length", "grace_period"), least_panes=12),
     "kswin": Known(True, parameters=("alpha", "window_size", "stat_size"), least_panes=100),
     "page_hinkley": Known(True, parameters=("min_instances", "delta", "threshold", "alpha"), least_panes=30),
+    "ddm": Known(True, parameters=("warm_start", "drift_threshold"), of_errors=True),
+    "eddm": Known(True, parameters=("warm_start", "alpha", "beta"), of_errors=True),
+    "hddm_a": Known(True, parameters=("drift_confidence",), of_errors=True),
+    "hddm_w": Known(True, parameters=("drift_confidence", "lambda_val"), of_errors=True),
 }
-#: Stream detectors that watch a model's errors one by one, which panes do not hold.
-OF_ERRORS = ("ddm", "eddm", "hddm_a", "hddm_w")
+OF_ERRORS = tuple(name for name, known in STREAM.items() if known.of_errors)
+#: The column that they watch.
+ERROR = "error"
 
 
-def read_detectors(value: Value, longest_panes: int | None) -> tuple[DetectorRule, ...]:
+def read_detectors(
+    value: Value, longest_panes: int | None, column: str | None = None
+) -> tuple[DetectorRule, ...]:
     """Read a list of detectors, reporting what is wrong with each.
 
     Parameters
     ----------
     longest_panes
         Panes in the longest horizon; None when that could not be read.
+    column
+        Name of the column whose they are; None for those of the whole monitor.
     """
-    read = items(value, lambda v: _rule(v, longest_panes), EXAMPLE)
+    read = items(value, lambda v: _rule(v, longest_panes, column), EXAMPLE)
     found: list[DetectorRule] = []
     for rule, each in read:
         if rule in found:
@@ -79,7 +90,7 @@ def read_detectors(value: Value, longest_panes: int | None) -> tuple[DetectorRul
     return tuple(found)
 
 
-def _rule(value: Value, longest_panes: int | None) -> DetectorRule | None:
+def _rule(value: Value, longest_panes: int | None, column: str | None) -> DetectorRule | None:
     if kind_of(value.node) == "map":
         rule = _of_mapping(value)
     elif kind_of(value.node) == "str":
@@ -87,7 +98,7 @@ def _rule(value: Value, longest_panes: int | None) -> DetectorRule | None:
     else:
         value.refuse(f"a detector, such as psi > 0.2, found {kind_in_words(value.node)}")
         return None
-    return rule if rule is not None and _can_be(value, rule, longest_panes) else None
+    return rule if rule is not None and _can_be(value, rule, longest_panes, column) else None
 
 
 def _of_text(value: Value) -> DetectorRule | None:
@@ -148,12 +159,11 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _can_be(value: Value, rule: DetectorRule, longest_panes: int | None) -> bool:
+def _can_be(value: Value, rule: DetectorRule, longest_panes: int | None, column: str | None) -> bool:
     """Report why a detector cannot be asked for so; true when it can."""
-    if rule.name in OF_ERRORS:
+    if rule.name in OF_ERRORS and column not in {None, ERROR}:
         value.refuse(
-            f"a detector of columns; {rule.name} watches the errors of single predictions in their order, which "
-            f"panes do not hold: feed detectors.registry.stream_detector yourself"
+            f"a detector of columns; {rule.name} watches the model's errors: under detectors, or columns.{ERROR}"
         )
         return False
     known = WINDOW.get(rule.name) or STREAM.get(rule.name)

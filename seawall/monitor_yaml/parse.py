@@ -242,7 +242,7 @@ def _columns(top: Section, longest_panes: int | None) -> Mapping[str, ColumnRule
         rule.take("ignore", values.flag)
         effect, effects = _effects(rule.section, rules.COLUMN_EFFECTS)
         rule.set |= {"effect": effect, "effects": effects}
-        rule.take("detectors", lambda v: read_detectors(v, longest_panes))
+        rule.take("detectors", partial(read_detectors, longest_panes=longest_panes, column=name))
         found[name] = ColumnRule(**rule.set)
     return found
 

@@ -7,7 +7,8 @@ of their own (`streams.core.causes.UNBUDGETED`), which never speak for one from 
 Stream detectors are fed one number a pane: the mean of the column, from its bins, in standard deviations of the
 baseline from its mean. They are run anew over the panes of the longest window each time, so that a verdict is a
 function of the window's counts: nothing has to be saved, and a replay says the same. What they signal within a window
-stays said until it has left it.
+stays said until it has left it. Those that watch a model's errors one by one are fed the errors of each pane, in an
+order that is drawn (`streams.core.error_streams`); they need no baseline.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from detectors.registry import column_detector, stream_detector
 from detectors.wasserstein import positions_of
 from seawall.baseline import Baseline
 from seawall.monitor import DetectorRule, MonitorSpec
-from seawall.monitor_yaml.detectors import STREAM, WINDOW
+from seawall.monitor_yaml.detectors import ERROR, OF_ERRORS, STREAM, WINDOW
 from streams.core.causes import UNBUDGETED
+from streams.core.error_streams import in_some_order, most_of_pane, wrong_and_right
 from streams.core.layouts import Control, baseline_layout
 from streams.core.series import WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
@@ -40,6 +42,8 @@ _RESAMPLES, _CHANCE_RESAMPLES = 1000, 199
 _CHANCE_RATE = 0.05
 #: Streams of independent values behind what chance gives a stream detector.
 _CHANCE_STREAMS = 20
+#: The same of streams of errors, which are longer.
+_CHANCE_STREAMS_OF_ERRORS = 5
 #: River looks at every 32nd value by default; there are few panes.
 _EVERY_PANE = {"adwin": {"clock": 1}}
 
@@ -66,11 +70,14 @@ class ClassicJudge:
         self._windows: dict[tuple[str, Column, DetectorRule], _Window | None] = {}
         self._scales: dict[tuple[str, Column], tuple[float, float]] = {}
         self._chances: dict[tuple[DetectorRule, int], float] = {}
+        self._error_chances: dict[tuple[DetectorRule, int, float], float] = {}
 
     def judge(self, spec: MonitorSpec, batch: WindowBatch) -> list[WindowVerdict]:
         """Judge a batch; nothing is said about segments, other sources, lone panes, or without a baseline."""
         version, source, _, segment = batch.key
         horizon_us = batch.width * spec.pane_us
+        if source == "labels" and not segment and horizon_us == max(spec.horizons_us):
+            return self._judge_errors(spec, batch)
         if source != "predictions" or segment or horizon_us not in spec.horizons_us:
             return []
         rules = _rules_by_column(spec, batch)
@@ -91,12 +98,61 @@ class ClassicJudge:
                 found[w].append(verdict)
         return [self._verdict(spec, batch, w, found[w]) for w in range(batch.windows)]
 
+    def _judge_errors(self, spec: MonitorSpec, batch: WindowBatch) -> list[WindowVerdict]:
+        """Judge windows by detectors of errors; without errors among their labels nothing is said."""
+        i = batch.layout.index.get(f"loss/{ERROR}")
+        own = spec.columns.get(ERROR)
+        if i is None or batch.pane_counts is None or (own is not None and own.ignore):
+            return []
+        named = dict.fromkeys((*spec.detectors, *(own.detectors if own else ())))
+        rules = [rule for rule in named if rule.name in OF_ERRORS]
+        if not rules:
+            return []
+        wrong, right = wrong_and_right(
+            batch.layout.columns[i], batch.pane_counts[:, batch.layout.slice_of(i)]
+        )
+        most = most_of_pane(batch.width)
+        # A window that ends with pane e - 1 begins with pane e - width.
+        errors = list(in_some_order(batch.first_end - batch.width, wrong, right, most))
+        out = []
+        for w in range(batch.windows):
+            panes = slice(w, w + batch.width)
+            seen, bad = int((wrong + right)[panes].sum()), int(wrong[panes].sum())
+            if not seen:
+                continue  # labels of clients that do not say what was predicted
+            stream = np.concatenate(errors[panes]).astype(np.float64)
+            said = [self._of_errors(rule, stream, bad / seen) for rule in rules]
+            out.append(self._verdict(spec, batch, w, [s for s in said if s is not None], seen))
+        return out
+
+    def _of_errors(self, rule: DetectorRule, stream: Floats, rate: float) -> ColumnVerdict | None:
+        signals = _signals(rule, stream)
+        if not signals:
+            return None
+        key = (rule, len(stream), round(rate, 2))
+        if key not in self._error_chances:
+            if len(self._error_chances) > 1000:
+                self._error_chances.clear()
+            rng = np.random.default_rng(0)
+            drawn = (rng.random(len(stream)) < key[2] for _ in range(_CHANCE_STREAMS_OF_ERRORS))
+            found = [_signals(rule, one.astype(np.float64)) for one in drawn]
+            self._error_chances[key] = float(np.mean(found))
+        detail = f"signals among {len(stream):,} errors in an order drawn within each pane; {_said(rule)}"
+        chance = self._error_chances[key]
+        return ColumnVerdict(ERROR, "loss", Verdict.DRIFT, rule.name, float(signals), 1.0, chance, detail)
+
     def _verdict(
-        self, spec: MonitorSpec, batch: WindowBatch, w: int, columns: list[ColumnVerdict]
+        self,
+        spec: MonitorSpec,
+        batch: WindowBatch,
+        w: int,
+        columns: list[ColumnVerdict],
+        rows: int | None = None,
     ) -> WindowVerdict:
         end = batch.first_end + w
         covered = min(end - batch.first_pane, batch.width) / batch.width
-        enough = batch.rows[w] >= spec.min_rows and covered >= spec.min_coverage
+        seen = batch.rows[w] if rows is None else rows
+        enough = seen >= spec.min_rows and covered >= spec.min_coverage
         verdict = Verdict.NOT_ENOUGH_DATA if not enough else Verdict.DRIFT if columns else Verdict.STABLE
         return WindowVerdict(
             spec.model,
@@ -189,7 +245,9 @@ def _rules_by_column(spec: MonitorSpec, batch: WindowBatch) -> list[tuple[int, D
             continue
         for rule in dict.fromkeys((*spec.detectors, *(own.detectors if own else ()))):
             known = WINDOW.get(rule.name) or STREAM.get(rule.name)
-            if known is not None and not (known.needs_order and column.kind == "categorical"):
+            if known is None or known.of_errors:
+                continue
+            if not (known.needs_order and column.kind == "categorical"):
                 out.append((i, rule))
     return out
 

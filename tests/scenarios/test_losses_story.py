@@ -16,7 +16,7 @@ import numpy as np
 
 from seawall.baseline import Baseline
 from seawall.frames import FRAME_CONTRACT, Categorical, Columns, Source, to_record
-from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
+from seawall.monitor import DAY_US, HOUR_US, DetectorRule, MonitorSpec
 from seawall.wire import encode
 from streams.core.alarm_steps import AlarmStep
 from streams.core.backtest import rows_of
@@ -186,6 +186,17 @@ def test_a_promise_needs_no_baseline() -> None:
     rows = Rows(T0, 3 * 24, seed=1, flipped=0.3)
     steps = happens(rows, promising("accuracy", ">=", 0.8), known=())
     assert {(s.kind, s.version) for s in steps} == {("promise", "v1")}
+
+
+def test_detectors_of_errors_signal_them_outside_the_budget() -> None:
+    spec = replace(SPEC, detectors=(DetectorRule("hddm_a"),))
+    rows = Rows(T0, 4 * 24, seed=1, flipped=0.3, from_hour=48)
+    steps = happens(rows, spec)
+    named = {c.statistic for s in steps if s.kind == "classic" for c in s.culprits}
+    assert named == {"hddm_a"}
+    assert all(c.key == "loss/error" for s in steps if s.kind == "classic" for c in s.culprits)
+    assert all(s.updated_us > T0 + 48 * HOUR_US for s in steps if s.kind == "classic")
+    assert happens(rows, spec, cut_bytes=3000) == steps
 
 
 def test_the_same_log_cut_otherwise_tells_the_same() -> None:

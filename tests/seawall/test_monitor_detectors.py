@@ -25,7 +25,7 @@ def problems(text: str, baseline: Baseline | None = None) -> list[str]:
 
 def test_what_can_be_asked_for_is_what_there_is() -> None:
     assert set(WINDOW) == set(STATISTICS)
-    assert set(STREAM) | set(OF_ERRORS) == set(STREAMS)
+    assert set(STREAM) == set(STREAMS)
     assert set(OF_ERRORS) == {name for name, kind in STREAMS.items() if kind.takes_errors}
     for name, known in WINDOW.items():
         assert known.needs_order == STATISTICS[name].needs_order
@@ -79,7 +79,7 @@ columns:
         ("[psi >]", "expected a name, and > NUMBER"),
         ("[psi > -1]", "expected a limit of 0 or more"),
         ("[psi calibrated 0.9]", "expected a share of windows from 0.00001 to 0.5"),
-        ("[ddm]", "expected a detector of columns; ddm watches the errors of single predictions in their order"),
+        ("[ddm > 3]", "expected ddm with its own parameters: {name: ddm, warm_start: …}"),
         ("[adwin > 3]", "expected adwin with its own parameters: {name: adwin, delta: …}"),
         ("[{name: adwin, detla: 3}]", "detectors[0].detla: 'detla': expected a known key of adwin; did you mean delta?"),
         ("[{name: adwin, delta: -3}]", "expected parameters above 0, delta is -3"),
@@ -96,6 +96,30 @@ def test_what_is_wrong_is_said_with_its_place(written: str, said: str) -> None:
     (problem,) = problems(f"detectors: {written}\n")
     assert said in problem
     assert problem.startswith("3: ")
+
+
+def test_detectors_of_errors_are_of_the_whole_monitor_or_of_the_error() -> None:
+    text = "detectors: [ddm, {name: hddm_w, lambda_val: 0.1}]\ncolumns:\n  error: {detectors: [eddm]}\n"
+    spec = parse_monitor(HEAD + text)
+    assert [r.said for r in spec.detectors] == ["ddm", "hddm_w (lambda_val 0.1)"]
+    assert [r.said for r in spec.columns["error"].detectors] == ["eddm"]
+    (problem,) = problems("columns:\n  age: {detectors: [hddm_a]}\n")
+    assert problem.endswith(
+        "expected a detector of columns; hddm_a watches the model's errors: under detectors, or columns.error"
+    )
+
+
+def test_detectors_of_errors_are_refused_where_the_baseline_has_no_errors() -> None:
+    columns = Columns("predictions", "m", "1", np.zeros(4, dtype=np.int64), numeric={"x": np.arange(4.0)})
+    bare = build_baseline(columns, model="m", version="1", now_us=0)
+    (problem,) = problems("detectors: [psi, ddm]\n", bare)
+    assert problem == (
+        "3: detectors[1]: 'ddm': expected a detector of columns: the baseline of m 1 has no errors, for it lacks "
+        "truths or predicted labels"
+    )
+    columns.label = Categorical.of(["a", "b", "a", "b"])
+    known = build_baseline(columns, model="m", version="1", labels=columns.label, now_us=0)
+    assert problems("detectors: [psi, ddm]\n", known) == []
 
 
 def test_a_detector_that_needs_an_order_is_refused_for_categories_of_the_baseline() -> None:
