@@ -296,8 +296,9 @@ class Decider:
         if effects.torn_chunks:
             self.metrics.add(m.CHUNKS_TORN, effects.torn_chunks)
             log.error(
-                "%d chunks reach beyond ones that were counted already, and are left out: SEAWALL_CHUNK_BYTES or "
-                "SEAWALL_CHUNK_OFFSETS was changed while there was a lag, and some events are not counted",
+                "%d chunks reach beyond ones that were counted already, and are left out: some events are not "
+                "counted. Either the group's committed offsets have expired or were reset, or SEAWALL_CHUNK_BYTES or "
+                "SEAWALL_CHUNK_OFFSETS was changed while there was a lag",
                 effects.torn_chunks,
             )
 

@@ -115,6 +115,8 @@ class PartitionChunker:
         self.events_seen = 0
         self._model_max_ts: dict[str, int] = {}
         self._first: int | None = None
+        self._from: int | None = None
+        """The first record of the open chunk."""
         self.next_offset = 0
         self._chunk_bytes = 0
         self._groups: dict[tuple[str, str, str], _Group] = {}
@@ -175,6 +177,8 @@ class PartitionChunker:
 
     def _take(self, decoded: DecodedRun, records: Records, start: int, end: int) -> None:
         rows = int(decoded.rows[start:end].sum())
+        if self._from is None:
+            self._from = int(records.offsets[start])
         self.next_offset = int(records.offsets[end - 1]) + 1
         self.records_seen += end - start
         self.events_seen += rows
@@ -217,7 +221,7 @@ class PartitionChunker:
         self._count()
         models = {model for model, _, _ in self._groups}
         cut = Cut(self.next_offset, self._summaries(models, sealed=True, caught_up=False))
-        self._first = self.next_offset
+        self._first, self._from = self.next_offset, None
         self._chunk_bytes = 0
         self._groups.clear()
         self._dirty.clear()
@@ -270,6 +274,7 @@ class PartitionChunker:
             "topic": self.topic,
             "partition": self.partition,
             "first_offset": self._first or 0,
+            "from_offset": -1 if self._from is None else self._from,
             "next_offset": self.next_offset,
             "sealed": sealed,
             "max_ts": max_ts,

@@ -4,6 +4,10 @@ For each source partition a model has the folded sealed chunks and the open part
 provisional summary replaces the one before it; a sealed one is folded in once (`sealed_upto`). A pane is *closed*
 when the watermark has passed its end, and *final* when the grace period is over too: what arrives for a final pane
 is counted late.
+
+A log is cut once, so pictures of a chunk begin alike and the one that reaches further has all that the other has. Where
+retention took the beginning before anybody could seal it, or what was committed has expired, that is not so: see
+`ModelMerge._known` and `streams.core.overlaps`.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from detectors.slide import sliding_sum
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
 from streams.core.chunks import read_block, read_sums
+from streams.core.overlaps import best_of
 from streams.core.series import (
     Cells,
     Dense,
@@ -46,6 +51,12 @@ class OpenPart:
     cells: dict[SeriesKey, Cells] = field(default_factory=dict)
     frozen: dict[tuple[SeriesKey, int], int] = field(default_factory=dict)
     """Rows of this chunk that were folded into panes when these became final."""
+    begins: int = -1
+    """First record that is in it."""
+    told_as: int = -1
+    """First offset under which its late events are told."""
+    told: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Late events that were told of, by version and pane. Their records may be gone since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +102,73 @@ class ModelMerge:
         """Take one chunk summary of this model."""
         partition = Partition(summary["topic"], summary["partition"])
         first, following = summary["first_offset"], summary["next_offset"]
+        begins = max(summary["from_offset"], first)
         self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
         sealed_upto = self.sealed_upto.get(partition, -1)
-        if first < sealed_upto:
+        if begins < sealed_upto:
             # Sealed and folded already: a worker that was started again, or a zombie.
             self.torn += summary["sealed"] and following > sealed_upto
             return
-        part = self.open.get((partition, first)) or OpenPart(-1)
-        if following < part.next_offset:
-            return  # an older picture of the same chunk
+        known = self._known(partition, begins, following)
+        if not summary["sealed"] and any(_has_more(self.open[at], begins, following) for at in known):
+            return  # an older picture
+        part = self._taken_out(known, source) or OpenPart(-1, begins=begins, told_as=first)
         fresh = self._read(summary["blocks"], source, summary["pane_us"] or spec.pane_us)
-        self._count_late(fresh, part, partition, first, source, spec)
+        self._count_late(fresh, part, partition, part.told_as, source, spec)
         accepted = {key: cells.take(cells.panes >= self.final[source]) for key, cells in fresh.items()}
+        if part.begins < begins or part.next_offset > following:
+            accepted = best_of(part.cells, accepted)
         # A chunk that is made again after a baseline came may lack a layout that it had.
         for key in accepted | part.cells:
             self._mark(key, part.cells.get(key), accepted.get(key), source)
-        if summary["sealed"]:
-            for key, cells in accepted.items():
-                self.series[key].add(cells)
-            self.open.pop((partition, first), None)
-            self.sealed_upto[partition] = following
+        reached = max(part.next_offset, following)
+        merged = OpenPart(reached, accepted, part.frozen, min(part.begins, begins), part.told_as, part.told)
+        if not summary["sealed"]:
+            self.open[partition, first] = merged
+        elif reached > following:
+            # Cut elsewhere than before: what is known beyond the cut is in the next chunk, whoever makes it.
+            self.open[partition, following] = merged
         else:
-            self.open[partition, first] = OpenPart(following, accepted, part.frozen)
+            self._fold(merged)
+        if summary["sealed"]:
+            self.sealed_upto[partition] = following
+
+    def _known(self, partition: Partition, begins: int, following: int) -> list[tuple[Partition, int]]:
+        """List the open parts that have records of a picture from `begins` to `following`.
+
+        In a log that is cut once that is the same chunk's, if any. A part that ends before the picture begins is as
+        good as sealed: nobody makes it again, for its records are gone or were cut elsewhere.
+        """
+        of_partition = sorted(at for at in self.open if at[0] == partition)
+        for at in of_partition:
+            if self.open[at].next_offset <= begins:
+                part = self.open.pop(at)
+                self._fold(part)
+                self.sealed_upto[partition] = max(self.sealed_upto.get(partition, -1), part.next_offset)
+        return [at for at in of_partition if at in self.open and self.open[at].begins < following]
+
+    def _taken_out(self, places: list[tuple[Partition, int]], source: Source) -> OpenPart | None:
+        """Remove open parts; returns what they know together."""
+        parts = [self.open.pop(at) for at in places]
+        if not parts:
+            return None
+        found, *others = parts
+        for other in others:
+            for key, cells in other.cells.items():
+                self._mark(key, cells, None, source)
+            found = OpenPart(
+                max(found.next_offset, other.next_offset),
+                best_of(found.cells, other.cells),
+                dict(Counter(found.frozen) + Counter(other.frozen)),
+                min(found.begins, other.begins),
+                found.told_as,
+                found.told,
+            )
+        return found
+
+    def _fold(self, part: OpenPart) -> None:
+        for key, cells in part.cells.items():
+            self.series[key].add(cells)
 
     def _read(self, blocks: list[dict[str, Any]], source: Source, pane_us: int) -> dict[SeriesKey, Cells]:
         out: dict[SeriesKey, Cells] = {}
@@ -151,7 +207,8 @@ class ModelMerge:
                 rows_of[key[0], pane] -= rows
         for (version, pane), rows in rows_of.items():
             if rows > 0:
-                self.late.append(LateEvents(source, version, pane * spec.pane_us, partition, first, rows))
+                told = part.told[version, pane] = max(rows, part.told.get((version, pane), 0))
+                self.late.append(LateEvents(source, version, pane * spec.pane_us, partition, first, told))
 
     def _mark(self, key: SeriesKey, before: Cells | None, after: Cells | None, source: Source) -> None:
         closed = self.closed.get(source)
@@ -332,6 +389,12 @@ class ModelMerge:
         """Return the late events found since the last call."""
         late, self.late = self.late, []
         return late
+
+
+def _has_more(part: OpenPart, begins: int, following: int) -> bool:
+    """Whether a part has every record of a picture, and some that the picture lacks."""
+    span = (part.begins, part.next_offset)
+    return part.begins <= begins and following <= part.next_offset and span != (begins, following)
 
 
 def _rows_by_pane(cells: Cells | None) -> dict[int, int]:

@@ -200,7 +200,10 @@ def _model_record(model: str, state: ModelState) -> dict[str, Any]:
         keys = sorted(part.cells)
         blocks += [_block(key, merge.series[key], part.cells[key]) for key in keys]
         frozen = [[*key, pane, rows] for (key, pane), rows in part.frozen.items()]
-        parts.append([*partition, first, part.next_offset, len(keys), frozen])
+        told = [[*at, rows] for at, rows in part.told.items()]
+        parts.append(
+            [*partition, first, part.next_offset, len(keys), frozen, part.begins, part.told_as, told]
+        )
     body = {
         "closed": merge.closed,
         "final": dict(merge.final),
@@ -337,8 +340,10 @@ def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> None:
     for a, b, c, d, panes in body["dirty"]:
         merge.dirty[a, b, c, d] = set(panes)
     blocks = iter(record["blocks"])
-    for topic, partition, first, following, keys, frozen in body["parts"]:
-        part = OpenPart(following, {}, {((a, b, c, d), pane): n for a, b, c, d, pane, n in frozen})
+    for topic, partition, first, following, keys, frozen, *spans in body["parts"]:
+        begins, told_as, told = spans or (first, first, [])
+        frozen_rows = {((a, b, c, d), pane): n for a, b, c, d, pane, n in frozen}
+        part = OpenPart(following, {}, frozen_rows, begins, told_as, {(v, pane): n for v, pane, n in told})
         for _ in range(keys):
             block = next(blocks)
             key = _series(merge, block)

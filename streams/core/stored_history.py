@@ -118,6 +118,7 @@ class PaneLog:
             "topic": self.topic,
             "partition": 0,
             "first_offset": max(self._offset - 1, 0),
+            "from_offset": -1,
             "next_offset": self._offset,
             "sealed": sealed,
             "max_ts": self.max_ts,

@@ -48,10 +48,11 @@ def is_news(engine: PartitionEngine, summary: dict[str, Any], offset: int) -> bo
     if state is None:
         return True
     where, first = Partition(summary["topic"], summary["partition"]), summary["first_offset"]
+    begins = max(summary["from_offset"], first)
     known = state.merge.open.get((where, first))
     return (
         offset > state.through
-        and first >= state.merge.sealed_upto.get(where, -1)
+        and begins >= state.merge.sealed_upto.get(where, -1)
         and (known is None or summary["next_offset"] >= known.next_offset)
     )
 

@@ -76,7 +76,7 @@ class Assignment:
 
     epoch: int = 0
     starts: dict[TP, int | None] = field(default_factory=dict)
-    """Committed offset of each partition, None where nothing was ever committed."""
+    """Offset of each partition from which it is read; None where nothing was committed and it is not known."""
     generation: int = 0
     """The group's: of two workers that think a partition theirs, the one with the greater number is right."""
 
@@ -104,6 +104,16 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         records = await super()._fetch_records(consumer, *args, **kwargs)
         # Nothing is awaited between the two: these are the positions after these very records.
         return Fetched(records, dict(_positions(consumer)))
+
+    async def seek_to_begin(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """Go to where partitions begin now; returns these offsets, as far as the broker answers."""
+        return cast("dict[TP, int]", await self.call_thread(self._seek_to_begin, set(partitions)))
+
+    async def _seek_to_begin(self, partitions: set[TP]) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        # aiokafka takes no other tuples, Faust's own included
+        await consumer.seek_to_beginning(*(TopicPartition(tp.topic, tp.partition) for tp in partitions))
+        return {tp: position for tp, position in _positions(consumer) if tp in partitions}
 
     def highwater(self, tp: TP) -> Any:
         """Return the offset before which there is all that may be read, None where that is not known."""
@@ -254,7 +264,11 @@ class RunConsumer(driver.Consumer):
         super().resume_partitions({TP(tp.topic, tp.partition) for tp in tps})
 
     async def perform_seek(self) -> None:
-        """Go to the committed offsets, and begin a new epoch there."""
+        """Go to the committed offsets, and begin a new epoch there.
+
+        Where nothing was ever committed, that is where the partition begins, and this is committed: a chunk that does
+        not fill is made again from the same place, and not from wherever retention has left the log to begin.
+        """
         self.ledger.clear()
         committed = await self.seek_to_committed()
         self._read_offset.clear()
@@ -266,11 +280,13 @@ class RunConsumer(driver.Consumer):
             if starts[tp] is not None:
                 self._committed_offset[tp] = offset
         # aiokafka leaves positions alone where nothing, or nothing but 0, was committed.
-        fresh = [TopicPartition(tp.topic, tp.partition) for tp, start in starts.items() if not start]
-        if fresh:
-            # aiokafka takes no other tuples, Faust's own included
-            await self._thread.seek_to_beginning(*(TopicPartition(tp.topic, tp.partition) for tp in fresh))
+        fresh = {tp for tp, start in starts.items() if not start}
+        thread = cast("RunConsumerThread", self._thread)
+        begins = await thread.seek_to_begin(fresh) if fresh else {}
+        new = {tp: begins[tp] for tp, start in starts.items() if start is None and tp in begins}
+        starts.update(new)
         self.ledger.clear()  # an agent may have finished an old run meanwhile
+        self.ledger.update(new)
         self._passed.clear()
         self.current = Assignment(self.current.epoch + 1, starts, self.app.consumer_generation_id)
 

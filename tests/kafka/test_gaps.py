@@ -19,7 +19,7 @@ from streams.io.offsets import end_offsets
 from tests.conftest import TEST_BROKER
 from tests.e2e.produce import append, committed, singles
 from tests.kafka.cluster import Kafka, missing_tools
-from tests.streams.core.builders import MINUTE
+from tests.streams.core.builders import MINUTE, T0, single
 
 pytestmark = [pytest.mark.kafka, pytest.mark.skipif(bool(missing_tools()), reason=missing_tools() or "never")]
 
@@ -109,4 +109,29 @@ def test_what_was_aborted_is_not_counted_and_no_gap_is_waited_for(settings: Sett
         stack.start_worker()
         assert wait_until(lambda: counted(store) == 100, 60), (counted(store), stack.worker_log())
         assert committed(own, "predictions", 0) is not None
+        assert store.query("SELECT sum(rows) AS n FROM late_events FINAL")[0]["n"] == 0
+
+
+def test_what_retention_took_before_a_chunk_was_full_stays_counted_once(
+    settings: Settings, tmp_path: Path
+) -> None:
+    names = {"topic_prefix": "retention.", "group": "retention"}
+    wide = Settings(**{**vars(settings), **names, "chunk_bytes": 1 << 20, "chunk_offsets": 8192})
+    minutes = [single(T0 + i * MINUTE, 1.0) for i in range(120)]
+    with running_stack(tmp_path, workers=0, settings=wide, own_broker=False) as stack:
+        own = stack.settings
+        publish_monitor(own, "m", MONITOR)
+        append(own, "predictions", 0, minutes[:100])
+        stack.start_worker()
+        store = Store(own)
+        assert wait_until(lambda: counted(store) == 100, 60), (counted(store), stack.worker_log())
+        admin = AdminClient(kafka_config(own))
+        place = TopicPartition(own.topic("predictions"), 0, 100)
+        for place.offset, sent in ((40, 110), (110, 120)):
+            stack.kill_worker()
+            assert committed(own, "predictions", 0) == 0
+            admin.delete_records([place])[place].result(30)
+            append(own, "predictions", 0, minutes[sent - 10 : sent])
+            stack.start_worker()
+            assert wait_until(lambda: counted(store) == sent, 60), (counted(store), stack.worker_log())  # noqa: B023
         assert store.query("SELECT sum(rows) AS n FROM late_events FINAL")[0]["n"] == 0

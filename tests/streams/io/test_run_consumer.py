@@ -131,3 +131,27 @@ def test_an_error_in_place_of_records_is_left_alone() -> None:
     _leave_unwrapped(error)
     with pytest.raises(ValueError, match="x"):
         error.check_raise()
+
+
+async def test_where_nothing_was_committed_the_place_where_reading_begins_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Retention moves the beginning of the log; a chunk that never fills must not move with it."""
+    app = make_app(Settings())
+    known, unheard, fresh = (TP("predictions", p) for p in range(3))
+    monkeypatch.setattr(app.runs, "assignment", lambda: {known, unheard, fresh})
+
+    async def seek_to_committed() -> dict[TP, int]:
+        return {known: 40}
+
+    async def seek_to_begin(partitions: Iterable[TP]) -> dict[TP, int]:
+        assert set(partitions) == {unheard, fresh}
+        return {fresh: 7}  # of the other, the broker did not answer
+
+    monkeypatch.setattr(app.runs, "seek_to_committed", seek_to_committed)
+    monkeypatch.setattr(app.runs._thread, "seek_to_begin", seek_to_begin)
+    await app.runs.perform_seek()
+    assert app.runs.current.starts == {known: 40, unheard: None, fresh: 7}
+    assert app.runs.ledger == {fresh: 7}
+    assert list(app.runs._filter_committable_offsets(app.runs.ledger)) == [fresh]
+    assert app.runs.durable(fresh) == 7
