@@ -35,6 +35,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 #: Share of the budget of false pages that changes across columns may use; the rest is for single columns.
 JOINT_SHARE = 0.2
+#: Rows below which nothing is said across columns, whatever `min_rows` is: a correlation of a few rows is anything,
+#: and Fisher's transform of ±1 is infinite.
+LEAST_ROWS = 30
 #: Rows of the overall sums mixed into each slot's, so that a thin slot is not taken at its word.
 _PRIOR_ROWS = 200.0
 

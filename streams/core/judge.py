@@ -35,7 +35,7 @@ from streams.core.calibration import (
     calibrate,
     quantities_of,
 )
-from streams.core.joint import JOINT_SHARE, JointReference, joint_reference, measure
+from streams.core.joint import JOINT_SHARE, LEAST_ROWS, JointReference, joint_reference, measure
 from streams.core.joint_verdicts import JointFinding, judge_jointly
 from streams.core.layouts import Control, baseline_layout
 from streams.core.loss_verdicts import (
@@ -189,7 +189,7 @@ class Judge:
             kind = Kind(key, layout, baseline.baseline_id, horizon_us // spec.pane_us)
             self.calibration(spec, kind, reference)
             if reference.joint is not None and spec.multivariate:
-                reference.joint.calibration(self._terms(spec, kind, reference, JOINT_SHARE)[0])
+                reference.joint.calibration(self._joint_terms(spec, kind, reference)[0])
 
     def judge(
         self, spec: MonitorSpec, batch: WindowBatch, predictions: npt.NDArray[np.int64] | None = None
@@ -408,6 +408,13 @@ class Judge:
         more = max(looks(batch.width) / looks(width), 1.0)
         return Terms(width, spec.min_rows, rate * pane_us / shorter / more, run), shorter
 
+    def _joint_terms(
+        self, spec: MonitorSpec, batch: Kind | WindowBatch, reference: Reference
+    ) -> tuple[Terms, float]:
+        """Say the same of what is watched across columns."""
+        terms, shorter = self._terms(spec, batch, reference, JOINT_SHARE)
+        return replace(terms, min_rows=max(terms.min_rows, LEAST_ROWS)), shorter
+
     def _joint(
         self,
         spec: MonitorSpec,
@@ -425,7 +432,7 @@ class Judge:
             or not spec.multivariate
         ):
             return None
-        terms, shorter = self._terms(spec, batch, reference, JOINT_SHARE)
+        terms, shorter = self._joint_terms(spec, batch, reference)
         calibration = joint.calibration(terms)
         if shorter > 1:
             calibration = calibration.of_short_windows()
@@ -439,7 +446,7 @@ class Judge:
             calibration.scale.limit(calibration.limit.score, measured.quantities.chance),
             calibration.scale.limit(calibration.rare, measured.quantities.chance),
             joint.plan,
-            enough & (batch.joint[:, 0] >= np.maximum(spec.min_rows, MULTIVARIATE_COVERAGE * batch.rows)),
+            enough & (batch.joint[:, 0] >= np.maximum(terms.min_rows, MULTIVARIATE_COVERAGE * batch.rows)),
             {c.key: column_verdicts[:, i] for i, c in enumerate(batch.layout.columns) if watched[i]},
             calibration.limit.warning,
             calibration.scale.score(measured.quantities.discrepancy, measured.quantities.chance)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from detectors.joint.relations import beyond_line
 from seawall.baseline import Baseline
 from seawall.monitor import Effects
-from streams.core.joint import JointReference, joint_reference, measure
+from streams.core.joint import LEAST_ROWS, JointReference, joint_reference, measure
 from streams.core.joint_verdicts import judge_jointly
 from streams.core.layouts import baseline_layout
 from streams.core.seasons import Seasons
@@ -47,7 +47,7 @@ def compare_sums(
     column_verdicts
         What is said of each column that was compared, by ``role/name``.
     min_rows
-        Fewer rows are not enough data.
+        Fewer rows, or fewer than `streams.core.joint.LEAST_ROWS`, are not enough data.
     wander_margin
         How many times as far as ever within the reference.
     smallest
@@ -69,7 +69,7 @@ def compare_sums(
         limits,
         limits,
         reference.plan,
-        np.array([sums[0] >= min_rows]),
+        np.array([sums[0] >= max(min_rows, LEAST_ROWS)]),
         verdicts,
         smallest=smallest,
     )

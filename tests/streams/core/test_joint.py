@@ -16,7 +16,7 @@ from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns, to_record
 from seawall.monitor import DAY_US, HOUR_US, ColumnRule, Effects, MonitorSpec
 from seawall.wire import encode
-from streams.core.backtest import Backtest, Outcome, Setting, in_time_order
+from streams.core.backtest import Backtest, Outcome, Setting, in_time_order, rows_of
 from streams.core.build_baseline import MAX_SUMS, build_baseline
 from streams.core.chunks import ChunkRule, PartitionChunker, block_record, read_sums
 from streams.core.decode import Record
@@ -319,6 +319,21 @@ def test_a_baseline_without_times_pages_only_for_gross_changes_of_relation(basel
     assert page.culprits[0].name == "a and b"
     assert "the baseline has no two stretches of days" in page.culprits[0].detail
     assert backtest(timeless, "").pages == []
+
+
+def test_windows_of_a_few_rows_say_nothing_of_several_columns_whatever_min_rows_is():
+    """Of three rows any two columns may go together perfectly, which a transform of Fisher's makes infinite."""
+    rng = np.random.default_rng(3)
+    ts = np.sort(rng.integers(T0 - 42 * DAY_US, T0 + 30 * DAY_US, 72 * 24 * 5))
+    every = Columns("predictions", "m", "v1", ts, {f"x{i}": rng.normal(size=len(ts)) for i in range(5)})
+    past, live = (rows_of(every, np.flatnonzero(of)) for of in (ts < T0, ts >= T0))
+    test = Backtest(
+        [Setting("s", replace(SPEC, min_rows=1))],
+        [build_baseline(past, model="m", version="v1", now_us=0)],
+    )
+    for part in in_time_order(live):
+        test.feed(part)
+    assert [c.name for page in test.finish()[0].pages for c in page.culprits] == []
 
 
 def test_a_plan_that_does_not_fit_its_baseline_is_not_used(baseline: Baseline):
