@@ -290,6 +290,38 @@ def merge(blocks: Sequence[Block]) -> Block:
     )
 
 
+def laid_out(block: Block, layout: Layout) -> Block:
+    """Lay a block out in another layout, as if its events had been counted there.
+
+    A column that the block lacks, or has with other bins, is missing in all of its events; one that `layout` lacks is
+    left out.
+    """
+    own = block.layout
+    if own.layout_id == layout.layout_id:
+        return block
+    shared = [
+        (i, j)
+        for i, c in enumerate(layout.columns)
+        if (j := own.index.get(c.key, -1)) >= 0 and own.columns[j] == c
+    ]
+    counts = np.zeros((block.cells, layout.slots), dtype=block.counts.dtype)
+    for i in set(range(len(layout.columns))) - {i for i, _ in shared}:
+        counts[:, layout.first_slots[i] + MISSING] = block.rows
+    for i, j in shared:
+        counts[:, layout.slice_of(i)] = block.counts[:, own.slice_of(j)]
+    moments = np.full((block.cells, len(layout.numeric), 4), np.nan)
+    distinct = np.zeros((block.cells, len(layout.categorical), REGISTERS), dtype=np.uint8)
+    numbers, words = ({i: at for at, i in enumerate(of)} for of in (own.numeric, own.categorical))
+    found = dict(shared)
+    for at, i in enumerate(layout.numeric):
+        if i in found:
+            moments[:, at] = block.moments[:, numbers[found[i]]]
+    for at, i in enumerate(layout.categorical):
+        if i in found:
+            distinct[:, at] = block.distinct[:, words[found[i]]]
+    return Block(layout, block.segments, block.panes, block.rows, block.weights, counts, moments, distinct)
+
+
 def combine_moments(n: Ints, moments: Floats, starts: Ints, group: Ints) -> Floats:
     """Combine the moments of runs of cells.
 

@@ -10,6 +10,7 @@ again, byte for byte.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,14 +21,17 @@ from detectors.joint.plan import Bound
 from detectors.joint.sums import PaneSums, joint_sums, merge_sums
 from detectors.layout import Layout
 from detectors.summary import REGISTERS, Block, Rows, merge, summarise
+from seawall.baseline import Baseline
 from seawall.frames import Columns, Source
 from seawall.wire import Resolver
 from streams.core.columnar import DecodedRun, decode_run
+from streams.core.cursor import Ints
 from streams.core.decode import DeadLetter, Record, Records
 from streams.core.joint import plan_of
 from streams.core.layouts import LayoutBook
 from streams.core.packing import packed, packed_counts, unpacked_counts
-from streams.core.rows import to_rows
+from streams.core.pool import MAX_SETS, Pool
+from streams.core.rows import Listed, list_segments, to_rows
 from streams.core.stitch import neighbours
 
 #: Rows that are counted at a time: their columns fit the processor's cache, and of more each takes half as long again.
@@ -38,7 +42,8 @@ _PIECE_ROWS = 8192
 class ChunkRule:
     """When a chunk is full, and how far ahead of the broker's clock an event may push the watermark.
 
-    A chunk's summaries are one message for each model, so its bytes bound theirs, however many panes its rows are in.
+    A chunk's bytes bound those of its summaries, however many panes and column sets its rows are in: past `MAX_SETS` of
+    a version they are counted as one.
     """
 
     bytes: int = 2 << 20
@@ -63,8 +68,6 @@ class _Group:
     baseline_id: str
     pane_us: int
     rows: list[Rows] = field(default_factory=list)
-    listed: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Segments that have a place of their own, by dimension."""
     block: Block | None = None
     bound: Bound | None = None
     """What is summed across columns, if anything."""
@@ -120,7 +123,12 @@ class PartitionChunker:
         self.next_offset = 0
         self._chunk_bytes = 0
         self._groups: dict[tuple[str, str, str], _Group] = {}
-        self._pending: list[Columns] = []
+        self._pools: dict[tuple[str, str, str], Pool] = {}
+        """By model, version and baseline: what has too many column sets to be grouped by them."""
+        self._listed: dict[tuple[str, str], Listed] = {}
+        """Segments that have a place of their own, of each model and version."""
+        self._pending: list[tuple[Ints, Columns]] = []
+        """Columns, with the offset of each row's record."""
         self._pending_rows = 0
         """Of few rows each costs more, so they wait for others: of many models, each run has a few rows of each."""
         self._dirty: set[str] = set()
@@ -186,7 +194,7 @@ class PartitionChunker:
         skew = self.rule.max_future_skew_us
         ceilings = records.timestamps_us[start:end] + skew
         for of_rows, columns in decoded.part(start, end):
-            self._pending.append(columns)
+            self._pending.append((records.offsets[of_rows], columns))
             self._pending_rows += columns.rows
             self._saw(columns.model, int(np.minimum(columns.ts, ceilings[of_rows - start]).max()))
 
@@ -198,39 +206,83 @@ class PartitionChunker:
 
     def _count(self) -> None:
         if self.source == "labels":
-            self._pending = [self.book.with_losses(columns) for columns in self._pending]
-        for parts in neighbours(self._pending):
-            columns = parts[0]
-            layout, baseline_id = self.book.resolve(columns)
-            spec = self.book.control.monitor(columns.model)
-            key = (columns.model, columns.version, layout.layout_id)
-            group = self._groups.get(key)
-            baseline = self.book.control.baselines.get((columns.model, columns.version))
-            if group is None:
-                group = self._groups[key] = _Group(layout, baseline_id, spec.pane_us)
-                # Only predictions carry everything that a model sees and says of one row.
-                if spec.multivariate and self.source == "predictions" and (plan := plan_of(baseline)):
-                    group.bound = plan.bound_to(layout)
-            group.rows.append(to_rows(parts, layout, spec, baseline, group.listed))
-            if sum(len(part.panes) for part in group.rows) >= _PIECE_ROWS:
-                group.folded()
+            self._pending = [(at, self.book.with_losses(columns)) for at, columns in self._pending]
+        alike = neighbours(columns for _, columns in self._pending)
+        self._list_segments(alike)
+        for parts in alike:
+            self._count_alike(parts)
         self._pending.clear()
         self._pending_rows = 0
 
+    def _list_segments(self, alike: Sequence[Sequence[Columns]]) -> None:
+        """List the segments of versions whose columns change from event to event, in the order of the log."""
+        runs = Counter((parts[0].model, parts[0].version) for parts in alike)
+        for model, version in [of for of, count in runs.items() if count > 1]:
+            spec = self.book.control.monitor(model)
+            if spec.segments:
+                mine = [p for p in self._pending if (p[1].model, p[1].version) == (model, version)]
+                baseline = self.book.control.baselines.get((model, version))
+                list_segments(mine, spec, baseline, self._listed.setdefault((model, version), {}))
+
+    def _count_alike(self, parts: list[Columns]) -> None:
+        """Count columns of one model, version and shape."""
+        of = (parts[0].model, parts[0].version)
+        spec, baseline = self.book.control.monitor(of[0]), self.book.control.baselines.get(of)
+        pool = self._pools.get((*of, baseline.baseline_id if baseline else ""))
+        if pool is None:
+            layout, baseline_id = self.book.resolve(parts[0])
+            group = self._groups.get((*of, layout.layout_id)) or self._new_group(of, layout, baseline_id)
+            if group is not None:
+                group.rows.append(to_rows(parts, layout, spec, baseline, self._listed.setdefault(of, {})))
+                if sum(len(part.panes) for part in group.rows) >= _PIECE_ROWS:
+                    group.folded()
+                return
+            pool = self._pool_of(of, baseline)
+        for part in parts:
+            pool.add(part)
+
+    def _new_group(self, of: tuple[str, str], layout: Layout, baseline_id: str) -> _Group | None:
+        """Make a group for one more column set, or return None when there are too many of them."""
+        if len(self._sets(of, baseline_id)) >= MAX_SETS:
+            return None
+        spec = self.book.control.monitor(of[0])
+        group = self._groups[*of, layout.layout_id] = _Group(layout, baseline_id, spec.pane_us)
+        # Only predictions carry everything that a model sees and says of one row.
+        if spec.multivariate and self.source == "predictions":
+            plan = plan_of(self.book.control.baselines.get(of))
+            group.bound = plan.bound_to(layout) if plan else None
+        return group
+
+    def _pool_of(self, of: tuple[str, str], baseline: Baseline | None) -> Pool:
+        """Count all column sets of a version as one from here on, those that came before included."""
+        pool = Pool(self.source, self.book.control.monitor(of[0]), baseline)
+        self._pools[*of, pool.baseline_id] = pool
+        for key in self._sets(of, pool.baseline_id):
+            group = self._groups.pop(key)
+            block = group.folded()
+            if block is not None:
+                pool.absorb(block, group.sums)
+        return pool
+
+    def _sets(self, of: tuple[str, str], baseline_id: str) -> list[tuple[str, str, str]]:
+        return [key for key, g in self._groups.items() if key[:2] == of and g.baseline_id == baseline_id]
+
     def _cut(self) -> Cut:
         self._count()
-        models = {model for model, _, _ in self._groups}
+        models = {model for model, *_ in (*self._groups, *self._pools)}
         cut = Cut(self.next_offset, self._summaries(models, sealed=True, caught_up=False))
         self._first, self._from = self.next_offset, None
         self._chunk_bytes = 0
         self._groups.clear()
+        self._pools.clear()
+        self._listed.clear()
         self._dirty.clear()
         return cut
 
     def provisional(self, *, caught_up: bool) -> list[dict[str, Any]]:
         """Summaries of the open chunk for every model that changed since the last call."""
         self._count()
-        changed = {model for model, _, _ in self._groups if model in self._dirty}
+        changed = {model for model, *_ in (*self._groups, *self._pools) if model in self._dirty}
         self._dirty.clear()
         return self._summaries(changed, sealed=False, caught_up=caught_up)
 
@@ -247,6 +299,11 @@ class PartitionChunker:
             if block is not None:
                 pane_us[model] = group.pane_us
                 blocks[model].append(block_record(version, self.source, group.baseline_id, block, group.sums))
+        for (model, version, baseline_id), pool in sorted(self._pools.items(), key=lambda found: found[0]):
+            if model in blocks:
+                pane_us[model] = pool.spec.pane_us
+                block, sums = pool.counted(self._listed.get((model, version), {}))
+                blocks[model].append(block_record(version, self.source, baseline_id, block, sums))
         return [
             self._summary(
                 model,

@@ -126,17 +126,22 @@ def baseline_layout(baseline: Baseline, source: Source | None = None) -> Layout:
 
 def columns_present(columns: Columns) -> list[Column]:
     """Every column of `columns`, binned as a column that no baseline describes."""
-    label_role: Role = "label" if columns.source == "labels" else "prediction"
-    found = [Column(n, _role_of_number(columns, n), "numeric", OCTAVE_EDGES) for n in columns.numeric]
+    found = [Column(n, role_of_number(columns.source, n), "numeric", OCTAVE_EDGES) for n in columns.numeric]
     found += [Column(n, "feature", "categorical") for n in columns.categorical]
     found += [Column(n, "score", "numeric", OCTAVE_EDGES) for n in columns.scores]
     if columns.label is not None:
-        found.append(Column("label", label_role, "categorical"))
+        found.append(Column("label", label_role(columns.source), "categorical"))
     return found
 
 
-def _role_of_number(columns: Columns, name: str) -> Role:
-    if columns.source != "labels":
+def label_role(source: Source) -> Role:
+    """Role of the column ``label`` of a source's events."""
+    return "label" if source == "labels" else "prediction"
+
+
+def role_of_number(source: Source, name: str) -> Role:
+    """Role of a number that is no score."""
+    if source != "labels":
         return "feature"
     return "label" if name == TRUTH else "loss"
 

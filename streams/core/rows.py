@@ -17,6 +17,8 @@ from seawall.monitor import MonitorSpec
 from streams.core.stitch import compact, join
 
 OTHER_SEGMENT = "(other)"
+#: Segments that have a place of their own, by dimension: ``column=value`` to the place.
+Listed = dict[str, dict[str, int]]
 
 
 def to_rows(
@@ -24,7 +26,7 @@ def to_rows(
     layout: Layout,
     spec: MonitorSpec,
     baseline: Baseline | None,
-    listed: dict[str, dict[str, int]] | None = None,
+    listed: Listed | None = None,
 ) -> Rows:
     """Place every value of `columns` in `layout`; several that can be joined (`neighbours`) are placed as one.
 
@@ -112,23 +114,58 @@ def _hashes(words: Categorical) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.u
     return registers[words.codes], ranks[words.codes]
 
 
+def list_segments(
+    parts: Sequence[tuple[npt.NDArray[np.int64], Columns]],
+    spec: MonitorSpec,
+    baseline: Baseline | None,
+    listed: Listed,
+) -> None:
+    """Give segments their places in the order of the log, where events of different columns lie between one another.
+
+    `parts` are columns with the offset of each row's record. `to_rows` would do it part after part, and what is one
+    part depends on how the events were batched.
+    """
+    for name in spec.segments:
+        known, kept = _known_values(name, baseline), listed.setdefault(name, {})
+        found: list[tuple[int, int, str]] = []
+        for offsets, columns in parts:
+            words = words_of(columns, name)
+            if words is None:
+                continue
+            codes, rows = np.unique(words.codes, return_index=True)
+            found += [
+                (int(offsets[row]), row, words.dictionary[code])
+                for code, row in zip(codes.tolist(), rows.tolist(), strict=True)
+                if code >= 0
+            ]
+        for _, _, value in sorted(found):
+            _place(name, value, known, kept, spec)
+
+
+def words_of(columns: Columns, name: str) -> Categorical | None:
+    """Values of a segment column: one that was sent for it, or the feature of that name."""
+    return columns.segments.get(name) or columns.categorical.get(name)
+
+
+def _place(name: str, value: str, known: frozenset[str], kept: dict[str, int], spec: MonitorSpec) -> int:
+    # A flood of values must not become a flood of segments: those that the baseline
+    # does not know, or that come after the first `max_segments`, share one.
+    segment = f"{name}={value}"
+    is_listed = value in known if known else len(kept) < spec.max_segments or segment in kept
+    return kept.setdefault(segment if is_listed else f"{name}={OTHER_SEGMENT}", len(kept))
+
+
 def _segment(
     columns: Columns, name: str, spec: MonitorSpec, baseline: Baseline | None, kept: dict[str, int]
 ) -> tuple[list[str], npt.NDArray[np.int32]]:
     """Segment code of every row in one dimension. Rows without the column are in no segment of it."""
-    words = columns.segments.get(name) or columns.categorical.get(name)
+    words = words_of(columns, name)
     if words is None:
         return [], np.full(columns.rows, -1, dtype=np.int32)
     known = _known_values(name, baseline)
     # Only what occurs, in the order in which it does: a producer's dictionary may hold anything.
     words = compact(words.codes, words.dictionary)
-    lookup = []
-    for value in words.dictionary:
-        # A flood of values must not become a flood of segments: those that the baseline
-        # does not know, or that come after the first `max_segments`, share one.
-        segment = f"{name}={value}"
-        is_listed = value in known if known else len(kept) < spec.max_segments or segment in kept
-        lookup.append(kept.setdefault(segment if is_listed else f"{name}={OTHER_SEGMENT}", len(kept)))
+    lookup = [_place(name, value, known, kept, spec) for value in words.dictionary]
     return list(kept), np.array([*lookup, -1], dtype=np.int32)[words.codes]
 
 
