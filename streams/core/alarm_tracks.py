@@ -67,6 +67,8 @@ class Track:
     """How the last alarm ended, if by itself."""
     worst: Culprit | None = None
     """Worst column of the last drifted window."""
+    reach: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Of the newest window of each stream: rows, and how many times its limit the worst column was, 0 when none was."""
 
     def is_drifting(self, end_us: int) -> bool:
         """Whether, on any stream, the newest window ends at `end_us` or later and drifted."""
@@ -83,6 +85,7 @@ class Track:
             "closed": list(self.closed) if self.closed else None,
             "ending": _ending_to_json(self.ending) if self.ending else None,
             "worst": self.worst.to_record() if self.worst else None,
+            "reach": {name: list(reach) for name, reach in self.reach.items()},
         }
 
     @classmethod
@@ -94,6 +97,7 @@ class Track:
             (state["closed"][0], state["closed"][1]) if state["closed"] else None,
             _ending_from_json(state["ending"]) if state.get("ending") else None,
             Culprit.from_record(state["worst"]) if state["worst"] else None,
+            {name: (rows, ratio) for name, (rows, ratio) in state.get("reach", {}).items()},
         )
 
 

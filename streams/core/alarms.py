@@ -28,6 +28,7 @@ nobody; the speaker is updated when one joins, gets more severe or names another
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -59,6 +60,8 @@ from streams.core.words import short_id
 
 #: Versions out of service that are remembered, so that what is left of their windows opens nothing.
 MAX_RETIRED = 16
+#: How many times its limit a column is remembered to have been, at most: JSON has no infinity.
+_MOST_RATIO = 1e9
 #: What was told of an alarm are keys of columns, and of segments with this role.
 _SEGMENT = "segment/"
 #: Why an alarm about traffic ends, after so many windows; other kinds have a baseline.
@@ -147,6 +150,7 @@ class AlarmBook:
         streak = track.streams.setdefault(stream, Streak())
         if not streak.take(verdict.verdict, verdict.end_us, tuple(c.key for c in culprits)):
             return []
+        track.reach[stream] = (verdict.rows, min(max((c.ratio for c in culprits), default=0.0), _MOST_RATIO))
         if verdict.verdict is Verdict.DRIFT:
             track.worst = culprits[0] if culprits else None
             if track.alarm:
@@ -439,15 +443,17 @@ class AlarmBook:
         }
 
     def _only_in(self, version: str, segment: str, kind: str, windows: int = 1) -> tuple[str, ...]:
-        """Return the segments in which it lives, when others of the same column are known to be stable.
+        """Return the segments in which it lives, when others of the same column are known to be spared.
 
-        A segment counts once so many windows in a row drifted there.
+        A segment counts once so many windows in a row drifted there. One that is stable is spared only if it would
+        show what the others do: of few rows chance makes more, and limits allow for it.
         """
-        tracks = {
-            key.segment: track.streams
+        of_kind = {
+            key.segment: track
             for key, track in self._tracks.items()
             if key.segment and (key.version, key.kind) == (version, kind)
         }
+        tracks = {of: track.streams for of, track in of_kind.items()}
         drifted = {
             (of, name)
             for of, streams in tracks.items()
@@ -462,7 +468,13 @@ class AlarmBook:
             for of, streams in tracks.items()
             if of != segment
             and not any(s.now.drift for s in streams.values())
-            and any(streams[name].now.stable for name in names & set(streams))
+            and any(
+                streams[name].now.stable
+                and _would_show(
+                    of_kind[of], name, [of_kind[o] for o, n in drifted if n == name and o in of_kind]
+                )
+                for name in names & set(streams)
+            )
         }
         return tuple(sorted({of for of, _ in drifted if of.split("=", 1)[0] in cut_by}))
 
@@ -518,6 +530,19 @@ class AlarmBook:
         for key, saved in state["tracks"]:
             book._tracks[TrackKey(*key)] = Track.restore(saved)
         return book
+
+
+def _would_show(stable: Track, stream: str, drifted: list[Track]) -> bool:
+    """Tell whether a stable segment has rows enough to show what those that drift do.
+
+    Where a limit is what chance allows, it falls with the root of the rows.
+    """
+    rows, _ = stable.reach.get(stream, (0, 0.0))
+    return any(
+        ratio * math.sqrt(rows / others) >= 1.0
+        for others, ratio in (t.reach.get(stream, (0, 0.0)) for t in drifted)
+        if others
+    )
 
 
 def _explained_by(last: AlarmStep, found: tuple[Culprit, ...]) -> set[str]:

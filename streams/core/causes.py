@@ -99,5 +99,8 @@ def with_member(leader: AlarmStep, step: AlarmStep) -> AlarmStep:
         told = replace(told, severity=worse(leader.severity, step.severity))
         is_spread = overall_of(told) == member
         if leader.attribution == "unknown" and (is_spread or step.attribution != "unknown"):
-            told = replace(told, attribution=step.attribution, attribution_why=step.attribution_why)
+            why = step.attribution_why
+            if step.attribution == "world" and step.version not in {leader.version, ""}:
+                why = f"{step.version} drifts on the same"  # its own reason speaks of the leader's version
+            told = replace(told, attribution=step.attribution, attribution_why=why)
     return told

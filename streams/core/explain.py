@@ -289,12 +289,14 @@ def _seen_by(name: str, other: VersionDrift, step: AlarmStep, since_us: int) -> 
     before_us = since_us - DAY_US
     if not other.was_judged_since(before_us):
         return "unknown", f"{name} was not watched at the time"
+    if other.was_judged_since(step.window_end_us):
+        return "unknown", f"{name} does not show it, but its windows reach back to before it"
     seen = (
         "drifted on the same"
         if any(_drifts(other, c.key, before_us) for c in step.culprits)
         else "saw none of it"
     )
-    return "unknown", f"{name} has had no traffic since, and {seen} the day before"
+    return "unknown", f"{name} has had no window to judge since, and {seen} the day before"
 
 
 def _drifts(other: VersionDrift, key: str, since_us: int) -> bool:

@@ -670,3 +670,25 @@ def test_what_several_show_together_is_told_first_while_no_column_was_named() ->
     told = run(*(across(m, ALL_COLUMNS) for m in (0, 1)), *(window(m, DRIFT) for m in (2, 3)), book=book)
     assert [s.culprits[0].name for s in told] == ["all columns", "distance"]
     assert AlarmStep.from_record(json.loads(json.dumps(told[-1].to_record(7)))) == told[-1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "value", "expected"),
+    [
+        (500, 0.15, ("origin=JFK",)),
+        (250, 0.15, ("origin=JFK",)),
+        (100, 0.15, ()),
+        (100, 0.3, ("origin=JFK",)),
+    ],
+)
+def test_a_segment_too_small_to_show_a_fault_is_not_said_to_be_spared(
+    rows: int, value: float, expected: tuple[str, ...]
+) -> None:
+    """JFK has 500 rows and is 1.5 or 3 times its limit; LGA is stable: with that many rows, would it be?"""
+    book, steps = AlarmBook(MODEL), []
+    for minute in range(6):
+        stable = replace(window(minute, STABLE, segment="origin=LGA"), rows=rows)
+        drifted = [window(minute, DRIFT, segment=s, columns={"distance": value}) for s in ("", "origin=JFK")]
+        for verdict in in_order([stable, *drifted]):
+            steps += book.step(verdict, SPEC)
+    assert steps[-1].only_in == expected

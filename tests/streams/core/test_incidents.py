@@ -321,3 +321,16 @@ def test_a_release_into_a_world_that_had_moved_pages_no_second_time(outcome: str
     for i in (30 * 60, 30 * 60 + 1):
         steps += book.step(window(i, version="v2", columns="a"), SPEC, lambda _: Attribution(outcome, "so"))
     assert len([p for p in pages(steps) if p[0] == "open"]) == expected
+
+
+def test_what_another_version_says_of_its_fault_is_not_said_in_that_versions_words() -> None:
+    def blame(step: AlarmStep) -> Attribution:
+        return (
+            Attribution("world", "v1 drifts on the same traffic") if step.version == "v2" else Attribution()
+        )
+
+    book = AlarmBook("m")
+    steps = [s for i in (0, 1) for v in ("v1", "v2") for s in book.step(window(i, version=v), SPEC, blame)]
+    last = [s for s in steps if s.notify][-1]
+    assert (last.version, last.attribution, last.attribution_why) == ("v1", "world", "v2 drifts on the same")
+    assert "Not the version's doing: v2 drifts on the same." in last.story
