@@ -39,8 +39,10 @@ class Scale:
     std: Floats
 
     def score(self, discrepancy: Floats, chance: Floats) -> Floats:
-        """Return the standard score of each discrepancy, [W, Q]; NaN where it is."""
-        out: Floats = (np.cbrt(discrepancy / (self.chance * chance + self.wander)) - self.mean) / self.std
+        """Return the standard score of each discrepancy, [W, Q]; NaN where it is, and where it and its scale are 0."""
+        # Nothing over nothing, as of a constant column, is no number: NaN is what is meant.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out: Floats = (np.cbrt(discrepancy / (self.chance * chance + self.wander)) - self.mean) / self.std
         return out
 
     def limit(self, score: npt.ArrayLike, chance: Floats) -> Floats:

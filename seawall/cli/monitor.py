@@ -41,6 +41,7 @@ def init(arguments: argparse.Namespace, settings: Settings) -> int:
     """Write a commented monitor file, with windows, segments and promises that suit the baseline."""
     from seawall.cli.baseline import read_baseline
     from seawall.monitor_yaml.template import monitor_template
+    from seawall.monitor_yaml.traffic import identifiers
 
     baseline = read_baseline(arguments.baseline) if arguments.baseline else None
     model = arguments.model or (baseline.model if baseline else "")
@@ -50,6 +51,12 @@ def init(arguments: argparse.Namespace, settings: Settings) -> int:
         msg = f"--model: {model!r}: expected {baseline.model!r}, the model of {arguments.baseline}"
         raise ConfigError(msg)
     text = monitor_template(model, baseline)
+    for column in identifiers(baseline) if baseline else ():
+        print(
+            f"note: {column.name} is not watched: {column.distinct:,} different values in {column.count:,} rows look "
+            "like an identifier; where it is a measurement, take its ignore: true out",
+            file=sys.stderr,
+        )
     if arguments.out is None:
         sys.stdout.write(text)
         return 0

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from seawall.baseline import Baseline
+from seawall.baseline import Baseline, BaselineColumn
 from seawall.monitor import MonitorSpec
 from seawall.monitor_yaml.rules import METRICS
+from seawall.monitor_yaml.traffic import identifiers
 
 
 def notes_on(spec: MonitorSpec, baseline: Baseline | None) -> list[str]:
-    """Say what the monitor asks for and nobody does, and which limits its baseline is too short to know."""
+    """Say what the monitor asks for and nobody does, what it should not watch, and what its baseline cannot know."""
     notes = []
     unwatched = [metric for metric in spec.performance if not METRICS[metric].loss]
     if unwatched:
         notes.append(
             f"promise.performance ({', '.join(unwatched)}): recorded, not watched: no mean over single predictions"
         )
-    return notes + (short_horizons(spec, baseline) if baseline is not None else [])
+    if baseline is None:
+        return notes
+    return notes + watched_identifiers(spec, baseline) + short_horizons(spec, baseline)
+
+
+def watched_identifiers(spec: MonitorSpec, baseline: Baseline) -> list[str]:
+    """Say which features look like identifiers and are watched all the same."""
+    ignored = {name for name, rule in spec.columns.items() if rule.ignore}
+    return [identifier_said(c) for c in identifiers(baseline) if c.name not in ignored]
+
+
+def identifier_said(column: BaselineColumn) -> str:
+    """Say why a column is taken for an identifier, and what follows.
+
+    Examples
+    --------
+    >>> identifier_said(BaselineColumn("id", "feature", "numeric", count=60_000, distinct=60_000))
+    'columns.id: 60,000 different values in 60,000 rows look like an identifier; ignore: true leaves it unwatched'
+    """
+    return (
+        f"columns.{column.name}: {column.distinct:,} different values in {column.count:,} rows look like an "
+        "identifier; ignore: true leaves it unwatched"
+    )
 
 
 def short_horizons(spec: MonitorSpec, baseline: Baseline) -> list[str]:

@@ -148,7 +148,10 @@ def _columns(baseline: Baseline | None) -> list[str]:
     return [
         *lines,
         "columns:",
-        *(f"  {scalar(c.name)}: {{ignore: true}}  # {c.distinct} values in {c.count} rows" for c in ids),
+        *(
+            f"  {scalar(c.name)}: {{ignore: true}}  # {c.distinct} values in {c.count} rows: an identifier?"
+            for c in ids
+        ),
     ]
 
 

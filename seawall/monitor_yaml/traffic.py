@@ -15,6 +15,10 @@ ROWS_PER_HORIZON = 200
 #: A column with more values than this splits traffic too thin.
 MOST_SEGMENT_VALUES = 20
 MOST_SEGMENTS = 3
+#: In fewer rows than this even whole numbers that were measured are mostly different.
+LEAST_NUMBERED = 200
+#: Share of different values from which whole numbers are taken for an identifier; a few rows may have been sent twice.
+MOSTLY_DISTINCT = 0.999
 #: Reference gaps that are longer than all but this share are taken for outages.
 _ORDINARY_GAPS = 0.995
 
@@ -100,10 +104,27 @@ def identifiers(baseline: Baseline) -> list[BaselineColumn]:
     return [
         c
         for c in baseline.columns
-        if c.role == "feature"
-        and c.kind == "categorical"
-        and c.distinct > max(len(c.categories), c.count // 2)
+        if c.role == "feature" and (_is_text_id(c) if c.kind == "categorical" else _is_numbering(c))
     ]
+
+
+def _is_text_id(column: BaselineColumn) -> bool:
+    return column.distinct > max(len(column.categories), column.count // 2)
+
+
+def _is_numbering(column: BaselineColumn) -> bool:
+    """Whether these are whole numbers and hardly one comes twice: such numbers are given out, not measured.
+
+    Bins are cut half-way between two neighbouring values of the reference, so of whole numbers at a multiple of ½.
+    """
+    twice = 2.0 * np.asarray(column.edges)
+    return (
+        column.count >= LEAST_NUMBERED
+        and column.distinct >= MOSTLY_DISTINCT * column.count
+        and float(column.minimum).is_integer()
+        and float(column.maximum).is_integer()
+        and bool((twice == np.round(twice)).all())
+    )
 
 
 def promises_for(baseline: Baseline) -> dict[str, str]:

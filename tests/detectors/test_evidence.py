@@ -32,6 +32,12 @@ def test_a_share_discrepancy_is_twice_the_relative_entropy_of_two_coins():
         assert share_discrepancy(x, p0, m) == pytest.approx(2 * entropy, abs=1e-12)
 
 
+def test_what_cannot_be_scored_is_nan_without_a_warning():
+    # Of a constant column nothing is chance, and a window without values has no discrepancy.
+    score = unknown_scale(3).score(np.array([[0.0, np.nan, 0.1]]), np.array([[0.0, 0.1, 0.1]]))
+    assert np.isnan(score).tolist() == [[True, True, False]]
+
+
 def test_no_share_of_independent_rows_goes_further_than_chernoff_allows():
     n, p, seen = 50, 0.03, np.arange(51)
     d = share_discrepancy(seen / n, p, np.inf)

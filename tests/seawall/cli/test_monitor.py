@@ -92,6 +92,57 @@ def test_segments_promises_and_identifiers_follow_the_baseline() -> None:
     assert spec.task == "binary_classification"
 
 
+def of_numbers(values: np.ndarray) -> Baseline:
+    ts = T0_US + np.arange(len(values)) * MINUTE_US
+    columns = Columns("predictions", "late", "1", ts, numeric={"n": values.astype(np.float64)})
+    return build_baseline(columns, model="late", version="1", now_us=0)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pytest.param(np.arange(3000) + 10_000_000, id="given out in order"),
+        pytest.param(np.arange(3000)[::-1] * 7 + 2**40, id="with gaps, backwards"),
+        pytest.param(np.r_[np.arange(3000), 17, 18], id="two rows sent twice"),
+    ],
+)
+def test_whole_numbers_of_which_hardly_one_comes_twice_are_not_watched(numbers: np.ndarray) -> None:
+    spec = parse_monitor(monitor_template("late", of_numbers(numbers)))
+    assert spec.columns["n"].ignore
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pytest.param(np.random.default_rng(0).normal(size=3000), id="real"),
+        pytest.param(np.random.default_rng(0).permutation(3000) / 100, id="hundredths, all different"),
+        pytest.param(np.random.default_rng(0).integers(0, 50_000, 3000), id="a count, a few come again"),
+        pytest.param(np.random.default_rng(0).poisson(4, 3000), id="a small count"),
+        pytest.param(np.full(3000, 7), id="constant"),
+        pytest.param(np.full(3000, np.nan), id="never there"),
+        pytest.param(np.arange(100), id="too few rows to tell"),
+    ],
+)
+def test_numbers_that_were_measured_are_watched(numbers: np.ndarray) -> None:
+    spec = parse_monitor(monitor_template("late", of_numbers(numbers)))
+    assert "n" not in spec.columns
+
+
+def test_init_says_what_it_does_not_watch_and_check_what_one_had_better_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference, out = tmp_path / "b.baseline", tmp_path / "m.yaml"
+    reference.write_bytes(of_numbers(np.arange(3000)).to_bytes())
+    assert main(["monitor", "init", "--baseline", str(reference), "--out", str(out)]) == 0
+    said = "3,000 different values in 3,000 rows look like an identifier"
+    assert f"note: n is not watched: {said}" in capsys.readouterr().err
+    assert main(["check", str(out), "--baseline", str(reference)]) == 0
+    assert said not in capsys.readouterr().err
+    out.write_text("model: late\n")
+    assert main(["check", str(out), "--baseline", str(reference)]) == 0
+    assert f"note: columns.n: {said}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("rows", "hours", "shortest_us"),
     [
