@@ -248,6 +248,8 @@ def _status(worker: Worker) -> dict[str, Any]:
         "assignments": worker.app.runs.current.epoch,
         # Not among the reasons: starting the worker again would not help, and would stop the other partitions.
         "stopped": [why for topic in sorted(worker.stopped) for why in worker.stopped[topic]],
+        # Nor are these: what is counted is right as long as the clocks are.
+        "clocks": [worker.clocks[topic] for topic in sorted(worker.clocks)],
         "waiting": [
             f"{topic}: reading waits: results come faster than they are stored or told"
             for topic in sorted(worker.waiting)

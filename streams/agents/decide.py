@@ -21,6 +21,7 @@ from seawall.wire import decode
 from streams.agents.worker import Message, Worker, now_us, tell
 from streams.core.engine import Effects, PartitionEngine
 from streams.core.judge import Judge
+from streams.core.log_clock import LONGEST_STEP_US, LogClock
 from streams.core.reports import revised_windows
 from streams.core.state import Part, claim_of, restore, save, superseded
 from streams.core.tally import Tally, is_news
@@ -79,6 +80,7 @@ class Decider:
             self._follow_assignment()
             if run.epoch != self._epoch:
                 return
+            self.worker.note_stamps("summaries", run.records[-1])
             engine = self.engines.get(run.tp) or await self._new_engine(run.tp)
             if run.epoch != self.worker.app.runs.current.epoch:
                 return  # reading state takes a while
@@ -203,6 +205,7 @@ class Decider:
             {"predictions": "predictions", "features": "features", "labels": "labels"},
             int(settings.idle_timeout_s * 1e6),
             settings.replay,
+            LogClock(max(LONGEST_STEP_US, int(4e6 * settings.publish_interval_s))),
         )
         loop = asyncio.get_running_loop()
         told = self._told[tp] = Told()

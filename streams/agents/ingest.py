@@ -59,6 +59,7 @@ class Ingest:
             self._follow_assignment()
             if run.epoch != self._epoch or self.brake.is_refused(run):
                 return
+            self.worker.note_stamps(self.source, run.records[-1])
             records = records_of(run)
             if not await self.schemas.is_ready(run, records):
                 return

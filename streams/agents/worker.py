@@ -21,6 +21,7 @@ from streams.core.layouts import Control
 from streams.core.registry import RegistryView
 from streams.core.rollback import RollbackDesk
 from streams.io.kafka import RunApp, begin
+from streams.io.topics import STAMPED_BY_BROKER
 
 log = logging.getLogger(__name__)
 #: (topic, contract, record, key, partition)
@@ -30,6 +31,8 @@ EXIT_UNEXPECTED = 70
 #: Exit code when a broker, or whatever a worker cannot do without, refuses it: the same as at the start.
 EXIT_REFUSED = 1
 Result = TypeVar("Result")
+#: Kafka's word for a timestamp that the producer gave; 1 is the broker's own.
+_CREATE_TIME = 0
 
 
 def now_us() -> int:
@@ -56,6 +59,8 @@ class Worker:
     """Why partitions of this worker are stopped, by short topic name."""
     waiting: set[str] = field(default_factory=set)
     """Short names of topics that are paused because what was read of them is not stored or told yet."""
+    clocks: dict[str, str] = field(default_factory=dict)
+    """What is wrong with the clocks that records are stamped by, by short topic name."""
     partitions: dict[str, int] = field(default_factory=dict)
     """Partition count by short topic name."""
     _deciding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decide"))
@@ -82,6 +87,17 @@ class Worker:
         problem = apply_control(self, topic, key, value)
         if problem:
             log.error("ignored: %s", problem)
+
+    def note_stamps(self, topic: str, record: Any) -> None:
+        """See from a record whose clock a topic's timestamps are; says so once when it is not the broker's."""
+        if record.timestamp_type != _CREATE_TIME:
+            self.clocks.pop(topic, None)
+        elif topic not in self.clocks:
+            wrong = f"{topic}: {STAMPED_BY_BROKER[topic]}"
+            self.clocks[topic] = (
+                f"{wrong}. The topic's message.timestamp.type is CreateTime; `seawall migrate` says how to change it"
+            )
+            log.warning("%s", self.clocks[topic])
 
     @property
     def is_deciding(self) -> bool:

@@ -157,8 +157,10 @@ class PartitionEngine:
         self.gone[model] = merge.buried
         self.watermarks.forget(model)
 
-    def on_record(self, summary: dict[str, Any], offset: int, now_us: int) -> Effects:
-        """Take one summary or progress message; `now_us` is the record's own timestamp."""
+    def on_record(self, summary: dict[str, Any], offset: int, stamp_us: int) -> Effects:
+        """Take one summary or progress message; `stamp_us` is the record's own timestamp."""
+        clock = self.watermarks.clock
+        now_us = clock.hear(summary["topic"], summary["partition"], stamp_us, offset)
         source: Source = self.watermarks.sources[summary["topic"]]
         if not summary["model"]:
             where = Partition(summary["topic"], summary["partition"])

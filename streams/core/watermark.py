@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
+from streams.core.log_clock import LogClock
 
 
 class Partition(NamedTuple):
@@ -56,11 +57,14 @@ class Watermarks:
         Event time is not the wall clock: partitions are idle only all together, and a stream that is read to
         its end and idle closes its last pane at once. Otherwise silence lets event time pass at the pace of
         the wall clock.
+    clock : LogClock
+        What `now_us` is when a record of the log is taken.
     """
 
     sources: dict[str, Source]
     idle_timeout_us: int = 30_000_000
     replay: bool = False
+    clock: LogClock = field(default_factory=LogClock)
     progress: dict[Partition, Progress] = field(default_factory=dict)
     partitions: dict[str, int] = field(default_factory=dict)
     _seen: dict[str, dict[Partition, _Seen]] = field(default_factory=dict)
@@ -111,6 +115,7 @@ class Watermarks:
             ],
             "partitions": self.partitions,
             "first_heard_us": self._first_heard_us,
+            "clock": self.clock.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -118,6 +123,8 @@ class Watermarks:
         self.progress = {Partition(t, p): Progress(*rest) for t, p, *rest in state["progress"]}
         self.partitions = state["partitions"]
         self._first_heard_us = state["first_heard_us"]
+        if "clock" in state:  # an earlier version saved none
+            self.clock.restore(state["clock"])
 
     def snapshot_model(self, model: str) -> dict[str, Any]:
         """Return what is known of one model, fit for JSON."""

@@ -16,7 +16,16 @@ from streams.io.broker import ask
 
 #: Topics whose partition count is the user's to choose; the others' is part of how the service works.
 DATA_TOPICS = frozenset({"predictions", "features", "labels"})
+#: Topics whose records must bear the broker's clock, and what comes of it where they bear another.
+STAMPED_BY_BROKER = {
+    **dict.fromkeys(
+        ("predictions", "features", "labels"),
+        "records bear their producers' clocks, and one that is ahead closes windows before the others' events come",
+    ),
+    "summaries": "records bear their workers' clocks, of which one that is ahead tells the time",
+}
 TIMEOUT_S = 30.0
+_STAMPS = "message.timestamp.type"
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 
@@ -29,6 +38,8 @@ class Created:
     existing: tuple[str, ...]
     without_configs: tuple[str, ...] = ()
     """Created, but the broker refused their configs, so its own defaults hold."""
+    stamped_by_clients: tuple[str, ...] = ()
+    """There before, with ``message.timestamp.type=CreateTime`` where it must be ``LogAppendTime``."""
 
 
 def retention_ms(text: str) -> int:
@@ -47,9 +58,8 @@ def topic_configs(topic: Topic) -> dict[str, str]:
     configs = {"cleanup.policy": topic.cleanup}
     if topic.cleanup == "delete":
         configs["retention.ms"] = str(retention_ms(topic.retention))
-    if topic.direction == "in":
-        # The clock that event times are checked against must be the broker's, not the producer's.
-        configs["message.timestamp.type"] = "LogAppendTime"
+    if topic.name in STAMPED_BY_BROKER:
+        configs[_STAMPS] = "LogAppendTime"
     if topic.max_message_bytes:
         configs["max.message.bytes"] = str(topic.max_message_bytes)
     return configs
@@ -102,7 +112,37 @@ def create_topics(settings: Settings, names: Iterable[str] | None = None) -> Cre
         msg = f"broker: topic {name!r} was refused: {reason}"
         raise Unavailable(msg)
     _await_leaders(admin, {name: partitions(topic, settings) for name, topic in missing.items()})
-    return Created(tuple(missing), tuple(name for name in wanted if name in present), tuple(refused))
+    existing = tuple(name for name in wanted if name in present)
+    ours = [name for name in existing if wanted[name].name in STAMPED_BY_BROKER]
+    return Created(tuple(missing), existing, tuple(refused), _stamped_by_clients(admin, ours))
+
+
+def _stamped_by_clients(admin: Any, names: list[str]) -> tuple[str, ...]:
+    """Ask whose clock existing topics' records bear. What the broker does not tell, workers see as they read."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+    from confluent_kafka.admin import ConfigResource, ResourceType  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    found = []
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    for resource, future in (
+        admin.describe_configs(asked, request_timeout=TIMEOUT_S) if asked else {}
+    ).items():
+        try:
+            entry = future.result().get(_STAMPS)
+        except KafkaException:
+            continue
+        if entry is not None and entry.value == "CreateTime":
+            found.append(resource.name)
+    return tuple(found)
+
+
+def how_to_stamp(name: str) -> str:
+    """Say how a topic, by its name on the broker, comes to bear the broker's clock."""
+    return (
+        f"topic {name} has {_STAMPS}=CreateTime: its times are its producers' clocks, and one that is ahead makes "
+        f"other events late. kafka-configs.sh --alter --entity-type topics --entity-name {name} "
+        f"--add-config {_STAMPS}=LogAppendTime"
+    )
 
 
 def _create(

@@ -69,7 +69,10 @@ def log_of(settings: Settings) -> list[Any]:
     for k in range(CHUNKS):
         for cut in chunker.feed(records([frame([T0 + k * 100 * MINUTE] * 3, [1.0] * 3)], k)):
             values += [encode("chunk_summary", s) for s in cut.summaries]
-    return [SimpleNamespace(offset=k, value=v, key=b"m", timestamp=T0 // 1000) for k, v in enumerate(values)]
+    return [
+        SimpleNamespace(offset=k, value=v, key=b"m", timestamp=T0 // 1000, timestamp_type=1)
+        for k, v in enumerate(values)
+    ]
 
 
 def run_of(settings: Settings, taken: list[Any]) -> Run:
@@ -132,7 +135,9 @@ async def test_events_are_shown_as_counted_or_late_under_their_topic_and_windows
     read(1, 18)  # the one is late, the other revises its window
     read(20)
     taken = [
-        SimpleNamespace(offset=k, value=encode("chunk_summary", s), key=b"m", timestamp=T0 // 1000 + k)
+        SimpleNamespace(
+            offset=k, value=encode("chunk_summary", s), key=b"m", timestamp=T0 // 1000 + k, timestamp_type=1
+        )
         for k, s in enumerate(log)
     ]
     await one.on_run(run_of(settings, taken))

@@ -110,6 +110,7 @@ class Bench:
             SimpleNamespace(
                 offset=first + i,
                 timestamp=NOW // 1000,
+                timestamp_type=more.get("timestamp_type", 1),
                 key=more.get("key"),
                 value=v,
                 headers=more.get("headers", ()),
@@ -447,3 +448,16 @@ async def test_a_partition_that_waits_for_the_registry_says_that_it_rests_whoeve
             await bench.ingest.tick()
             assert told.last() == (0, False, True)
         await registry.close()
+
+
+async def test_a_topic_that_bears_its_producers_clocks_is_told_of_once_and_until_it_is_changed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(Settings(), Quick())
+    for first in range(3):
+        await bench.ingest.on_run(bench.run_of(first, [single(T0, 1.0)], timestamp_type=0))
+    (said,) = [r.getMessage() for r in caplog.records if "CreateTime" in r.getMessage()]
+    assert said.startswith("predictions: records bear their producers' clocks")
+    assert bench.worker.clocks == {"predictions": said}
+    await bench.ingest.on_run(bench.run_of(3, [single(T0, 1.0)]))
+    assert bench.worker.clocks == {}

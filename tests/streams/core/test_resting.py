@@ -158,6 +158,5 @@ def test_in_a_replay_a_stopped_partition_is_waited_for_like_an_idle_one() -> Non
     pair.stop()
     pair.flow(range(BACKLOG, 60), resting=True)
     assert pair.closed == BACKLOG - 3
-    later = T0 + 90 * MINUTE
-    pair.take(pair.flowing.progress(caught_up=True), later)
+    pair.take(pair.flowing.progress(caught_up=True), T0 + 60 * MINUTE)
     assert pair.closed == 60

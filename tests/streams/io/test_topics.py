@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
@@ -11,7 +11,7 @@ from seawall.contracts import topics
 from seawall.errors import ConfigError, Unavailable
 from seawall.settings import Settings
 from streams.embedded.processes import free_port
-from streams.io.topics import client_config, create_topics, retention_ms, topic_configs
+from streams.io.topics import client_config, create_topics, how_to_stamp, retention_ms, topic_configs
 
 
 def test_every_topic_of_the_catalogue_is_created_with_its_partitions(settings: Settings) -> None:
@@ -77,7 +77,9 @@ def test_configs_follow_the_catalogue() -> None:
         "max.message.bytes": "33554432",
     }
     assert topic_configs(topics()["rollbacks"]) == {"cleanup.policy": "delete", "retention.ms": "-1"}
-    assert topic_configs(topics()["predictions"])["message.timestamp.type"] == "LogAppendTime"
+    stamped = [name for name, topic in topics().items() if "message.timestamp.type" in topic_configs(topic)]
+    assert sorted(stamped) == ["features", "labels", "predictions", "summaries"]
+    assert topic_configs(topics()["summaries"])["message.timestamp.type"] == "LogAppendTime"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("forever", -1), ("30s", 30_000), ("7d", 604_800_000)])
@@ -100,3 +102,18 @@ def test_a_password_never_travels_in_clear_by_accident() -> None:
     with pytest.raises(ConfigError, match="broker_allow_insecure"):
         client_config(insecure)
     assert client_config(replace(insecure, broker_allow_insecure=True))["sasl.password"] == "x"
+
+
+def test_topics_that_bear_their_clients_clocks_are_named_and_left_alone(settings: Settings) -> None:
+    own = replace(settings, topic_prefix=f"{settings.topic_prefix}old.")
+    admin = AdminClient(client_config(own))
+    made = [
+        NewTopic(own.topic("summaries"), 1, 1, config={"message.timestamp.type": "CreateTime"}),
+        NewTopic(own.topic("labels"), 1, 1, config={"message.timestamp.type": "LogAppendTime"}),
+        NewTopic(own.topic("alarms"), 1, 1, config={"message.timestamp.type": "CreateTime"}),
+    ]
+    for future in admin.create_topics(made).values():
+        future.result()
+    found = create_topics(own, ["summaries", "labels", "alarms", "features"])
+    assert found.stamped_by_clients == (own.topic("summaries"),)
+    assert f"--entity-name {own.topic('summaries')} " in how_to_stamp(own.topic("summaries"))
