@@ -63,6 +63,20 @@ class Block:
         """Number of cells."""
         return len(self.panes)
 
+    def part(self, first: int, after: int) -> Block:
+        """Cells `first` up to `after`."""
+        at = slice(first, after)
+        return Block(
+            self.layout,
+            self.segments[at],
+            self.panes[at],
+            self.rows[at],
+            self.weights[at],
+            self.counts[at],
+            self.moments[at],
+            self.distinct[at],
+        )
+
 
 @dataclass(slots=True)
 class Rows:

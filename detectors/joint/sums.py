@@ -28,6 +28,11 @@ class PaneSums:
     panes: Ints
     sums: Ints
 
+    def of(self, panes: Ints) -> PaneSums:
+        """Return the sums of some of the panes."""
+        keep = np.isin(self.panes, panes)
+        return PaneSums(self.panes[keep], self.sums[keep])
+
 
 def joint_sums(slots: npt.NDArray[np.integer], panes: Ints, bound: Bound) -> PaneSums:
     """Sum rows by pane.

@@ -30,6 +30,7 @@ from streams.core.decode import DeadLetter, Record, Records
 from streams.core.joint import plan_of
 from streams.core.layouts import LayoutBook
 from streams.core.packing import packed, packed_counts, unpacked_counts
+from streams.core.parts import LARGEST, in_parts
 from streams.core.pool import MAX_SETS, Pool
 from streams.core.rows import Listed, list_segments, to_rows
 from streams.core.stitch import neighbours
@@ -42,14 +43,16 @@ _PIECE_ROWS = 8192
 class ChunkRule:
     """When a chunk is full, and how far ahead of the broker's clock an event may push the watermark.
 
-    A chunk's bytes bound those of its summaries, however many panes and column sets its rows are in: past `MAX_SETS` of
-    a version they are counted as one.
+    Past `MAX_SETS` column sets of a version they are counted as one. A summary is one message for each model, or as
+    many as `message_bytes` asks for: none is larger than a broker takes, however many panes and segments there are.
     """
 
     bytes: int = 2 << 20
     """Of the records' values."""
     offsets: int = 8192
     max_future_skew_us: int = 300_000_000
+    message_bytes: int = LARGEST
+    """Of a summary's blocks; where there are more it comes in parts."""
 
 
 @dataclass(slots=True)
@@ -298,23 +301,47 @@ class PartitionChunker:
             block = group.folded() if model in blocks else None
             if block is not None:
                 pane_us[model] = group.pane_us
-                blocks[model].append(block_record(version, self.source, group.baseline_id, block, group.sums))
+                blocks[model] += self._records(version, group.baseline_id, block, group.sums)
         for (model, version, baseline_id), pool in sorted(self._pools.items(), key=lambda found: found[0]):
             if model in blocks:
                 pane_us[model] = pool.spec.pane_us
                 block, sums = pool.counted(self._listed.get((model, version), {}))
-                blocks[model].append(block_record(version, self.source, baseline_id, block, sums))
+                blocks[model] += self._records(version, baseline_id, block, sums)
         return [
-            self._summary(
-                model,
-                pane_us[model],
-                of_model,
-                sealed=sealed,
-                caught_up=caught_up,
-                max_ts=self._model_max_ts.get(model, -1),
-            )
+            part
             for model, of_model in blocks.items()
+            for part in in_parts(
+                self._summary(
+                    model,
+                    pane_us[model],
+                    of_model,
+                    sealed=sealed,
+                    caught_up=caught_up,
+                    max_ts=self._model_max_ts.get(model, -1),
+                ),
+                self.rule.message_bytes,
+            )
         ]
+
+    def _records(
+        self, version: str, baseline_id: str, block: Block, sums: PaneSums | None
+    ) -> Iterator[dict[str, Any]]:
+        """Lay a block out, cell after cell in as many records as its size asks for."""
+        width = 0 if sums is None else sums.sums.shape[1]
+        fixed = 24 + 4 * block.layout.slots + block.moments[:1].nbytes + block.distinct[:1].nbytes + 8 * width
+        sizes = np.cumsum([fixed + len(name) for name in block.segments])
+        start = 0
+        while start < block.cells:
+            upto = self.rule.message_bytes + (sizes[start - 1] if start else 0)
+            end = max(int(np.searchsorted(sizes, upto, side="right")), start + 1)
+            if end - start == block.cells:
+                yield block_record(version, self.source, baseline_id, block, sums)
+            else:
+                piece = block.part(start, end)
+                of_all = piece.panes[[not name for name in piece.segments]]
+                mine = None if sums is None or not len(of_all) else sums.of(of_all)
+                yield block_record(version, self.source, baseline_id, piece, mine)
+            start = end
 
     def _summary(
         self,
@@ -339,6 +366,9 @@ class PartitionChunker:
             "resting": False,
             "partitions": self.partitions,
             "pane_us": pane_us,
+            "part": 0,
+            "parts": 1,
+            "digest": 0,
             "blocks": blocks,
         }
 

@@ -25,6 +25,7 @@ from seawall.frames import Source
 from seawall.monitor import MonitorSpec
 from streams.core.chunks import read_block, read_sums
 from streams.core.overlaps import best_of
+from streams.core.parts import Waiting
 from streams.core.series import (
     Cells,
     Dense,
@@ -81,6 +82,8 @@ class ModelMerge:
         self.buried: dict[SeriesKey, Series] = {}
         """Those of which nothing is left, until their saved copies are deleted."""
         self.open: dict[tuple[Partition, int], OpenPart] = {}
+        self.waiting = Waiting()
+        """Parts of pictures that are not complete."""
         self.sealed_upto: dict[Partition, int] = {}
         self.closed: dict[Source, int] = {}
         """Pane number up to which windows of a source are closed."""
@@ -99,16 +102,21 @@ class ModelMerge:
         """Whether windows bring their panes: a day of minutes is a lot of memory, and few monitors ask for it."""
 
     def on_summary(self, summary: dict[str, Any], source: Source, spec: MonitorSpec, now_us: int) -> None:
-        """Take one chunk summary of this model."""
+        """Take one chunk summary of this model, or a part of one."""
         partition = Partition(summary["topic"], summary["partition"])
         first, following = summary["first_offset"], summary["next_offset"]
         begins = max(summary["from_offset"], first)
-        self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
         sealed_upto = self.sealed_upto.get(partition, -1)
         if begins < sealed_upto:
             # Sealed and folded already: a worker that was started again, or a zombie.
-            self.torn += summary["sealed"] and following > sealed_upto
+            self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
+            self.torn += summary["sealed"] and following > sealed_upto and not summary["part"]
             return
+        picture = self.waiting.take(summary)
+        if picture is None:
+            return  # event time waits too: what the other parts hold would be late
+        summary = picture
+        self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
         known = self._known(partition, begins, following)
         if not summary["sealed"] and any(_has_more(self.open[at], begins, following) for at in known):
             return  # an older picture
@@ -176,7 +184,8 @@ class ModelMerge:
             block = read_block(record)
             for segment, cells in split_by_segment(block, pane_us, read_sums(record)).items():
                 key = (record["version"], source, record["layout_id"], segment)
-                out[key] = cells
+                # A block that is large comes in several.
+                out[key] = cells if key not in out else Cells.concat([out[key], cells])
                 if key not in self.series:
                     self.series[key] = Series(block.layout, record["baseline_id"], self.buried.pop(key, None))
             seen = int(block.panes.min()) // pane_us
@@ -383,7 +392,7 @@ class ModelMerge:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left of the model: no pane that a window can hold, and no chunk that still fills."""
-        return not (self.series or self.open or self.late or any(self.dirty.values()))
+        return not (self.series or self.open or self.waiting or self.late or any(self.dirty.values()))
 
     def take_late(self) -> list[LateEvents]:
         """Return the late events found since the last call."""

@@ -39,6 +39,7 @@ from streams.core.chunks import packed_layout, unpacked_layout
 from streams.core.drift_history import DriftHistory
 from streams.core.engine import ModelState, PartitionEngine
 from streams.core.merge import ModelMerge, OpenPart
+from streams.core.parts import Picture, Waiting
 from streams.core.rollback import RollbackDesk
 from streams.core.series import BUCKET, Cells, Series, SeriesKey
 from streams.core.slices import LARGEST, Part, Slices, whole
@@ -65,6 +66,7 @@ def save(engine: PartitionEngine, through: int, claim: str, *, largest: int = LA
         if state.through == through and state.saved_through == through:
             continue
         panes += _save_panes(claim, model, state, engine.slices, gone)
+        panes += _save_waiting(claim, model, state.merge.waiting, engine.slices, gone)
         panes += _save_model(claim, model, engine, models, gone)
         state.saved_through = state.through
     for model, buried in sorted(engine.gone.items()):
@@ -134,6 +136,26 @@ def _save_panes(
         series.dirty.clear()
     _delete(claim, model, merge.buried, slices, gone)
     merge.buried.clear()
+
+
+def _save_waiting(
+    claim: str, model: str, waiting: Waiting, slices: Slices, gone: list[Part]
+) -> Iterable[Part]:
+    """Save parts of chunks that are not complete, each once: they do not change."""
+    now = waiting.numbered()
+    for picture, number in now:
+        if (picture, number) not in waiting.saved:
+            raw = encode("chunk_summary", waiting.parts[picture][number])
+            record = {"kind": "waiting", "model": model, "through": -1, "json": "", "blocks": [], "raw": raw}
+            at = _waiting_key(claim, model, picture, number)
+            yield from slices.write(at, encode("model_state", record), gone)
+    for picture, number in sorted(waiting.saved - set(now)):
+        slices.delete(_waiting_key(claim, model, picture, number), gone)
+    waiting.saved = set(now)
+
+
+def _waiting_key(claim: str, model: str, picture: Picture, number: int) -> bytes:
+    return _key(claim, "waiting", model, *map(str, picture), str(number))
 
 
 def _delete(
@@ -215,6 +237,7 @@ def _model_record(model: str, state: ModelState) -> dict[str, Any]:
         "pages": [
             [*k, n, page] for k, s in sorted(merge.series.items()) for n, page in sorted(s.pages.items())
         ],
+        "waiting": [[*picture, number] for picture, number in merge.waiting.numbered()],
         "watermarks": merge.watermarks.snapshot_model(model),
         "book": state.book.snapshot(),
         "desk": state.desk.snapshot(),
@@ -298,11 +321,17 @@ def _named(
                 return None
             body = json.loads(record["json"])
         models.append(record)
-        for a, b, c, d, number, page in body["pages"]:
-            found = whole(records, _page_key(claim, model, (a, b, c, d), number, page))
-            if found is None:
-                return None
-            pages.append(found)
+        named = [
+            _page_key(claim, model, (a, b, c, d), number, page) for a, b, c, d, number, page in body["pages"]
+        ]
+        named += [
+            _waiting_key(claim, model, Picture(*picture), number)
+            for *picture, number in body.get("waiting", ())
+        ]
+        found = [whole(records, key) for key in named]
+        pages += [page for page in found if page is not None]
+        if None in found:
+            return None
     return models, pages
 
 
@@ -319,8 +348,11 @@ def _restore(
     for record in models:
         _restore_model(engine, record)
     for record in pages:
-        block = record["blocks"][0]
         merge = engine.state(record["model"]).merge
+        if record["kind"] == "waiting":
+            merge.waiting.put(decode(record["raw"], ("chunk_summary",))[1])
+            continue
+        block = record["blocks"][0]
         series = merge.series[_series(merge, block)]
         series.add(_cells(series, block))
 

@@ -126,5 +126,8 @@ class PaneLog:
             "resting": False,
             "partitions": 1,
             "pane_us": self.pane_us if model else 0,
+            "part": 0,
+            "parts": 1,
+            "digest": 0,
             "blocks": blocks,
         }

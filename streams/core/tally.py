@@ -23,6 +23,8 @@ class Tally:
         self.counted: Counter[str] = Counter()
         """Events by topic."""
         self.late: Counter[str] = Counter()
+        self._parts: dict[tuple[str, Partition, int], int] = {}
+        """Rows of the parts of a picture that was not told of as a whole yet."""
         self._open: dict[tuple[str, Partition, int], tuple[int, int]] = {}
 
     def take(self, summary: dict[str, Any], late_rows: int) -> None:
@@ -31,6 +33,11 @@ class Tally:
         key = (summary["model"], where, summary["first_offset"])
         rows_before, late_before = self._open.get(key, (0, 0))
         rows = _rows(summary)
+        if summary["parts"] > 1:
+            rows += self._parts.pop(key, 0) if summary["part"] else 0
+            if summary["part"] + 1 < summary["parts"]:
+                self._parts[key] = rows
+                return
         late = max(late_rows - late_before, 0)
         self.late[summary["topic"]] += late
         self.counted[summary["topic"]] += max(rows - rows_before - late, 0)

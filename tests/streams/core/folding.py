@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,14 @@ def engine() -> PartitionEngine:
     return made
 
 
-def summaries(schedule: list[tuple[int, list[int], float]], chunk_rows: int = 7) -> list[dict[str, Any]]:
+def summaries(
+    schedule: list[tuple[int, list[int], float]], chunk_rows: int = 7, message_bytes: int = 1 << 20
+) -> list[dict[str, Any]]:
     """A log of summaries of two partitions: frames of minutes, each with a value shifted by so much."""
     rng = np.random.default_rng(0)
+    rule = replace(cut_after(chunk_rows), message_bytes=message_bytes)
     chunkers = [
-        PartitionChunker("predictions", p, "predictions", LayoutBook(CONTROL), cut_after(chunk_rows), None, 2)
-        for p in (0, 1)
+        PartitionChunker("predictions", p, "predictions", LayoutBook(CONTROL), rule, None, 2) for p in (0, 1)
     ]
     log: list[dict[str, Any]] = [c.progress(caught_up=True) for c in chunkers]
     for partition, minutes, shift in schedule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,13 @@ WALL = T0 + 10_000 * MINUTE
 class Log:
     """Two input partitions, their chunkers, and what a reader of their summaries makes of them."""
 
-    def __init__(self, spec: MonitorSpec = SPEC, rows: int = 5, partitions: int = 2) -> None:
+    def __init__(
+        self, spec: MonitorSpec = SPEC, rows: int = 5, partitions: int = 2, message_bytes: int = 1 << 20
+    ) -> None:
         self.spec = spec
         self.control = Control()
         self.control.set_monitor(spec)
-        self.rule = cut_after(rows)
+        self.rule = replace(cut_after(rows), message_bytes=message_bytes)
         self.partitions = partitions
         self.log: list[list[bytes]] = [[] for _ in range(partitions)]
         self.committed = [0] * partitions
@@ -244,9 +247,9 @@ steps = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps)
-def test_under_crashes_replays_and_zombies_every_event_is_in_every_window_once(schedule):
-    log = Log()
+@given(steps, st.sampled_from([1, 4000, 1 << 20]))
+def test_under_crashes_replays_and_zombies_every_event_is_in_every_window_once(schedule, message_bytes):
+    log = Log(message_bytes=message_bytes)
     events: list[tuple[int, str]] = []
     for step in schedule:
         if step[0] == "write":
@@ -264,6 +267,9 @@ def test_under_crashes_replays_and_zombies_every_event_is_in_every_window_once(s
     if not events:
         return
     assert log.late == {}
+    assert {(Partition(p.topic, p.partition), p.first_offset) for p in log.merge.waiting.parts} <= set(
+        log.merge.open
+    )
     last = T0 + (max(m for m, _ in events) + 1) * MINUTE
     assert upto(log.rows(), last) == upto(naive_windows(events, (1, 3)), last)
     for (segment, width, end), (_, _, moments) in log.windows.items():

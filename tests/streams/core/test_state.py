@@ -22,7 +22,7 @@ from tests.streams.core.folding import SPEC, engine, outcome, run, schedules, su
 @settings(max_examples=12, deadline=None)
 @given(schedules, st.data())
 def test_a_restart_from_saved_state_changes_nothing(schedule, data):
-    log = summaries(schedule)
+    log = summaries(schedule, message_bytes=data.draw(st.sampled_from([1, 1 << 20])))
     largest = data.draw(st.sampled_from([300, 2000, 1 << 20]))
     stored: dict[bytes, bytes | None] = {}
     committed, saved, offset, effects, starts = 0, -1, 0, [], 1
