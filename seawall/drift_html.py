@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from seawall.drift_report import SMALL, STATISTICS_SAID, DriftReport, is_small, relation_said
+from seawall.drift_report import SMALL, STATISTICS_SAID, DriftReport, is_small, limit_said, relation_said
 
 if TYPE_CHECKING:
     from streams.core.one_off import ColumnFinding
@@ -105,7 +105,7 @@ def _meter(c: ColumnFinding, verdict: str) -> str:
     width = min(c.ratio / 2.0, 1.0) * 100
     return (
         f"{STATISTICS_SAID[c.statistic]} <b>{_share_or_number(c, c.value)}</b> "
-        f"<small>limit {_share_or_number(c, c.limit)}{usually}</small>"
+        f"<small>limit {limit_said(c)}{usually}</small>"
         f'<div class="meter {verdict}"><i style="width:{width:.0f}%"></i><b></b></div>'
     )
 
@@ -125,8 +125,10 @@ def _missing(c: ColumnFinding) -> str:
 
 def _mean(c: ColumnFinding) -> str:
     before, after = c.mean
-    if not math.isfinite(before):
+    if not math.isfinite(before) or (c.missing[0] == 1.0 and not math.isfinite(after)):
         return ""
+    if c.missing[0] == 1.0:
+        return f"– → {after:.4g}"
     return f"{before:.4g} → {after:.4g}" if math.isfinite(after) else f"{before:.4g} → –"
 
 

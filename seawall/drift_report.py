@@ -155,7 +155,7 @@ def compare(
         Smallest Jensen-Shannon distance that is drift, above 0 and at most 1; or smallest changes by statistic: ``js``,
         ``missing``, ``unseen``, ``out_of_range``, ``correlation``, ``mmd``, ``reconstruction``.
     min_rows
-        Fewer values than this are not enough data.
+        Fewer values than this, in either table, are not enough data.
 
     Returns
     -------
@@ -254,8 +254,17 @@ def numbers_said(c: ColumnFinding) -> str:
         return "nothing to compare"
     name = STATISTICS_SAID[c.statistic]
     if c.statistic == "js":
-        return f"{name} {c.value:.3f} (limit {c.limit:.3f}, chance {c.chance:.3f})"
-    return f"{name} {c.value:.1%} (limit {c.limit:.1%}, usually {c.usual:.1%}, chance {c.chance:.1%})"
+        return f"{name} {c.value:.3f} (limit {limit_said(c)}, chance {c.chance:.3f})"
+    return f"{name} {c.value:.1%} (limit {limit_said(c)}, usually {c.usual:.1%}, chance {c.chance:.1%})"
+
+
+def limit_said(c: ColumnFinding) -> str:
+    """Say the limit; "none" where it is beyond 0 … 1, so that no share and no distance can reach it."""
+    if not math.isfinite(c.limit):
+        return "–"
+    if not 0.0 <= c.limit <= 1.0:
+        return "none"
+    return f"{c.limit:.3f}" if c.statistic == "js" else f"{c.limit:.1%}"
 
 
 def is_small(c: ColumnFinding) -> bool:

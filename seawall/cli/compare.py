@@ -131,8 +131,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if report.verdict == "not_enough_data":
         # A broken export has few rows: nobody should take silence for health.
         print(
-            f"warning: nothing can be said: {report.found.current_rows:,} rows in {arguments.current.name}, no column "
-            f"with the {arguments.min_rows} values of --min-rows; --fail-on not-enough-data exits with {FAILED} here",
+            f"warning: nothing can be said: {report.found.current_rows:,} rows in {arguments.current.name}, "
+            f"{report.found.reference_rows:,} in {arguments.reference.name}, no column with the {arguments.min_rows} "
+            f"values of --min-rows in both; --fail-on not-enough-data exits with {FAILED} here",
             file=sys.stderr,
         )
     return 0
@@ -187,7 +188,7 @@ def _table(report: DriftReport, *, is_wide: bool) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from seawall.drift_report import STATISTICS_SAID, sparklines
+    from seawall.drift_report import STATISTICS_SAID, limit_said, sparklines
 
     table, names = Table(box=None, pad_edge=False, header_style="dim"), report.names
     # Names fold rather than go: without them the numbers say nothing.
@@ -203,8 +204,9 @@ def _table(report: DriftReport, *, is_wide: bool) -> Table:
         as_share = c.statistic != "js"
         numbers = [
             ("–" if not math.isfinite(v) else f"{v:.1%}" if as_share else f"{v:.3f}")
-            for v in (c.value, c.limit, c.chance)
+            for v in (c.value, c.chance)
         ]
+        numbers.insert(1, limit_said(c))
         missing = "[dim]–[/]" if max(c.missing) == 0 else f"{c.missing[0]:.1%} → {c.missing[1]:.1%}"
         table.add_row(
             escape(names[c.key]),

@@ -2,7 +2,7 @@
 
 The rows are counted by the code that counts live traffic (`to_rows`, `summarise`) and measured by the same distances.
 A column drifts when a distance exceeds three limits at once: the smallest effect worth a page, what chance alone gives
-at this sample size, and how far periods of about as many rows wandered within the reference itself, where it has
+at these sample sizes, and how far periods of about as many rows wandered within the reference itself, where it has
 times.
 """
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from detectors.compare import Comparison, compare
 from detectors.evidence.shares import share_at_chance
 from detectors.joint.sums import joint_sums
-from detectors.layout import Column, Layout
+from detectors.layout import FIRST_CATEGORY, Column, Layout
 from detectors.movement import movement
 from detectors.summary import MEAN, Block, merge, summarise
 from seawall.baseline import Baseline, BaselineColumn
@@ -40,7 +40,8 @@ CHANCE_MARGIN = 1.6
 #: The log of one in a million.
 CHANCE_LOG = 13.8
 WARNING_AT = 0.8
-_SHARES = ("missing_share", "unseen_share", "out_of_range_share")
+_NOVEL = ("unseen_share", "out_of_range_share")
+_SHARES = ("missing_share", *_NOVEL)
 #: Verdicts that say something of a column, from best to worst.
 _KNOWN = (Verdict.STABLE, Verdict.WARNING, Verdict.DRIFT)
 _ROWS_AT_ONCE = 1 << 18
@@ -126,7 +127,7 @@ def compare_once(
     effects
         Smallest changes of everything else that are drift.
     min_rows
-        Fewer present values than this are not enough data.
+        Fewer present values than this, on either side, are not enough data.
     only
         Names of the columns to compare; all by default.
     """
@@ -250,17 +251,18 @@ def _findings(
     expected = (before / np.maximum(totals, 1))[None, :]
     result = compare(after[None, :], expected, baseline.rows, layout)
     wander = _wander(panes, expected, int(block.rows[0]), layout)
-    at_chance = _at_chance(result, int(block.rows[0]))
+    sizes = _sizes(result, int(block.rows[0]), baseline.rows)
+    shares = _expected(result, sizes, before, layout)
+    at_chance = _at_chance(result, shares, sizes)
     moved = movement(result)[0].tolist()
     described = {f"{c.role}/{c.name}": c for c in baseline.columns}
     means = dict(zip(layout.numeric, block.moments[0, :, MEAN].tolist(), strict=True))
     found = []
     for i, column in enumerate(layout.columns):
         at = layout.slice_of(i)
-        best = _best(result, wander, at_chance, i, int(block.rows[0]), *smallest)
-        enough = block.rows[0] >= min_rows and (
-            best.statistic == "missing_share" or result.present[0, i] >= min_rows
-        )
+        best = _best(result, wander, at_chance, shares, i, sizes, *smallest)
+        asked = "missing_share" if best.statistic == "missing_share" else _NOVEL[0]
+        enough = sizes[asked].least[i] >= min_rows
         verdict = (
             Verdict.NOT_ENOUGH_DATA
             if not enough or not np.isfinite(best.ratio)
@@ -311,13 +313,66 @@ class _Best:
     beyond_chance: bool
 
 
-def _at_chance(result: Comparison, rows: int) -> dict[str, Floats]:
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Of how many rows a share is, before and after: float64 [C]."""
+
+    before: Floats
+    after: Floats
+
+    @property
+    def least(self) -> Floats:
+        """The fewer of both."""
+        return np.minimum(self.before, self.after)
+
+    @property
+    def both(self) -> Floats:
+        """Rows that vary as much as the difference of both does, at least one: n m / (n + m)."""
+        return np.maximum(self.before * self.after / np.maximum(self.before + self.after, 1.0), 1.0)
+
+
+def _sizes(result: Comparison, rows: int, reference_rows: int) -> dict[str, _Sizes]:
+    present = _Sizes(reference_rows * (1.0 - result.missing_expected[0]), result.present[0])
+    every = np.ones_like(present.after)
+    return {"missing_share": _Sizes(reference_rows * every, rows * every), **dict.fromkeys(_NOVEL, present)}
+
+
+def _expected(
+    result: Comparison, sizes: dict[str, _Sizes], before: Ints, layout: Layout
+) -> dict[str, Floats]:
+    """Return the shares to expect, by column: of novel values more than the m of the reference show.
+
+    The next number is the least or the greatest of all in two cases of m + 1. The next category is a new one about as
+    often as those seen once make up the reference (Good and Turing), and once in m + 1 at least.
+    """
+    once = np.array(
+        [
+            np.sum(before[layout.slice_of(i)][FIRST_CATEGORY:] == 1) if c.kind == "categorical" else 0
+            for i, c in enumerate(layout.columns)
+        ]
+    )
+    news: dict[str, Floats | float] = {
+        "missing_share": 0.0,
+        "unseen_share": once + 1.0,
+        "out_of_range_share": 2.0,
+    }
+    return {
+        name: np.minimum(
+            np.maximum(getattr(result, f"{name[:-6]}_expected")[0], news[name] / (sizes[name].before + 1.0)),
+            1.0,
+        )
+        for name in _SHARES
+    }
+
+
+def _at_chance(
+    result: Comparison, expected: dict[str, Floats], sizes: dict[str, _Sizes]
+) -> dict[str, Floats]:
     """Return the shares that chance alone exceeds, on the side of the usual one that was seen, by column."""
     out = {}
     for name in _SHARES:
         value, usual = (getattr(result, n)[0] for n in (name, f"{name[:-6]}_expected"))
-        n = rows if name == "missing_share" else result.present[0]
-        out[name] = share_at_chance(usual, n, above=value >= usual)
+        out[name] = share_at_chance(expected[name], sizes[name].both, above=value >= usual)
     return out
 
 
@@ -325,8 +380,9 @@ def _best(
     result: Comparison,
     wander: dict[str, Floats],
     at_chance: dict[str, Floats],
+    shares: dict[str, Floats],
     i: int,
-    rows: int,
+    sizes: dict[str, _Sizes],
     effect: float,
     effects: Effects,
 ) -> _Best:
@@ -338,9 +394,10 @@ def _best(
     for name in _SHARES:
         value = float(getattr(result, name)[0, i])
         usual = float(getattr(result, f"{name[:-6]}_expected")[0, i])
-        p = float(np.clip(usual, 0.5 / max(rows, 1), 1.0 - 0.5 / max(rows, 1)))
+        n, expected = float(sizes[name].both[i]), float(shares[name][i])
+        p = float(np.clip(expected, 0.5 / n, 1.0 - 0.5 / n))
         # Bernstein's inequality: holds for few rows and rare values, where a normal bound does not.
-        noise = float(np.sqrt(2 * p * (1 - p) * CHANCE_LOG / max(rows, 1)) + CHANCE_LOG / (3 * max(rows, 1)))
+        noise = float(np.sqrt(2 * p * (1 - p) * CHANCE_LOG / n) + CHANCE_LOG / (3 * n)) + expected - usual
         allowed = float(
             np.nanmax([getattr(effects, name.removesuffix("_share")), WANDER_MARGIN * wander[name][i], noise])
         )

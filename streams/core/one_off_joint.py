@@ -47,7 +47,7 @@ def compare_sums(
     column_verdicts
         What is said of each column that was compared, by ``role/name``.
     min_rows
-        Fewer rows, or fewer than `streams.core.joint.LEAST_ROWS`, are not enough data.
+        Fewer rows on either side, or fewer than `streams.core.joint.LEAST_ROWS`, are not enough data.
     wander_margin
         How many times as far as ever within the reference.
     smallest
@@ -69,7 +69,7 @@ def compare_sums(
         limits,
         limits,
         reference.plan,
-        np.array([sums[0] >= max(min_rows, LEAST_ROWS)]),
+        np.array([min(int(sums[0]), baseline.rows) >= max(min_rows, LEAST_ROWS)]),
         verdicts,
         smallest=smallest,
     )

@@ -139,7 +139,8 @@ def test_chance_of_a_share_is_what_chance_gives_and_not_what_is_usual(
     temp = findings(capsys.readouterr().out)["temp"]
     assert temp["statistic"] == "missing_share"
     assert (temp["value"], temp["usual"]) == pytest.approx((0.1, 0.02))
-    drawn = RNG(5).binomial(ROWS, 0.02, 20_000) / ROWS
+    before, after = RNG(5).binomial(ROWS, 0.02, (2, 20_000)) / ROWS
+    drawn = 0.02 + after - before  # the usual share is known from as many rows
     assert 0.01 < np.mean(drawn > temp["chance"]) < 0.055
     for name in ("psi", "ks", "wasserstein"):
         assert 0 < temp[name] < 3 * temp[f"{name}_chance"]
@@ -250,6 +251,66 @@ def test_a_reference_that_wanders_by_itself_asks_for_more_than_it_ever_wandered(
 def test_too_few_rows_are_not_enough_data(files: Path) -> None:
     report = seawall.compare(table(1), table(2, rows=20), ts="ts")
     assert report.verdict == "not_enough_data"
+
+
+def test_a_reference_of_three_rows_is_not_enough_data_whatever_comes(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(1).head(3).write_parquet("three.parquet")
+    assert main(["compare", "three.parquet", "reference.parquet", "--fail-on", "drift", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert {c["verdict"] for c in findings(shown.out).values()} == {"not_enough_data"}
+    assert "warning: nothing can be said: 4,000 rows in reference.parquet, 3 in three.parquet" in shown.err
+    assert main(["compare", "three.parquet", "reference.parquet", "--fail-on", "not-enough-data"]) == 3
+
+
+def test_a_column_with_few_values_in_the_reference_is_not_enough_data() -> None:
+    seldom = pl.when(pl.int_range(ROWS) < 9).then(pl.col("temp"))
+    before, after = (table(seed).with_columns(temp=seldom) for seed in (1, 2))
+    always = table(2)
+    told = {c.name: c.verdict.name for c in seawall.compare(before, always).found.columns}
+    assert told["temp"] == "DRIFT"  # that there are values is news enough
+    assert told["origin"] == "STABLE"
+    told = {c.name: c.verdict.name for c in seawall.compare(before, after).found.columns}
+    assert told["temp"] != "DRIFT"
+
+
+@pytest.mark.parametrize("rows", [30, 60, 200, 1000])
+def test_rows_of_the_same_process_do_not_drift_from_a_small_reference(rows: int) -> None:
+    """What few rows never showed is no news: of 30 rows, one value in 15 lies beyond their range."""
+    for seed in range(12):
+        rng = RNG(seed)
+        both = pl.DataFrame(
+            {"x": rng.standard_cauchy(5000), "w": rng.zipf(1.6, 5000).clip(0, 99).astype(str)}
+        )
+        report = seawall.compare(both.head(rows), both.tail(4000))
+        assert report.drifted == [], seed
+        for c in report.found.columns:
+            if c.statistic in {"out_of_range_share", "unseen_share"}:
+                assert c.chance >= 1 / (rows + 1)
+
+
+def test_what_a_large_reference_never_showed_is_still_news() -> None:
+    after = table(2).with_columns(
+        temp=pl.when(pl.int_range(ROWS) % 10 == 0).then(1e6).otherwise(pl.col("temp"))
+    )
+    (temp,) = seawall.compare(table(1), after, columns=["temp"], effect={"js": 0.9}).found.columns
+    assert (temp.verdict.name, temp.statistic) == ("DRIFT", "out_of_range_share")
+    assert temp.limit == pytest.approx(0.05)
+
+
+def test_a_limit_that_nothing_can_reach_is_none_on_the_screen_in_the_text_and_in_the_page(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = pl.DataFrame({"gone": pl.Series([None] * 100, dtype=pl.Float64)})
+    gone.write_parquet("gone.parquet")
+    main(["compare", "gone.parquet", "gone.parquet", "--html", "gone.html"])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gone ")]
+    assert line.split() == ["gone", "stable", "missing", "100.0%", "none", "100.0%"]
+    assert "missing 100.0% (limit none, usually 100.0%" in repr(seawall.compare(gone, gone))
+    page = Path("gone.html").read_text()
+    assert "limit none" in page
+    assert "0 → –" not in page  # there never was a mean
 
 
 def test_the_wide_tables_rows_are_counted_in_parts_to_the_same_end(monkeypatch: pytest.MonkeyPatch) -> None:
