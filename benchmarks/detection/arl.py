@@ -57,11 +57,13 @@ def garwood(count: int, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(chi2.ppf((1 + level) / 2, 2 * count + 2) / 2)
 
 
-def false_pages(traffic: Traffic, days: int, runs: int, *, old: bool = True) -> dict[str, int]:
+def false_pages(
+    traffic: Traffic, days: int, runs: int, *, old: bool = True, baseline_days: int = BASELINE_DAYS
+) -> dict[str, int]:
     """Count pages of `runs` quiet streams of `days` days, each with a baseline of its own."""
     found: dict[str, int] = {}
     for run in range(runs):
-        baseline = traffic.baseline(BASELINE_DAYS, 10 * run + 1)
+        baseline = traffic.baseline(baseline_days, 10 * run + 1)
         layout, counts = traffic.counts(baseline, days, 10 * run + 2)
         across = traffic.joint(baseline, days, 10 * run + 2)
         for name, judge in judges(baseline).items():
@@ -101,6 +103,7 @@ def main() -> None:
     )
     parser.add_argument("--fault-runs", type=int, default=15)
     parser.add_argument("--only-evidence", action="store_true", help="leave out the rule that was replaced")
+    parser.add_argument("--baseline-days", type=int, default=BASELINE_DAYS)
     parser.add_argument("--kinds", type=int, nargs="+", default=list(range(len(QUIET))))
     options = parser.parse_args()
     for features in options.features:
@@ -109,17 +112,17 @@ def main() -> None:
         print("|---|---|---|" if options.only_evidence else "|---|---|---|---|")
         for kind in options.kinds:
             traffic = with_features(QUIET[kind], features)
-            quiet(traffic, options.days, options.runs, old=not options.only_evidence)
+            quiet(traffic, options.days, options.runs, options.baseline_days, old=not options.only_evidence)
     if options.fault_runs:
         print("| traffic, 5 features | fault | window rule: median, missed | evidence: median, missed |")
         print("|---|---|---|---|")
         for kind in options.kinds:
-            faulty(with_features(QUIET[kind], 5), options.fault_runs)
+            faulty(with_features(QUIET[kind], 5), options.fault_runs, options.baseline_days)
 
 
-def quiet(traffic: Traffic, days: int, runs: int, *, old: bool) -> None:
+def quiet(traffic: Traffic, days: int, runs: int, baseline_days: int, *, old: bool) -> None:
     start = time.process_time()
-    found = false_pages(traffic, days // runs, runs, old=old)
+    found = false_pages(traffic, days // runs, runs, old=old, baseline_days=baseline_days)
     periods = days // runs * runs / PERIOD_DAYS
     said = []
     for pages in found.values():
@@ -131,8 +134,8 @@ def quiet(traffic: Traffic, days: int, runs: int, *, old: bool) -> None:
     )
 
 
-def faulty(traffic: Traffic, runs: int) -> None:
-    baseline = traffic.baseline(BASELINE_DAYS, 1)
+def faulty(traffic: Traffic, runs: int, baseline_days: int) -> None:
+    baseline = traffic.baseline(baseline_days, 1)
     for fault in FAULTS:
         found = delays(traffic, fault, runs, baseline)
         said = [f"{np.median(h):g} h, {int(np.isinf(h).sum())} of {runs}" for h in found.values()]

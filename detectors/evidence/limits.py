@@ -6,14 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+from scipy.special import chdtri, ndtri
 
 Floats = npt.NDArray[np.float64]
 
 #: Blocks below which a tail fitted to them is not believed.
 LEAST_BLOCKS = 10
-#: How much further the limit is where the baseline is too short to check it.
+#: How much further the limit is at least where the baseline is too short to check it.
 WIDENED = 1.5
+#: How often the wander that so few stretches of time show is less than it is by more than the limit allows for.
+_UNDERRATED = 0.05
 #: The budget is aimed at this many times over, for what the baseline does not show.
 SAFETY = 2.0
 #: About where limits are: the level at which looks at a sliding window are told apart.
@@ -61,6 +63,37 @@ def looks(steps: float) -> float:
     """
     clumps = _LEVEL**2 * np.exp(-0.583 * _LEVEL * np.sqrt(2.0 / steps))
     return float(min(max(clumps, 1.0), steps))
+
+
+def widening(stretches: int) -> float:
+    r"""Say how many times as far the limit is where the baseline is too short to check it.
+
+    .. math:: \max\left(1.5,\ \left(\frac{k}{\chi^2_k(0.05)}\right)^{1/3}\right)
+
+    Parameters
+    ----------
+    stretches
+        k: days of the baseline, or windows where these are longer; 0 where it has no time, and nothing says how few
+        it is worth.
+
+    Returns
+    -------
+    float
+        1.5 for seven days and more, and for no time; 2.7 for two, 6.3 for one.
+
+    Notes
+    -----
+    Where a level wanders for hours, a day is about one look at it. The mean square of k of them is less than
+    :math:`\chi^2_k(0.05)/k` of the true one in 5 % of baselines, and a score is a cube root of a square.
+
+    Examples
+    --------
+    >>> [round(widening(days), 2) for days in (0, 1, 2, 4, 7)]
+    [1.5, 6.34, 2.69, 1.78, 1.5]
+    """
+    if not stretches:
+        return WIDENED
+    return max(WIDENED, float(np.cbrt(stretches / chdtri(stretches, 1.0 - _UNDERRATED))))
 
 
 def union_limit(probability: float, quantities: int) -> float:
@@ -124,6 +157,7 @@ def score_limit(
     quantities: int,
     independent: float = 1.0,
     run: int = 1,
+    stretches: int = 0,
 ) -> Limit:
     """Choose the limit on the greatest score of a model's windows of one length.
 
@@ -142,6 +176,8 @@ def score_limit(
         Independent windows in a step: 1, or less where windows overlap.
     run
         Windows in a row that must exceed the limit before somebody is paged.
+    stretches
+        Days of the baseline, or windows where these are longer: see `widening`.
 
     Returns
     -------
@@ -153,11 +189,12 @@ def score_limit(
     union = union_limit(rate / independent, quantities)
     blocks = _block_maxima(_least_of_runs(scores, run), block)
     if len(blocks) < LEAST_BLOCKS:
+        wider = widening(stretches)
         warning = (
             f"the baseline has {len(blocks)} blocks of time to learn from, {LEAST_BLOCKS} are needed: "
-            f"limits are {WIDENED:g} times as wide"
+            f"limits are {wider:.2g} times as wide"
         )
-        return Limit(WIDENED * max(union, max(blocks, default=0.0)), warning)
+        return Limit(wider * max(union, max(blocks, default=0.0)), warning)
     return Limit(max(union, tail_limit(blocks, min(rate * block, 0.5))), "")
 
 

@@ -57,10 +57,10 @@ class Scale:
         return Scale(self.chance, self.wander * factor, self.mean, self.std)
 
 
-def unknown_scale(quantities: int, wander: float = 0.0) -> Scale:
+def unknown_scale(quantities: int, wander: npt.ArrayLike = 0.0) -> Scale:
     """Return the scale of independent rows, for a baseline that has no panes to learn from."""
     one = np.ones(quantities)
-    return Scale(LEAST_CHANCE * one, wander * one, UNKNOWN_MEAN * one, UNKNOWN_STD * one)
+    return Scale(LEAST_CHANCE * one, np.asarray(wander) * one, UNKNOWN_MEAN * one, UNKNOWN_STD * one)
 
 
 def fit_scale(

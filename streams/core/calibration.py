@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.compare import Comparison, compare
-from detectors.evidence.limits import Limit, score_limit, union_limit
+from detectors.evidence.limits import WIDENED, Limit, score_limit, union_limit, widening
 from detectors.evidence.normal_scores import Moved
 from detectors.evidence.scale import LEAST_CHANCE, Scale, fit_scale, folds_of, unknown_scale
 from detectors.evidence.shares import share_chance, share_discrepancy
@@ -38,6 +38,13 @@ RARE = 100
 MOST_ALIKE = 20.0
 #: Wander assumed where the baseline has no time: that of a distance of .05.
 UNKNOWN_WANDER = 0.05**2
+#: The square of what makes a small distance of normal values is so many times that of the distance: of a shift in
+#: standard deviations, of a change of Fisher's transform of a correlation near zero. Twice the relative entropy of a
+#: share is so many times it too, and the square of the logarithm of a variance twice as many.
+SHIFT = 8 * float(np.log(2))
+_UNITS = np.array([1.0, SHIFT, SHIFT, SHIFT, 2 * SHIFT])
+#: What is gross however short the baseline is: a distance of .7 (a shift by 1.6 standard deviations), half of the rows.
+GROSS, GROSS_SHARE = 0.7, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,8 @@ class Calibration:
     """What one in `RARE` of the baseline's own windows exceeds in any quantity; at most the limit."""
     scores: Floats
     """Scores of the baseline's own windows, [W, Q]."""
+    wider: float = 1.0
+    """How many times as wide the limits are because the baseline is short."""
 
     def of_short_windows(self) -> Calibration:
         """Return the same with wider limits, for windows shorter than any of the baseline's."""
@@ -77,13 +86,31 @@ class Calibration:
         std[:, :columns] = np.maximum(std[:, :columns], few)
         return replace(self.scale, std=std)
 
+    def evidence(self, comparison: Comparison, chance: Floats, reference_rows: float) -> Floats:
+        """Return the discrepancies from which on compared windows are beyond the limit, [W, Q].
+
+        A limit that is wide because the baseline is short is no further than what is gross, unless chance alone goes as
+        far, or the baseline's own windows went nearly as far.
+        """
+        scale = self.scale_for(comparison.present)
+        limit = scale.limit(self.limit.score, chance)
+        if self.wider <= WIDENED:
+            return limit
+        own = np.max(np.nan_to_num(self.scores), axis=0, initial=0.0)
+        by_chance = replace(scale, wander=np.zeros_like(scale.wander)).limit(
+            self.limit.score / self.wider, chance
+        )
+        usual = np.fmax(by_chance, scale.limit(WIDENED * own, chance))
+        out: Floats = np.fmin(limit, np.fmax(_gross(comparison, reference_rows), usual))
+        return out
+
     def of_columns(self, columns: Sequence[int]) -> Calibration:
         """Return the same for some of the columns, in this order; nothing is known of those that are -1."""
         q = len(self.scale.mean) // len(WATCHED)
         at = np.concatenate(
             [np.where(np.asarray(columns) < 0, -1, k * q + np.asarray(columns)) for k in range(len(WATCHED))]
         )
-        unknown = unknown_scale(len(at), UNKNOWN_WANDER)
+        unknown = unknown_scale(len(at), UNKNOWN_WANDER * np.repeat(_UNITS, len(columns)))
         scale = Scale(
             *(
                 np.where(at < 0, getattr(unknown, name), getattr(self.scale, name)[at])
@@ -143,6 +170,15 @@ def novel_shares(comparison: Comparison) -> tuple[Floats, Floats]:
     )
 
 
+def _gross(comparison: Comparison, reference_rows: float) -> Floats:
+    """Return the discrepancies that are gross whatever the baseline could teach, [W, Q]."""
+    moved = [np.full(comparison.js.shape, unit * GROSS**2) for unit in _UNITS]
+    for k, expected in ((1, comparison.missing_expected), (2, novel_shares(comparison)[1])):
+        more = np.minimum(expected + GROSS_SHARE, 1.0)
+        moved[k] = np.broadcast_to(share_discrepancy(more, expected, reference_rows), comparison.js.shape)
+    return np.concatenate(moved, axis=1)
+
+
 def calibrate(
     seasons: Seasons,
     layout: Layout,
@@ -176,7 +212,8 @@ def calibrate(
     def compared(fold_of_pane: npt.NDArray[np.intp]) -> Quantities:
         return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width))
 
-    found = calibrate_windows(seasons, family, Terms(width, min_rows, pages_per_pane, run), compared)
+    wander = UNKNOWN_WANDER * np.repeat(_UNITS, len(layout.columns))
+    found = calibrate_windows(seasons, family, Terms(width, min_rows, pages_per_pane, run), compared, wander)
     per_window = max(rows * width / max(len(counts), 1), 1.0)
     return replace(found, scale=_in_clusters(found.scale, layout, float(share_chance(per_window))))
 
@@ -212,7 +249,11 @@ class Terms:
 
 
 def calibrate_windows(
-    seasons: Seasons, family: Ints, terms: Terms, compared: Callable[[npt.NDArray[np.intp]], Quantities]
+    seasons: Seasons,
+    family: Ints,
+    terms: Terms,
+    compared: Callable[[npt.NDArray[np.intp]], Quantities],
+    wander: npt.ArrayLike = UNKNOWN_WANDER,
 ) -> Calibration:
     """Learn from windows of the baseline, whatever they are measured by.
 
@@ -223,14 +264,19 @@ def calibrate_windows(
         zero, and have the spread of a coin at least.
     compared
         Compares every window with the panes of all stretches but its own, [W, Q]; told the stretch of each pane.
+    wander
+        Assumed where there are no two stretches to learn from, of each quantity.
     """
     starts, _, pane_rows = seasons.dense_panes()
     width = terms.width
     independent = min(1.0, 2.0 / width)
     per_day = max(DAY_US // seasons.pane_us, 1) if seasons.pane_us else 1
     fold_of_pane = folds_of(len(starts), width, per_day) if len(starts) else np.zeros(0, dtype=np.intp)
+    # Where a level wanders for hours, a day is about one look at it.
+    stretches = len(starts) // max(per_day, width) if seasons.pane_us else 0
     if not fold_of_pane.any():
-        return _uncalibrated(len(family), terms.pages_per_pane / independent)
+        wider = widening(max(stretches, int(seasons.pane_us > 0)))
+        return _uncalibrated(len(family), terms.pages_per_pane / independent, wider, wander)
     fold = fold_of_pane[width - 1 :]
     window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
     # A window with holes is shorter than it looks.
@@ -260,25 +306,28 @@ def calibrate_windows(
             quantities=quantities,
             independent=independent,
             run=windows,
+            stretches=stretches,
         )
         for windows in (terms.run, 1)
     )
     scale = _fit(found.discrepancy, found.chance, fold, effective, family)
     known = greatest[np.isfinite(greatest)]
     rare = float(np.quantile(known, 1 - 1 / RARE)) if len(known) else union_limit(1 / RARE, quantities)
-    return Calibration(scale, limit, max(limit.score, sudden.score), min(rare, limit.score), scores)
+    wider = widening(stretches) if limit.warning else 1.0
+    return Calibration(scale, limit, max(limit.score, sudden.score), min(rare, limit.score), scores, wider)
 
 
-def _uncalibrated(quantities: int, probability: float) -> Calibration:
-    limit = 1.5 * union_limit(probability, quantities)
-    warning = "the baseline has no two stretches of days to learn from: limits are 1.5 times as wide"
+def _uncalibrated(quantities: int, probability: float, wider: float, wander: npt.ArrayLike) -> Calibration:
+    limit = wider * union_limit(probability, quantities)
+    warning = f"the baseline has no two stretches of days to learn from: limits are {wider:.2g} times as wide"
     rare = min(union_limit(1 / RARE, quantities), limit)
     return Calibration(
-        unknown_scale(quantities, UNKNOWN_WANDER),
+        unknown_scale(quantities, wander),
         Limit(limit, warning),
         limit,
         rare,
         np.empty((0, quantities)),
+        wider,
     )
 
 

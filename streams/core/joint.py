@@ -28,7 +28,14 @@ from detectors.joint.relations import (
 from detectors.joint.sums import means_of
 from detectors.slide import sliding_sum
 from seawall.baseline import Baseline, BaselineJoint
-from streams.core.calibration import Calibration, Quantities, Terms, calibrate_windows
+from streams.core.calibration import (
+    SHIFT,
+    UNKNOWN_WANDER,
+    Calibration,
+    Quantities,
+    Terms,
+    calibrate_windows,
+)
 from streams.core.seasons import Seasons
 
 Floats = npt.NDArray[np.float64]
@@ -217,4 +224,5 @@ def _calibrate(reference: JointReference, terms: Terms) -> Calibration:
             out.discrepancy[here], out.chance[here] = found.discrepancy, found.chance
         return out
 
-    return calibrate_windows(seasons, family, terms, compared)
+    wander = UNKNOWN_WANDER * np.concatenate([np.full(pairs, SHIFT), [1.0, 1.0]])
+    return calibrate_windows(seasons, family, terms, compared, wander)

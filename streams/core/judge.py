@@ -312,7 +312,8 @@ class Judge:
             moved = reference.seasons.normal_scores.moved(batch.counts, totals, reference_rows)
             found = quantities_of(comparison, moved, np.maximum(batch.rows, 1), reference_rows)
         calibration = self.calibration(spec, batch, reference)
-        evidence = calibration.scale_for(comparison.present).limit(calibration.limit.score, found.chance)
+        with np.errstate(invalid="ignore"):
+            evidence = calibration.evidence(comparison, found.chance, reference_rows)
         js, *shares, location, spread = np.split(evidence, len(WATCHED), axis=1)
         _, missing, novel, moved_by, spread_by = np.split(found.discrepancy, len(WATCHED), axis=1)
         # A distance counts as proven by whichever sees it best: itself, where the values lie, or their spread.

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from detectors.evidence.accumulate import BETS, MOST, Accumulator, memory_of
-from detectors.evidence.limits import LEAST_BLOCKS, WIDENED, score_limit, tail_limit, union_limit
+from detectors.evidence.limits import (
+    LEAST_BLOCKS,
+    WIDENED,
+    score_limit,
+    tail_limit,
+    union_limit,
+    widening,
+)
 from detectors.evidence.scale import (
     LEAST_CHANCE,
     UNKNOWN_MEAN,
@@ -233,6 +240,20 @@ def test_a_short_baseline_has_a_wide_limit_and_says_so():
     assert "9 blocks of time" in limit.warning
     longer = np.random.default_rng(8).normal(size=24 * LEAST_BLOCKS)
     assert score_limit(longer, block=24, pages_per_pane=1 / 720, quantities=15).warning == ""
+
+
+def test_the_fewer_days_there_are_the_wider_the_limit_and_from_seven_on_it_is_as_wide():
+    for days in range(1, 7):
+        assert widening(days) ** 3 == pytest.approx(days / stats.chi2.ppf(0.05, days))
+        assert widening(days) > widening(days + 1)
+    assert {widening(days) for days in (0, 7, 8, 100)} == {WIDENED}
+
+
+def test_two_days_underrate_what_a_level_wanders_by_within_the_widening_nineteen_times_in_twenty():
+    """The mean square of two looks, as a score: a cube root."""
+    looks = np.random.default_rng(12).normal(size=(20_000, 2))
+    scores = np.cbrt(1 / np.square(looks).mean(axis=1))
+    assert np.mean(scores > widening(2)) == pytest.approx(0.05, abs=0.005)
 
 
 def test_a_limit_for_runs_is_learnt_from_runs():

@@ -16,7 +16,7 @@ from benchmarks.detection.traffic import HOUR_US, QUIET, T0_US, Fault, Traffic, 
 from detectors.summary import REGISTERS
 from seawall.baseline import Baseline
 from streams.core.judge import Judge
-from streams.core.layouts import Control
+from streams.core.layouts import Control, baseline_layout
 from streams.core.merge import ModelMerge
 from streams.core.series import Cells, Series
 from streams.core.verdicts import Verdict
@@ -24,6 +24,7 @@ from streams.core.watermark import Watermarks
 
 DAYS = 60
 KINDS = [QUIET[0], QUIET[3], QUIET[5], QUIET[8]]
+LEVEL = KINDS[2]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,56 @@ def test_a_gross_fault_is_paged_within_three_panes(
         assert page is not None
         assert page.updated_us <= T0_US + (ONSET_HOUR + 3) * HOUR_US
         assert page.features[0].name == f"x{fault.feature:03}"
+
+
+@pytest.mark.parametrize("level_std", [0.2, 0.3])
+def test_a_baseline_of_two_days_keeps_the_budget_where_a_level_wanders_for_hours(level_std: float):
+    """Two days are some five looks at such a level, which may be close together: 7 pages in 30 days, once."""
+    traffic = replace(LEVEL, level_std=level_std)
+    pages = 0
+    for seed in range(3):
+        baseline = traffic.baseline(2, 100 + seed)
+        layout, counts = traffic.counts(baseline, 30, 200 + seed)
+        across = traffic.joint(baseline, 30, 200 + seed)
+        pages += len(play(baseline, layout, counts, SPEC, joint=across).opened)
+    assert pages <= 3
+
+
+@pytest.mark.parametrize("days", [1, 2])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("unit", 1000.0, 30),
+        Fault("swap", 0.0, 30),
+        Fault("missing", 1.0, 30, 2),
+        Fault("missing", 0.6, 30, 2),
+    ],
+)
+def test_a_gross_fault_is_paged_within_three_panes_however_short_the_baseline_is(fault: Fault, days: int):
+    for traffic in (KINDS[0], LEVEL):
+        baseline = traffic.baseline(days, 100)
+        layout, counts = traffic.counts(baseline, 2, 200, (fault,))
+        page = play(baseline, layout, counts, SPEC).first_page_after(30)
+        assert page is not None
+        assert page.updated_us <= T0_US + 33 * HOUR_US
+        assert page.features[0].name == f"x{fault.feature:03}"
+
+
+def test_what_a_short_baseline_shows_itself_is_not_gross():
+    """A value that is missing for two hours of each day, in the baseline too."""
+    traffic, name = KINDS[0], "feature/x000"
+    baseline = traffic.baseline(2, 1)
+    layout, counts = traffic.counts(baseline, 12, 2)
+    panes, of_baseline = baseline.pane_counts.copy(), baseline_layout(baseline)
+    for hours in (
+        panes[:, of_baseline.slice_of(of_baseline.index[name])],
+        counts[:, layout.slice_of(layout.index[name])],
+    ):
+        for night in (hours[3::24], hours[4::24]):
+            rows = night.sum(axis=1)
+            night[:] = 0
+            night[:, 0] = rows
+    assert play(replace(baseline, pane_counts=panes, joint=None), layout, counts, SPEC).opened == []
 
 
 def test_a_window_far_beyond_what_a_single_one_may_pages_without_waiting_for_a_second(

@@ -41,6 +41,8 @@ def test_horizons_of_one_cause_are_told_together() -> None:
     short = too_short(baseline(1), SPEC)
     assert [s.split(":")[0] for s in short] == ["horizons 1h, 6h", "horizon 1d"]
     assert short[0].endswith("it holds 1 days, and about 10 would do")
+    assert all("limits are 6.3 times as wide" in said for said in short)
+    assert all("limits are 2.7 times as wide" in said for said in too_short(baseline(2), SPEC))
 
 
 def test_windows_with_too_few_rows_teach_nothing_however_long_the_baseline_is() -> None:
