@@ -65,16 +65,19 @@ class Block:
 
     def part(self, first: int, after: int) -> Block:
         """Cells `first` up to `after`."""
-        at = slice(first, after)
+        return self.take(list(range(first, after)))
+
+    def take(self, cells: list[int]) -> Block:
+        """Return the chosen cells."""
         return Block(
             self.layout,
-            self.segments[at],
-            self.panes[at],
-            self.rows[at],
-            self.weights[at],
-            self.counts[at],
-            self.moments[at],
-            self.distinct[at],
+            [self.segments[cell] for cell in cells],
+            self.panes[cells],
+            self.rows[cells],
+            self.weights[cells],
+            self.counts[cells],
+            self.moments[cells],
+            self.distinct[cells],
         )
 
 

@@ -33,6 +33,7 @@ from streams.core.registry import RegistryView
 from streams.core.reports import late_record, report_record
 from streams.core.rollback import RollbackDesk
 from streams.core.rollback_steps import RollbackStep
+from streams.core.rows import known_values
 from streams.core.series import Series, SeriesKey, WindowBatch
 from streams.core.slices import Slices
 from streams.core.traffic import Traffic
@@ -135,7 +136,7 @@ class PartitionEngine:
         """Return a model's state, made when first asked for."""
         found = self.models.get(model)
         if found is None:
-            merge = ModelMerge(model, self.watermarks)
+            merge = ModelMerge(model, self.watermarks, partial(self._known_values, model))
             merge.sealed_upto = dict(self.sealed_upto)
             merge.buried = self.gone.pop(model, {})
             pane_us = self.control.monitor(model).pane_us
@@ -144,6 +145,9 @@ class PartitionEngine:
                 merge, AlarmBook(model), RollbackDesk(model), Traffic(model)
             )
         return found
+
+    def _known_values(self, model: str, version: str, column: str) -> frozenset[str]:
+        return known_values(column, self.control.baselines.get((model, version)))
 
     def forget(self, model: str) -> None:
         """Forget a model, but for what makes it exact should it come back: what is final, and what was counted."""

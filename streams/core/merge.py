@@ -13,19 +13,22 @@ retention took the beginning before anybody could seal it, or what was committed
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from detectors.joint.sums import PaneSums, merge_sums
 from detectors.slide import sliding_sum
+from detectors.summary import Block, merge
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
 from streams.core.chunks import read_block, read_sums
 from streams.core.overlaps import best_of
 from streams.core.parts import Waiting
+from streams.core.room import Room
 from streams.core.series import (
     Cells,
     Dense,
@@ -75,9 +78,16 @@ class LateEvents:
 class ModelMerge:
     """All windows of one model. A pure fold over its summaries; time comes in as arguments."""
 
-    def __init__(self, model: str, watermarks: Watermarks) -> None:
+    def __init__(
+        self,
+        model: str,
+        watermarks: Watermarks,
+        known_values: Callable[[str, str], frozenset[str]] = lambda version, column: frozenset(),
+    ) -> None:
         self.model = model
         self.watermarks = watermarks
+        self.known_values = known_values
+        """Values of a column that the baseline of a version knows."""
         self.series: dict[SeriesKey, Series] = {}
         self.buried: dict[SeriesKey, Series] = {}
         """Those of which nothing is left, until their saved copies are deleted."""
@@ -121,7 +131,7 @@ class ModelMerge:
         if not summary["sealed"] and any(_has_more(self.open[at], begins, following) for at in known):
             return  # an older picture
         part = self._taken_out(known, source) or OpenPart(-1, begins=begins, told_as=first)
-        fresh = self._read(summary["blocks"], source, summary["pane_us"] or spec.pane_us)
+        fresh = self._read(summary["blocks"], source, summary["pane_us"] or spec.pane_us, spec)
         self._count_late(fresh, part, partition, part.told_as, source, spec)
         accepted = {key: cells.take(cells.panes >= self.final[source]) for key, cells in fresh.items()}
         if part.begins < begins or part.next_offset > following:
@@ -178,20 +188,52 @@ class ModelMerge:
         for key, cells in part.cells.items():
             self.series[key].add(cells)
 
-    def _read(self, blocks: list[dict[str, Any]], source: Source, pane_us: int) -> dict[SeriesKey, Cells]:
-        out: dict[SeriesKey, Cells] = {}
+    def _read(
+        self, blocks: list[dict[str, Any]], source: Source, pane_us: int, spec: MonitorSpec
+    ) -> dict[SeriesKey, Cells]:
+        room: Room | None = None
+        placed: dict[tuple[str, str], tuple[str, list[Block], list[PaneSums]]] = {}
         for record in blocks:
-            block = read_block(record)
-            for segment, cells in split_by_segment(block, pane_us, read_sums(record)).items():
-                key = (record["version"], source, record["layout_id"], segment)
-                # A block that is large comes in several.
-                out[key] = cells if key not in out else Cells.concat([out[key], cells])
-                if key not in self.series:
-                    self.series[key] = Series(block.layout, record["baseline_id"], self.buried.pop(key, None))
+            version, baseline_id, block = record["version"], record["baseline_id"], read_block(record)
             seen = int(block.panes.min()) // pane_us
-            at = (record["version"], source)
-            self.first_pane[at] = min(self.first_pane.get(at, seen), seen)
+            self.first_pane[version, source] = min(self.first_pane.get((version, source), seen), seen)
+            layout_id = block.layout.layout_id
+            if not all(self._holds((version, source, layout_id, name)) for name in set(block.segments)):
+                room = room or self._room(source, spec)
+                block = room.fit(version, baseline_id, block)
+            _, of, sums = placed.setdefault((version, block.layout.layout_id), (baseline_id, [], []))
+            of.append(block)
+            summed = read_sums(record)
+            if summed is not None and (not sums or summed.sums.shape[1] == sums[0].sums.shape[1]):
+                sums.append(summed)
+        out: dict[SeriesKey, Cells] = {}
+        for (version, layout_id), (baseline_id, of, sums) in placed.items():
+            # Of a block that came in several, or of several that share a layout.
+            block = merge(of)
+            for segment, cells in split_by_segment(
+                block, pane_us, merge_sums(sums) if sums else None
+            ).items():
+                key = (version, source, layout_id, segment)
+                out[key] = cells
+                if key not in self.series:
+                    self.series[key] = Series(block.layout, baseline_id, self.buried.pop(key, None))
         return out
+
+    def _holds(self, key: SeriesKey) -> bool:
+        """Whether something is kept of a series: what a restart from saved state would find."""
+        series = self.series.get(key)
+        return series is not None and (
+            bool(series.index) or any(key in part.cells for part in self.open.values())
+        )
+
+    def _room(self, source: Source, spec: MonitorSpec) -> Room:
+        room = Room(spec.max_segments, self.known_values)
+        for key, series in self.series.items():
+            if key[3] and self._holds(key):
+                room.hold_segment(key[3])
+            elif key[1] == source and self._holds(key):
+                room.hold(key[0], series.baseline_id, series.layout)
+        return room
 
     def _count_late(
         self,

@@ -126,7 +126,7 @@ def list_segments(
     part depends on how the events were batched.
     """
     for name in spec.segments:
-        known, kept = _known_values(name, baseline), listed.setdefault(name, {})
+        known, kept = known_values(name, baseline), listed.setdefault(name, {})
         found: list[tuple[int, int, str]] = []
         for offsets, columns in parts:
             words = words_of(columns, name)
@@ -162,14 +162,15 @@ def _segment(
     words = words_of(columns, name)
     if words is None:
         return [], np.full(columns.rows, -1, dtype=np.int32)
-    known = _known_values(name, baseline)
+    known = known_values(name, baseline)
     # Only what occurs, in the order in which it does: a producer's dictionary may hold anything.
     words = compact(words.codes, words.dictionary)
     lookup = [_place(name, value, known, kept, spec) for value in words.dictionary]
     return list(kept), np.array([*lookup, -1], dtype=np.int32)[words.codes]
 
 
-def _known_values(name: str, baseline: Baseline | None) -> frozenset[str]:
+def known_values(name: str, baseline: Baseline | None) -> frozenset[str]:
+    """Values of a feature that a baseline knows."""
     if baseline is None:
         return frozenset()
     return frozenset(

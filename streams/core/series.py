@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,20 +33,6 @@ class Cells:
     distinct: npt.NDArray[np.uint8]
     joint: Ints | None = None
     """Sums across columns, [panes, sums]; only of all traffic, where the baseline says what to sum."""
-
-    @classmethod
-    def concat(cls, parts: Sequence[Cells]) -> Cells:
-        """Put cells of one series below one another; their panes are distinct."""
-        joints = [part.joint for part in parts if part.joint is not None]
-        return cls(
-            np.concatenate([part.panes for part in parts]),
-            np.concatenate([part.rows for part in parts]),
-            np.concatenate([part.weights for part in parts]),
-            np.concatenate([part.counts for part in parts]),
-            np.concatenate([part.moments for part in parts]),
-            np.concatenate([part.distinct for part in parts]),
-            np.concatenate(joints) if len(joints) == len(parts) else None,
-        )
 
     def take(self, keep: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Cells:
         """Return the chosen cells."""
