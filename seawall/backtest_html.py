@@ -164,7 +164,7 @@ def _pages(pages: Sequence[Page]) -> str:
 
 
 def _story(p: Page) -> str:
-    return f"<br><small>{escape(p.story)}</small>" if p.story else ""
+    return "".join(f"<br><small>{escape(said)}</small>" for said in (p.later_said, p.story) if said)
 
 
 def _drawn(p: Page) -> str:

@@ -333,5 +333,6 @@ def _show(outcomes: Sequence[Outcome]) -> None:
         lasted = span_text(end - page.paged_us) if end is not None else "still open"
         what = f"{page.kind} {page.segment}".strip()
         colour = "red" if page.severity in {"error", "critical"} else "yellow"
-        pages.add_row(utc_text(page.paged_us), lasted, f"[{colour}]{escape(what)}[/]", escape(page.summary))
+        why = "\n".join(filter(None, (page.summary, page.later_said)))
+        pages.add_row(utc_text(page.paged_us), lasted, f"[{colour}]{escape(what)}[/]", escape(why))
     console.print(pages)

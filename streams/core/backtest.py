@@ -31,6 +31,7 @@ from streams.core.registry import RegistryView
 from streams.core.stored_history import PaneLog, StoredPane
 from streams.core.verdicts import Verdict
 from streams.core.watermark import Watermarks
+from streams.core.words import utc_text
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -47,6 +48,16 @@ class Setting:
 
     name: str
     spec: MonitorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A column, or several together, that an update of an alarm named for the first time."""
+
+    name: str
+    role: str
+    at_us: int
+    """End of the window of that update."""
 
 
 @dataclass(slots=True)
@@ -75,6 +86,31 @@ class Page:
     updates: int = 0
     near: tuple[str, ...] = ()
     """Columns that were close to their limits when it was first told."""
+    later: tuple[Joined, ...] = ()
+    """What updates added to those first told, in their order."""
+
+    @property
+    def later_said(self) -> str:
+        """What came later, in words; empty where nothing did.
+
+        Examples
+        --------
+        >>> page = Page("a", "drift", "", "1", 0, 0, None, "error", "x has drifted", ())
+        >>> page.later = (Joined("y", "feature", 86_400_000_000),)
+        >>> page.later_said
+        'later also: y (1970-01-02 00:00 UTC)'
+        """
+        named = ", ".join(f"{j.name} ({utc_text(j.at_us)})" for j in self.later)
+        return f"later also: {named}" if named else ""
+
+    def follow(self, step: AlarmStep) -> None:
+        """Take an update of the alarm."""
+        self.updates += 1
+        self.story = step.story
+        told = {(c.name, c.role) for c in self.culprits} | {(j.name, j.role) for j in self.later}
+        self.later += tuple(
+            Joined(c.name, c.role, step.updated_us) for c in step.culprits if (c.name, c.role) not in told
+        )
 
 
 @dataclass(slots=True)
@@ -187,8 +223,7 @@ class Outcome:
         if step.state == "resolved":
             page.resolved_us = step.resolved_us
         else:
-            page.updates += 1
-            page.story = step.story
+            page.follow(step)
 
 
 class Backtest:

@@ -136,6 +136,28 @@ def test_the_screen_and_the_html_tell_the_same_story(files: Path, capsys: pytest
     assert "It began about" in text
 
 
+def test_a_column_that_joins_an_alarm_later_is_on_the_screen_in_the_html_and_in_json(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    since = pl.col("ts") >= START + 80 * HOUR_US
+    table(0, 150, 2).with_columns(
+        temp=pl.when(pl.col("ts") >= START + 60 * HOUR_US).then(pl.col("temp") * 1.8 + 32).otherwise("temp"),
+        origin=pl.when(since).then(pl.lit("LGA")).otherwise("origin"),
+    ).write_parquet("history.parquet")
+    capsys.readouterr()
+    assert main([*RUN, "--html", "out.html", "--budget", "only"]) == 0
+    assert "later also: origin (2026-01-0" in " ".join(capsys.readouterr().out.split())
+    assert "later also: origin (2026-01-0" in Path("out.html").read_text()
+    assert main([*RUN, "--json", "--budget", "only"]) == 0
+    (page,) = [
+        p
+        for p in json.loads(capsys.readouterr().out)["settings"][0]["pages"]
+        if p["kind"] == "drift" and not p["segment"]
+    ]
+    later = next(j for j in page["later"] if j["name"] == "origin")
+    assert 0 < later["at_us"] - (START + 80 * HOUR_US) <= 6 * HOUR_US
+
+
 def test_a_baseline_too_short_to_learn_from_is_said_on_the_screen_and_in_the_html(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

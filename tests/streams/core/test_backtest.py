@@ -22,6 +22,7 @@ from streams.core.engine import PartitionEngine
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView
 from streams.core.watermark import Watermarks
+from streams.core.words import utc_text
 from tests.streams.core.builders import MINUTE, T0, cut_after
 
 SPEC = MonitorSpec(
@@ -141,6 +142,25 @@ def test_it_pages_about_each_fault_and_says_when_and_why(told: Backtest) -> None
     assert second.resolved_us is None
     assert told.rows == ROWS
     assert told.dead_rows == 0
+
+
+def test_a_page_lists_what_joined_its_alarm_later_and_when() -> None:
+    columns = history(0, 4000, 2)
+    columns.numeric["x"][1000:] += 3.0
+    columns.numeric["y"][2400:] += 3.0
+    (outcome,) = backtest(columns, [AS_WRITTEN]).outcomes
+    (page,) = [p for p in outcome.pages if p.kind == "drift"]
+    assert [c.name for c in page.culprits] == ["x"]
+    assert [(j.name, j.role) for j in page.later if j.role == "feature"] == [("y", "feature")]
+    (y,) = [j for j in page.later if j.name == "y"]
+    assert 0 < y.at_us - (T0 + 1200 * MINUTE) <= 60 * MINUTE
+    assert f"y ({utc_text(y.at_us)})" in page.later_said
+
+
+def test_a_page_to_which_nothing_was_added_says_so_with_silence(told: Backtest) -> None:
+    page = next(p for p in told.outcomes[0].pages if p.kind == "drift")
+    assert page.later == ()
+    assert page.later_said == ""
 
 
 @pytest.mark.parametrize(
