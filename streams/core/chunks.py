@@ -125,9 +125,10 @@ class PartitionChunker:
         """The first record of the open chunk."""
         self.next_offset = 0
         self._chunk_bytes = 0
-        self._groups: dict[tuple[str, str, str], _Group] = {}
-        self._pools: dict[tuple[str, str, str], Pool] = {}
-        """By model, version and baseline: what has too many column sets to be grouped by them."""
+        self._groups: dict[tuple[str, str, str, int], _Group] = {}
+        """By model, version, layout and pane width: a monitor may change its width while a chunk fills."""
+        self._pools: dict[tuple[str, str, str, int], Pool] = {}
+        """By model, version, baseline and pane width: what has too many column sets to be grouped by them."""
         self._listed: dict[tuple[str, str], Listed] = {}
         """Segments that have a place of their own, of each model and version."""
         self._pending: list[tuple[Ints, Columns]] = []
@@ -231,10 +232,11 @@ class PartitionChunker:
         """Count columns of one model, version and shape."""
         of = (parts[0].model, parts[0].version)
         spec, baseline = self.book.control.monitor(of[0]), self.book.control.baselines.get(of)
-        pool = self._pools.get((*of, baseline.baseline_id if baseline else ""))
+        pool = self._pools.get((*of, baseline.baseline_id if baseline else "", spec.pane_us))
         if pool is None:
             layout, baseline_id = self.book.resolve(parts[0])
-            group = self._groups.get((*of, layout.layout_id)) or self._new_group(of, layout, baseline_id)
+            group = self._groups.get((*of, layout.layout_id, spec.pane_us))
+            group = group or self._new_group(of, layout, baseline_id)
             if group is not None:
                 group.rows.append(to_rows(parts, layout, spec, baseline, self._listed.setdefault(of, {})))
                 if sum(len(part.panes) for part in group.rows) >= _PIECE_ROWS:
@@ -246,10 +248,10 @@ class PartitionChunker:
 
     def _new_group(self, of: tuple[str, str], layout: Layout, baseline_id: str) -> _Group | None:
         """Make a group for one more column set, or return None when there are too many of them."""
-        if len(self._sets(of, baseline_id)) >= MAX_SETS:
-            return None
         spec = self.book.control.monitor(of[0])
-        group = self._groups[*of, layout.layout_id] = _Group(layout, baseline_id, spec.pane_us)
+        if len(self._sets(of, baseline_id, spec.pane_us)) >= MAX_SETS:
+            return None
+        group = self._groups[*of, layout.layout_id, spec.pane_us] = _Group(layout, baseline_id, spec.pane_us)
         # Only predictions carry everything that a model sees and says of one row.
         if spec.multivariate and self.source == "predictions":
             plan = plan_of(self.book.control.baselines.get(of))
@@ -259,16 +261,17 @@ class PartitionChunker:
     def _pool_of(self, of: tuple[str, str], baseline: Baseline | None) -> Pool:
         """Count all column sets of a version as one from here on, those that came before included."""
         pool = Pool(self.source, self.book.control.monitor(of[0]), baseline)
-        self._pools[*of, pool.baseline_id] = pool
-        for key in self._sets(of, pool.baseline_id):
+        self._pools[*of, pool.baseline_id, pool.spec.pane_us] = pool
+        for key in self._sets(of, pool.baseline_id, pool.spec.pane_us):
             group = self._groups.pop(key)
             block = group.folded()
             if block is not None:
                 pool.absorb(block, group.sums)
         return pool
 
-    def _sets(self, of: tuple[str, str], baseline_id: str) -> list[tuple[str, str, str]]:
-        return [key for key, g in self._groups.items() if key[:2] == of and g.baseline_id == baseline_id]
+    def _sets(self, of: tuple[str, str], baseline_id: str, pane_us: int) -> list[tuple[str, str, str, int]]:
+        alike = (baseline_id, pane_us)
+        return [k for k, g in self._groups.items() if k[:2] == of and (g.baseline_id, g.pane_us) == alike]
 
     def _cut(self) -> Cut:
         self._count()
@@ -297,16 +300,18 @@ class PartitionChunker:
     def _summaries(self, models: set[str], *, sealed: bool, caught_up: bool) -> list[dict[str, Any]]:
         blocks: dict[str, list[dict[str, Any]]] = {model: [] for model in sorted(models)}
         pane_us = dict.fromkeys(blocks, 0)
-        for (model, version, _), group in sorted(self._groups.items(), key=lambda found: found[0]):
+        for (model, version, *_), group in sorted(self._groups.items(), key=lambda found: found[0]):
             block = group.folded() if model in blocks else None
             if block is not None:
                 pane_us[model] = group.pane_us
-                blocks[model] += self._records(version, group.baseline_id, block, group.sums)
-        for (model, version, baseline_id), pool in sorted(self._pools.items(), key=lambda found: found[0]):
+                blocks[model] += self._records(version, group.baseline_id, block, group.sums, group.pane_us)
+        for (model, version, baseline_id, width_us), pool in sorted(
+            self._pools.items(), key=lambda found: found[0]
+        ):
             if model in blocks:
-                pane_us[model] = pool.spec.pane_us
+                pane_us[model] = width_us
                 block, sums = pool.counted(self._listed.get((model, version), {}))
-                blocks[model] += self._records(version, baseline_id, block, sums)
+                blocks[model] += self._records(version, baseline_id, block, sums, width_us)
         return [
             part
             for model, of_model in blocks.items()
@@ -324,7 +329,7 @@ class PartitionChunker:
         ]
 
     def _records(
-        self, version: str, baseline_id: str, block: Block, sums: PaneSums | None
+        self, version: str, baseline_id: str, block: Block, sums: PaneSums | None, pane_us: int
     ) -> Iterator[dict[str, Any]]:
         """Lay a block out, cell after cell in as many records as its size asks for."""
         width = 0 if sums is None else sums.sums.shape[1]
@@ -335,12 +340,12 @@ class PartitionChunker:
             upto = self.rule.message_bytes + (sizes[start - 1] if start else 0)
             end = max(int(np.searchsorted(sizes, upto, side="right")), start + 1)
             if end - start == block.cells:
-                yield block_record(version, self.source, baseline_id, block, sums)
+                yield block_record(version, self.source, baseline_id, block, sums, pane_us=pane_us)
             else:
                 piece = block.part(start, end)
                 of_all = piece.panes[[not name for name in piece.segments]]
                 mine = None if sums is None or not len(of_all) else sums.of(of_all)
-                yield block_record(version, self.source, baseline_id, piece, mine)
+                yield block_record(version, self.source, baseline_id, piece, mine, pane_us=pane_us)
             start = end
 
     def _summary(
@@ -374,9 +379,18 @@ class PartitionChunker:
 
 
 def block_record(
-    version: str, source: Source, baseline_id: str, block: Block, sums: PaneSums | None = None
+    version: str,
+    source: Source,
+    baseline_id: str,
+    block: Block,
+    sums: PaneSums | None = None,
+    *,
+    pane_us: int = 0,
 ) -> dict[str, Any]:
-    """Lay a block out as the ``CellBlock`` of the summary contract, with what was summed across columns."""
+    """Lay a block out as the ``CellBlock`` of the summary contract, with what was summed across columns.
+
+    Its panes are `pane_us` wide; of 0, as wide as its summary says.
+    """
     counts, counts_dtype = packed_counts(block.counts)
     return {
         "version": version,
@@ -394,6 +408,7 @@ def block_record(
         "distinct": packed(block.distinct.tobytes()),
         "joint_panes": b"" if sums is None else sums.panes.astype("<i8").tobytes(),
         "joint": b"" if sums is None else packed(sums.sums.astype("<i8").tobytes()),
+        "pane_us": pane_us,
     }
 
 

@@ -139,8 +139,7 @@ class PartitionEngine:
             merge = ModelMerge(model, self.watermarks, partial(self._known_values, model))
             merge.sealed_upto = dict(self.sealed_upto)
             merge.buried = self.gone.pop(model, {})
-            pane_us = self.control.monitor(model).pane_us
-            merge.final.update({s: at_us // pane_us for s, at_us in self.departed.pop(model, {}).items()})
+            merge.final_us.update(self.departed.pop(model, {}))
             found = self.models[model] = ModelState(
                 merge, AlarmBook(model), RollbackDesk(model), Traffic(model)
             )
@@ -152,8 +151,7 @@ class PartitionEngine:
     def forget(self, model: str) -> None:
         """Forget a model, but for what makes it exact should it come back: what is final, and what was counted."""
         merge = self.models.pop(model).merge
-        pane_us = self.control.monitor(model).pane_us
-        self.departed[model] = {source: pane * pane_us for source, pane in merge.final.items()}
+        self.departed[model] = dict(merge.final_us)
         if len(self.departed) > DEPARTED:
             del self.departed[next(iter(self.departed))]
         for partition, offset in merge.sealed_upto.items():
@@ -221,8 +219,8 @@ class PartitionEngine:
                 self._note_layout(state, batch, spec.pane_us)
                 if batch.key[1] == "predictions":
                     rows_by_pane.update(_fresh_panes(batch, spec.pane_us))
-        if "predictions" in state.merge.closed:
-            closed_us = state.merge.closed["predictions"] * spec.pane_us
+        closed_us = state.merge.closed_us.get("predictions")
+        if closed_us is not None:
             verdicts += state.traffic.advance(spec, rows_by_pane, closed_us)
         late = state.merge.take_late()
         if late:

@@ -114,7 +114,7 @@ def _panes_of(verdict: WindowVerdict, spec: MonitorSpec, scene: Scene) -> Iterat
         reference = scene.judge.reference_of(spec, key, series.baseline_id, series.layout)
         if reference is None:
             continue
-        first = max(end - width, scene.merge.first_pane.get((key[0], key[1]), end - width))
+        first = max(end - width, scene.merge.first_pane(key))
         if first >= end:
             continue
         dense = scene.merge.dense(key, first, end - first)

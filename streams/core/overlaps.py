@@ -16,12 +16,17 @@ import numpy as np
 from streams.core.series import Cells, Ints, SeriesKey
 
 
-def best_of(known: Mapping[SeriesKey, Cells], fresh: Mapping[SeriesKey, Cells]) -> dict[SeriesKey, Cells]:
+def best_of(
+    known: Mapping[SeriesKey, Cells], fresh: Mapping[SeriesKey, Cells], *, by_pane: bool = True
+) -> dict[SeriesKey, Cells]:
     """Take every pane of a version from the picture with more rows, in all its layouts and segments.
 
-    The fresh picture's where they are even: it may have learnt a layout since.
+    The fresh picture's where they are even: it may have learnt a layout since. Where they were counted in panes of
+    other widths, not `by_pane`, a row may be in different panes of them, and one picture is taken whole.
     """
     before, after = _rows(known), _rows(fresh)
+    if not by_pane:
+        return dict(known if before.total() > after.total() else fresh)
     out: dict[SeriesKey, Cells] = {}
     for key in {**known, **fresh}:
         taken = []

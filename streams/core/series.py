@@ -1,9 +1,14 @@
-"""Pane by pane state of one (version, source, layout, segment), and the windows made of it."""
+"""Pane by pane state of one (version, source, layout, segment), and the windows made of it.
+
+What was counted is kept by the *start* of its pane, microseconds UTC, in whatever width it was counted. Only what
+windows are made of has pane *numbers*, in the width of the day: so a monitor's width may change and change back, and
+nothing that was counted is moved or lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +19,7 @@ from detectors.layout import Layout
 from detectors.moments import sliding_moments
 from detectors.slide import sliding_max, sliding_sum
 from detectors.summary import REGISTERS, Block, combine_moments, finite_counts
+from seawall.monitor import MINUTE_US
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -23,7 +29,7 @@ SeriesKey = tuple[str, str, str, str]
 
 @dataclass(slots=True)
 class Cells:
-    """Some panes of one series; see `detectors.summary.Block` for shapes. Panes are pane *numbers*."""
+    """Some panes of one series by their starts, each once; see `detectors.summary.Block` for shapes."""
 
     panes: Ints
     rows: Ints
@@ -47,14 +53,55 @@ class Cells:
         )
 
 
-def split_by_segment(block: Block, pane_us: int, sums: PaneSums | None = None) -> dict[str, Cells]:
+def joined(parts: Sequence[Cells], layout: Layout) -> Cells:
+    """Put cells of one layout together: those of equal panes become one."""
+    if len(parts) == 1:
+        return parts[0]
+    joints = [p.joint for p in parts if p.joint is not None]
+    width = joints[0].shape[1] if joints else 0
+    whole = Cells(
+        np.concatenate([p.panes for p in parts]),
+        np.concatenate([p.rows for p in parts]),
+        np.concatenate([p.weights for p in parts]),
+        np.concatenate([p.counts for p in parts]),
+        np.concatenate([p.moments for p in parts]),
+        np.concatenate([p.distinct for p in parts]),
+        np.concatenate(
+            [np.zeros((len(p.panes), width), dtype=np.int64) if p.joint is None else p.joint for p in parts]
+        )
+        if joints
+        else None,
+    )
+    return _summed(whole, whole.panes, layout)
+
+
+def _summed(cells: Cells, panes: Ints, layout: Layout) -> Cells:
+    """Return cells under other panes, one for each: those that share one are added up, exactly."""
+    if (np.diff(panes) > 0).all():
+        return replace(cells, panes=panes)
+    distinct, place = np.unique(panes, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.searchsorted(place[order], np.arange(len(distinct)))
+    finite = finite_counts(cells.counts, layout)[order]
+    return Cells(
+        distinct,
+        np.add.reduceat(cells.rows[order], starts),
+        np.add.reduceat(cells.weights[order], starts),
+        np.add.reduceat(cells.counts[order], starts, axis=0, dtype=np.int64),
+        combine_moments(finite, cells.moments[order], starts, place[order]),
+        np.maximum.reduceat(cells.distinct[order], starts, axis=0),
+        None if cells.joint is None else np.add.reduceat(cells.joint[order], starts, axis=0),
+    )
+
+
+def split_by_segment(block: Block, sums: PaneSums | None = None) -> dict[str, Cells]:
     """Split a block into the cells of each segment; `sums` are of all traffic."""
     segments = np.array(block.segments, dtype=object)
     out = {}
     for name in dict.fromkeys(block.segments):
         keep = np.flatnonzero(segments == name)
         out[name] = Cells(
-            block.panes[keep] // pane_us,
+            block.panes[keep],
             block.rows[keep],
             block.weights[keep],
             block.counts[keep],
@@ -62,14 +109,14 @@ def split_by_segment(block: Block, pane_us: int, sums: PaneSums | None = None) -
             block.distinct[keep],
         )
     if sums is not None and "" in out:
-        out[""].joint = _of_panes(sums, out[""].panes, pane_us)
+        out[""].joint = _of_panes(sums, out[""].panes)
     return out
 
 
-def _of_panes(sums: PaneSums, panes: Ints, pane_us: int) -> Ints:
-    at = np.minimum(np.searchsorted(sums.panes // pane_us, panes), len(sums.panes) - 1)
+def _of_panes(sums: PaneSums, panes: Ints) -> Ints:
+    at = np.minimum(np.searchsorted(sums.panes, panes), len(sums.panes) - 1)
     found = sums.sums[at]
-    found[sums.panes[at] // pane_us != panes] = 0
+    found[sums.panes[at] != panes] = 0
     return found
 
 
@@ -99,10 +146,16 @@ BUCKET = 64
 class Series:
     """Cells of sealed chunks by pane. Sparse: a silent year costs nothing. Panes are saved in buckets."""
 
-    def __init__(self, layout: Layout, baseline_id: str, earlier: Series | None = None) -> None:
+    def __init__(
+        self, layout: Layout, baseline_id: str, pane_us: int = MINUTE_US, earlier: Series | None = None
+    ) -> None:
         """Begin without panes; `earlier` is the same series when it was last known, whose copies may still be saved."""
         self.layout = layout
         self.baseline_id = baseline_id
+        self.pane_us = pane_us
+        """Width of the panes that windows are made of."""
+        self.strays: set[int] = set()
+        """Panes that begin within one of these: they were counted in another width."""
         self.index: dict[int, int] = {}
         self.dirty: set[int] = set(earlier.dirty) if earlier else set()
         """Buckets that changed since they were last saved."""
@@ -139,12 +192,14 @@ class Series:
 
     def add(self, cells: Cells) -> None:
         """Add cells; their panes are distinct."""
-        self.dirty.update((cells.panes // BUCKET).tolist())
+        self.dirty.update((cells.panes // (BUCKET * self.pane_us)).tolist())
         fresh = [int(p) for p in cells.panes if int(p) not in self.index]
         if len(fresh) > len(self._free):
             self._grow(len(fresh))
         for pane in fresh:
             self.index[pane] = self._free.pop()
+            if pane % self.pane_us:
+                self.strays.add(pane)
         at = np.fromiter((self.index[int(p)] for p in cells.panes), dtype=np.intp, count=len(cells.panes))
         finite = finite_counts(cells.counts, self.layout)
         self.moments[at] = pair_moments(self.finite[at], self.moments[at], finite, cells.moments)
@@ -158,9 +213,16 @@ class Series:
                 self.joint = np.zeros((len(self.rows), cells.joint.shape[1]), dtype=np.int64)
             self.joint[at] += cells.joint
 
-    def drop_before(self, pane: int) -> None:
-        """Forget panes below `pane`."""
-        for old in [p for p in self.index if p < pane]:
+    def follow(self, pane_us: int) -> None:
+        """Make windows of panes of another width from now on, and save all that is held in buckets of these."""
+        self.dirty.update(self.pages)
+        self.pane_us = pane_us
+        self.dirty.update(pane // (BUCKET * pane_us) for pane in self.index)
+        self.strays = {pane for pane in self.index if pane % pane_us}
+
+    def drop_before(self, start_us: int) -> None:
+        """Forget panes that begin earlier."""
+        for old in [p for p in self.index if p < start_us]:
             at = self.index.pop(old)
             self.rows[at] = 0
             self.weights[at] = 0
@@ -171,11 +233,14 @@ class Series:
             if self.joint is not None:
                 self.joint[at] = 0
             self._free.append(at)
-            self.dirty.add(old // BUCKET)
+            self.strays.discard(old)
+            self.dirty.add(old // (BUCKET * self.pane_us))
 
     def bucket(self, number: int) -> Cells:
         """Copy the cells of one bucket."""
-        panes = sorted(p for p in self.index if p // BUCKET == number)
+        return self._cells(sorted(p for p in self.index if p // (BUCKET * self.pane_us) == number))
+
+    def _cells(self, panes: list[int]) -> Cells:
         at = np.array([self.index[p] for p in panes], dtype=np.intp)
         return Cells(
             np.array(panes, dtype=np.int64),
@@ -188,7 +253,7 @@ class Series:
         )
 
     def dense(self, first: int, panes: int, open_parts: Iterable[Cells], *, summed: bool = False) -> Dense:
-        """Lay out panes ``first … first + panes - 1``, sealed and open parts together.
+        """Lay out panes number ``first … first + panes - 1``, sealed and open parts together.
 
         Counts are nearly all that there is of a pane. With `summed` only their sum is made, in half of the time.
         """
@@ -203,10 +268,17 @@ class Series:
         )
         if self.joint is not None:
             out.joint = np.zeros((panes, self.joint.shape[1]), dtype=np.int64)
+        width_us, from_us, upto_us = self.pane_us, first * self.pane_us, (first + panes) * self.pane_us
         if len(self.index) < panes:
-            held = [(p - first, at) for p, at in self.index.items() if first <= p < first + panes]
+            held = [
+                ((p - from_us) // width_us, at)
+                for p, at in self.index.items()
+                if from_us <= p < upto_us and p not in self.strays
+            ]
         else:
-            held = [(k, at) for k in range(panes) if (at := self.index.get(first + k)) is not None]
+            held = [
+                (k, at) for k in range(panes) if (at := self.index.get(from_us + k * width_us)) is not None
+            ]
         if held:
             to, rows = (np.array(x, dtype=np.intp) for x in zip(*held, strict=True))
             out.rows[to], out.weights[to] = self.rows[rows], self.weights[rows]
@@ -222,21 +294,24 @@ class Series:
                 out.counts[to] = self.counts[rows]
             if out.joint is not None and self.joint is not None:
                 out.joint[to] = self.joint[rows]
-        for part in open_parts:
-            keep = (part.panes >= first) & (part.panes < first + panes)
+        strays = sorted(p for p in self.strays if from_us <= p < upto_us)
+        for part in [*([self._cells(strays)] if strays else []), *open_parts]:
+            keep = (part.panes >= from_us) & (part.panes < upto_us)
             if keep.any():
-                _add_open(out, part.take(keep), first, shape, summed=summed)
+                found = part.take(keep)
+                numbered = _summed(found, found.panes // width_us, shape)
+                _add_part(out, numbered, first, shape, only_sum=summed)
         return out
 
 
-def _add_open(out: Dense, part: Cells, first: int, layout: Layout, *, summed: bool) -> None:
+def _add_part(out: Dense, part: Cells, first: int, layout: Layout, *, only_sum: bool) -> None:
     to = (part.panes - first).astype(np.intp)
     finite = finite_counts(part.counts, layout)
     out.moments[to] = pair_moments(out.finite[to], out.moments[to], finite, part.moments)
     out.finite[to] += finite
     out.rows[to] += part.rows
     out.weights[to] += part.weights
-    if summed:
+    if only_sum:
         out.counts[0] += part.counts.sum(axis=0, dtype=np.int64)
     else:
         out.counts[to] += part.counts

@@ -224,14 +224,19 @@ def _model_record(model: str, state: ModelState) -> dict[str, Any]:
         frozen = [[*key, pane, rows] for (key, pane), rows in part.frozen.items()]
         told = [[*at, rows] for at, rows in part.told.items()]
         parts.append(
-            [*partition, first, part.next_offset, len(keys), frozen, part.begins, part.told_as, told]
+            [
+                *(*partition, first, part.next_offset, len(keys), frozen, part.begins, part.told_as, told),
+                *(sorted(part.widths), part.refused_upto_us, sorted(part.wide)),
+            ]
         )
     body = {
-        "closed": merge.closed,
-        "final": dict(merge.final),
-        "first_pane": [[*k, v] for k, v in merge.first_pane.items()],
+        "pane_us": merge.pane_us,
+        "closed_us": merge.closed_us,
+        "final_us": dict(merge.final_us),
+        "first_us": [[*k, v] for k, v in merge.first_us.items()],
+        "forgotten_us": merge.forgotten_us,
         "sealed_upto": [[*k, v] for k, v in merge.sealed_upto.items()],
-        "revised": _runs(merge.revisions),
+        "revised": _runs(merge.revisions, merge.pane_us),
         "dirty": [[*k, sorted(panes)] for k, panes in merge.dirty.items() if panes],
         "parts": parts,
         "pages": [
@@ -256,25 +261,28 @@ def _model_record(model: str, state: ModelState) -> dict[str, Any]:
     }
 
 
-def _runs(revisions: Mapping[tuple[SeriesKey, int, int], int]) -> list[list[Any]]:
-    """Write revisions as [*key, width, [first end, windows, revision, …]]: a late event revises windows in a row."""
+def _runs(revisions: Mapping[tuple[SeriesKey, int, int], int], pane_us: int) -> list[list[Any]]:
+    """Write revisions as [*key, horizon, [first end, windows, revision, …]]: a late event revises windows in a row.
+
+    Windows of a row end a pane apart.
+    """
     runs: dict[tuple[SeriesKey, int], list[int]] = {}
     for (key, width, end), n in sorted(revisions.items()):
         found = runs.setdefault((key, width), [])
-        if found and found[-1] == n and found[-3] + found[-2] == end:
+        if found and found[-1] == n and found[-3] + found[-2] * pane_us == end:
             found[-2] += 1
         else:
             found += (end, 1, n)
     return [[*key, width, found] for (key, width), found in runs.items()]
 
 
-def _of_runs(runs: Iterable[list[Any]]) -> dict[tuple[SeriesKey, int, int], int]:
+def _of_runs(runs: Iterable[list[Any]], pane_us: int) -> dict[tuple[SeriesKey, int, int], int]:
     """Undo `_runs`."""
     return {
         ((a, b, c, d), width, end): n
         for a, b, c, d, width, found in runs
         for first, windows, n in zip(found[::3], found[1::3], found[2::3], strict=True)
-        for end in range(first, first + windows)
+        for end in range(first, first + windows * pane_us, pane_us)
     }
 
 
@@ -345,8 +353,7 @@ def _restore(
     engine.watermarks.restore(body["watermarks"])
     engine.departed = body.get("departed", {})
     engine.sealed_upto = {Partition(t, p): offset for t, p, offset in body.get("sealed_upto", [])}
-    for record in models:
-        _restore_model(engine, record)
+    units = {record["model"]: _restore_model(engine, record) for record in models}
     for record in pages:
         merge = engine.state(record["model"]).merge
         if record["kind"] == "waiting":
@@ -354,32 +361,41 @@ def _restore(
             continue
         block = record["blocks"][0]
         series = merge.series[_series(merge, block)]
-        series.add(_cells(series, block))
+        series.add(_cells(series, block, units[record["model"]]))
 
 
-def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> None:
+def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> int:
+    """Restore what is known of a model but its pages; returns the microseconds that one saved unit of time is."""
     body = json.loads(record["json"])
     state = engine.state(record["model"])
     merge = state.merge
     state.through = record["through"]
-    merge.closed = {cast("Source", k): v for k, v in body["closed"].items()}
-    merge.final.update({cast("Source", k): v for k, v in body["final"].items()})
-    merge.first_pane = {(a, b): v for a, b, v in body["first_pane"]}
+    unit = 1 if "pane_us" in body else engine.control.monitor(record["model"]).pane_us
+    if unit != 1:
+        body = _by_time(body, unit)
+    merge.pane_us = body["pane_us"]
+    merge.closed_us = {cast("Source", k): v for k, v in body["closed_us"].items()}
+    merge.final_us.update({cast("Source", k): v for k, v in body["final_us"].items()})
+    merge.first_us = {(a, b): v for a, b, v in body["first_us"]}
+    merge.forgotten_us = {cast("Source", k): v for k, v in body["forgotten_us"].items()}
     merge.sealed_upto = {Partition(t, p): v for t, p, v in body["sealed_upto"]}
-    merge.revisions = _of_runs(body.get("revised", ()))
+    revised = _of_runs(body.get("revised", ()), merge.pane_us // unit)
     # As they were written until they were written as runs.
-    merge.revisions |= {((a, b, c, d), w, e): n for a, b, c, d, w, e, n in body.get("revisions", ())}
+    revised |= {((a, b, c, d), w, e): n for a, b, c, d, w, e, n in body.get("revisions", ())}
+    merge.revisions = {(key, width * unit, end * unit): n for (key, width, end), n in revised.items()}
     for a, b, c, d, panes in body["dirty"]:
         merge.dirty[a, b, c, d] = set(panes)
     blocks = iter(record["blocks"])
-    for topic, partition, first, following, keys, frozen, *spans in body["parts"]:
-        begins, told_as, told = spans or (first, first, [])
-        frozen_rows = {((a, b, c, d), pane): n for a, b, c, d, pane, n in frozen}
-        part = OpenPart(following, {}, frozen_rows, begins, told_as, {(v, pane): n for v, pane, n in told})
+    for topic, partition, first, following, keys, frozen, begins, told_as, told, *changes in body["parts"]:
+        part = OpenPart(following, begins=begins, told_as=told_as)
+        part.frozen = {((a, b, c, d), pane): n for a, b, c, d, pane, n in frozen}
+        part.told = {(v, pane): n for v, pane, n in told}
+        widths, part.refused_upto_us, wide = changes
+        part.widths, part.wide = frozenset(widths), frozenset((start, width) for start, width in wide)
         for _ in range(keys):
             block = next(blocks)
             key = _series(merge, block)
-            part.cells[key] = _cells(merge.series[key], block)
+            part.cells[key] = _cells(merge.series[key], block, unit)
         merge.open[Partition(topic, partition), first] = part
     merge.watermarks.restore_model(record["model"], body["watermarks"])
     state.book = AlarmBook.restore(body["book"])
@@ -388,18 +404,57 @@ def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> None:
     state.changes = ChangeLog.restore(body.get("changes", {}))
     state.traffic = Traffic.restore(record["model"], body["traffic"])
     state.last_window_us = body["last_window_us"]
+    return unit
+
+
+def _by_time(body: dict[str, Any], pane_us: int) -> dict[str, Any]:
+    """Convert what was saved by pane numbers: their width was not, so it is taken to be the monitor's."""
+    return {
+        **body,
+        "pane_us": pane_us,
+        "closed_us": {source: pane * pane_us for source, pane in body["closed"].items()},
+        "final_us": {source: pane * pane_us for source, pane in body["final"].items()},
+        "first_us": [[*key, pane * pane_us] for *key, pane in body["first_pane"]],
+        "forgotten_us": {},
+        "dirty": [[*key, [pane * pane_us for pane in panes]] for *key, panes in body["dirty"]],
+        "parts": [_part_by_time(pane_us, *part) for part in body["parts"]],
+    }
+
+
+def _part_by_time(
+    pane_us: int,
+    topic: str,
+    partition: int,
+    first: int,
+    following: int,
+    keys: int,
+    frozen: list[Any],
+    begins: int | None = None,
+    told_as: int | None = None,
+    told: Iterable[Any] = (),
+) -> list[Any]:
+    """Convert an open part; of before it was known where parts begin, from their first offset."""
+    return [
+        *(topic, partition, first, following, keys),
+        [[*key, pane * pane_us, rows] for *key, pane, rows in frozen],
+        first if begins is None else begins,
+        first if told_as is None else told_as,
+        [[version, pane * pane_us, rows] for version, pane, rows in told],
+        *([], 0, []),
+    ]
 
 
 def _series(merge: ModelMerge, block: dict[str, Any]) -> SeriesKey:
     key = (block["version"], block["source"], block["layout_id"], block["segment"])
     if key not in merge.series:
-        merge.series[key] = Series(unpacked_layout(block["layout_id"], block["layout"]), block["baseline_id"])
+        layout = unpacked_layout(block["layout_id"], block["layout"])
+        merge.series[key] = Series(layout, block["baseline_id"], merge.pane_us)
     return key
 
 
-def _cells(series: Series, block: dict[str, Any]) -> Cells:
+def _cells(series: Series, block: dict[str, Any], unit_us: int) -> Cells:
     layout = series.layout
-    panes = np.frombuffer(block["panes"], dtype="<i8")
+    panes = np.frombuffer(block["panes"], dtype="<i8") * unit_us
     n = len(panes)
     return Cells(
         panes,

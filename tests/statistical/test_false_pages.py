@@ -199,17 +199,18 @@ def test_the_direct_path_makes_the_windows_that_merging_makes():
     layout, counts = traffic.counts(baseline, 4, 2)
     merge = ModelMerge("m", Watermarks({"predictions": "predictions"}, 0, replay=True))
     key = ("v1", "predictions", layout.layout_id, "")
-    series = merge.series[key] = Series(layout, baseline.baseline_id)
-    panes = np.arange(len(counts), dtype=np.int64) + T0_US // HOUR_US
+    merge.follow(SPEC)
+    series = merge.series[key] = Series(layout, baseline.baseline_id, HOUR_US)
+    starts = np.arange(len(counts), dtype=np.int64) * HOUR_US + T0_US
     rows = np.add.reduceat(counts, layout.first_slots, axis=1).max(axis=1).astype(np.int64)
-    n = len(panes)
+    n = len(starts)
     empty = np.full((n, len(layout.numeric), 4), np.nan)
     distinct = np.zeros((n, len(layout.categorical), REGISTERS), dtype=np.uint8)
-    series.add(Cells(panes, rows, rows.astype(np.float64), counts.astype(np.int64), empty, distinct))
-    merge.first_pane["v1", "predictions"] = int(panes[0])
+    series.add(Cells(starts, rows, rows.astype(np.float64), counts.astype(np.int64), empty, distinct))
+    merge.first_us["v1", "predictions"] = T0_US
     for width in (1, 6, 24):
         direct = list(batches(layout, counts, width, baseline.baseline_id))
-        first = int(panes[0]) + 1
+        first = T0_US // HOUR_US + 1
         merged = list(merge._batches(key, width, first, first + n))
         assert len(direct) == len(merged)
         for a, b in zip(direct, merged, strict=True):

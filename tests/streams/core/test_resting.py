@@ -89,7 +89,7 @@ class Pair:
 
     @property
     def closed(self) -> int:
-        return self.engine.models["m"].merge.closed["predictions"] - T0 // MINUTE
+        return self.engine.models["m"].merge.closed_us["predictions"] // MINUTE - T0 // MINUTE
 
     def restart(self) -> None:
         """Another worker takes over from what was saved."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seawall.wire import decode
+from seawall.wire import decode, encode
 from streams.core.chunks import PartitionChunker
 from streams.core.engine import PartitionEngine
 from streams.core.layouts import Control, LayoutBook
@@ -116,7 +118,7 @@ def test_revisions_are_saved_for_as_long_as_a_window_may_be_revised_again():
                         offset += 1
     merge = e.models["m"].merge
     windows = {(key, width, end) for key, width, end in merge.revisions}
-    assert min(end for *_, end in windows) > merge.final["predictions"]
+    assert min(end for *_, end in windows) > merge.final_us["predictions"]
     assert 0 < len(windows) <= 3 * 31 * len(merge.series)
     again = PartitionEngine(control, RegistryView(), Watermarks({"predictions": "predictions"}, replay=True))
     parts = {k: v for stage in save(e, offset, "1-a") for k, v in stage if v}
@@ -183,3 +185,47 @@ def test_a_version_that_serves_no_more_is_forgotten_and_may_come_back():
     panes = [window_rows(r) for r in reports if r["horizon_us"] == MINUTE and r["version"] == "once"]
     assert sum(int(p["rows"].sum()) for p in panes) == 2
     assert not [k for k, v in stored.items() if v is not None and b"\tonce\t" in k]
+
+
+def by_pane_numbers(parts: dict[bytes, bytes], pane_us: int) -> dict[bytes, bytes]:
+    """A state as it was saved when panes had numbers in place of times."""
+    out = {}
+    for key, value in parts.items():
+        record = decode(value, ("model_state",))[1]
+        for block in record["blocks"]:
+            panes = np.frombuffer(block["panes"], dtype="<i8")
+            block["panes"] = (panes // pane_us).astype("<i8").tobytes()
+        if record["kind"] == "model":
+            body = json.loads(record["json"])
+            for name in ("pane_us", "forgotten_us"):
+                del body[name]
+            for old in ("closed", "final"):
+                body[old] = {source: at // pane_us for source, at in body.pop(f"{old}_us").items()}
+            body["first_pane"] = [[*of, at // pane_us] for *of, at in body.pop("first_us")]
+            body["revisions"] = [
+                [*of, horizon // pane_us, end // pane_us + w, n]
+                for *of, horizon, found in body.pop("revised")
+                for end, windows, n in zip(found[::3], found[1::3], found[2::3], strict=True)
+                for w in range(windows)
+            ]
+            body["dirty"] = [[*of, [at // pane_us for at in starts]] for *of, starts in body["dirty"]]
+            body["parts"] = [
+                [*part, [[*of, at // pane_us, rows] for *of, at, rows in frozen]]
+                for *part, frozen, _begins, _told_as, _told, _widths, _refused, _wide in body["parts"]
+            ]
+            record["json"] = json.dumps(body)
+        out[key] = encode("model_state", record)
+    return out
+
+
+@settings(max_examples=10, deadline=None)
+@given(schedules, st.data())
+def test_a_state_that_was_saved_by_pane_numbers_is_read_as_before(schedule, data):
+    log = summaries(schedule)
+    half = data.draw(st.integers(1, len(log)))
+    first, second = engine(), engine()
+    effects = [first.on_record(summary, offset, T0 + offset) for offset, summary in enumerate(log[:half])]
+    parts = {k: v for stage in save(first, half - 1, "1-a") for k, v in stage if v}
+    assert restore(second, by_pane_numbers(parts, SPEC.pane_us)) == half - 1
+    effects += [second.on_record(log[at], at, T0 + at) for at in range(half, len(log))]
+    assert outcome(effects) == run(log)
