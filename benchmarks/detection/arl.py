@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import chi2
@@ -58,14 +59,21 @@ def garwood(count: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def false_pages(
-    traffic: Traffic, days: int, runs: int, *, old: bool = True, baseline_days: int = BASELINE_DAYS
+    traffic: Traffic,
+    days: int,
+    runs: int,
+    *,
+    old: bool = True,
+    baseline_days: int = BASELINE_DAYS,
+    denser: float = 1.0,
 ) -> dict[str, int]:
     """Count pages of `runs` quiet streams of `days` days, each with a baseline of its own."""
+    live = replace(traffic, rows=denser * traffic.rows)
     found: dict[str, int] = {}
     for run in range(runs):
         baseline = traffic.baseline(baseline_days, 10 * run + 1)
-        layout, counts = traffic.counts(baseline, days, 10 * run + 2)
-        across = traffic.joint(baseline, days, 10 * run + 2)
+        layout, counts = live.counts(baseline, days, 10 * run + 2)
+        across = live.joint(baseline, days, 10 * run + 2)
         for name, judge in judges(baseline).items():
             # The rule that was replaced takes as long as the one in force.
             if old or name == "evidence":
@@ -104,6 +112,8 @@ def main() -> None:
     parser.add_argument("--fault-runs", type=int, default=15)
     parser.add_argument("--only-evidence", action="store_true", help="leave out the rule that was replaced")
     parser.add_argument("--baseline-days", type=int, default=BASELINE_DAYS)
+    parser.add_argument("--rows", type=float, default=100.0, help="an hour")
+    parser.add_argument("--denser", type=float, default=1.0, help="live rows for one of the baseline's")
     parser.add_argument("--kinds", type=int, nargs="+", default=list(range(len(QUIET))))
     options = parser.parse_args()
     for features in options.features:
@@ -111,8 +121,8 @@ def main() -> None:
         print(f"| quiet traffic, {features} features | days | {rules}evidence: pages in 30 days (95 %) |")
         print("|---|---|---|" if options.only_evidence else "|---|---|---|---|")
         for kind in options.kinds:
-            traffic = with_features(QUIET[kind], features)
-            quiet(traffic, options.days, options.runs, options.baseline_days, old=not options.only_evidence)
+            traffic = replace(with_features(QUIET[kind], features), rows=options.rows)
+            quiet(traffic, options)
     if options.fault_runs:
         print("| traffic, 5 features | fault | window rule: median, missed | evidence: median, missed |")
         print("|---|---|---|---|")
@@ -120,9 +130,17 @@ def main() -> None:
             faulty(with_features(QUIET[kind], 5), options.fault_runs, options.baseline_days)
 
 
-def quiet(traffic: Traffic, days: int, runs: int, baseline_days: int, *, old: bool) -> None:
+def quiet(traffic: Traffic, options: argparse.Namespace) -> None:
     start = time.process_time()
-    found = false_pages(traffic, days // runs, runs, old=old, baseline_days=baseline_days)
+    days, runs = options.days, options.runs
+    found = false_pages(
+        traffic,
+        days // runs,
+        runs,
+        old=not options.only_evidence,
+        baseline_days=options.baseline_days,
+        denser=options.denser,
+    )
     periods = days // runs * runs / PERIOD_DAYS
     said = []
     for pages in found.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ UNKNOWN_MEAN, UNKNOWN_STD = 0.80, 0.43
 _PRIOR = 12.0
 #: Smallest spread believed, relative to a mean of one: 90 degrees of freedom.
 _LEAST_STD = 0.05
+#: Windows with more than so many times the rows of those learnt from are judged as if they had no more: a wander that
+#: is small beside chance cannot be told from it.
+DENSER = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +40,28 @@ class Scale:
     wander: Floats
     mean: Floats
     std: Floats
+    finest: npt.ArrayLike = 0.0
+    """The least line of chance that is believed: that of `DENSER` times the rows of the windows learnt from."""
 
     def score(self, discrepancy: Floats, chance: Floats) -> Floats:
         """Return the standard score of each discrepancy, [W, Q]; NaN where it is, and where it and its scale are 0."""
         # Nothing over nothing, as of a constant column, is no number: NaN is what is meant.
         with np.errstate(invalid="ignore", divide="ignore"):
-            out: Floats = (np.cbrt(discrepancy / (self.chance * chance + self.wander)) - self.mean) / self.std
+            out: Floats = (np.cbrt(discrepancy / self._usual(chance)) - self.mean) / self.std
         return out
 
     def limit(self, score: npt.ArrayLike, chance: Floats) -> Floats:
         """Return the discrepancy that has this score: the inverse of `score`."""
-        out: Floats = (self.chance * chance + self.wander) * np.maximum(
-            self.mean + np.asarray(score) * self.std, 0.0
-        ) ** 3
+        out: Floats = self._usual(chance) * np.maximum(self.mean + np.asarray(score) * self.std, 0.0) ** 3
+        return out
+
+    def _usual(self, chance: Floats) -> Floats:
+        out: Floats = self.chance * np.fmax(chance, self.finest) + self.wander
         return out
 
     def widened(self, factor: float) -> Scale:
         """Return a scale with `factor` times the wander, for windows shorter than any in the baseline."""
-        return Scale(self.chance, self.wander * factor, self.mean, self.std)
+        return replace(self, wander=self.wander * factor)
 
 
 def unknown_scale(quantities: int, wander: npt.ArrayLike = 0.0) -> Scale:
@@ -116,11 +123,13 @@ def fit_scale(
     variance = (effective * variance + _PRIOR * usual) / (effective + _PRIOR)
     std = np.maximum(np.sqrt(variance), _LEAST_STD * np.maximum(mean, 1.0))
     unknown = unknown_scale(quantities)
+    rows = np.where(usable, 1 / c, 0.0).sum(axis=0) / total
     return Scale(
         np.where(known, a, unknown.chance),
         np.where(known, b, unknown.wander),
         np.where(known, mean, unknown.mean),
         np.where(known, std, unknown.std),
+        np.where(known, 1 / (DENSER * np.maximum(rows, 1e-300)), 0.0),
     )
 
 

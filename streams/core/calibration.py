@@ -117,8 +117,9 @@ class Calibration:
                 for name in ("chance", "wander", "mean", "std")
             )
         )
+        finest = np.where(at < 0, 0.0, np.broadcast_to(self.scale.finest, self.scale.mean.shape)[at])
         scores = np.where(at < 0, np.nan, self.scores[:, at])
-        return replace(self, scale=scale, scores=scores)
+        return replace(self, scale=replace(scale, finest=finest), scores=scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +344,7 @@ def _fit(
         scale.wander,
         np.where(shares, np.maximum(scale.mean, unknown.mean), scale.mean),
         np.where(shares, np.maximum(scale.std, unknown.std), scale.std),
+        scale.finest,
     )
 
 

@@ -22,6 +22,7 @@ from detectors.evidence.limits import (
     widening,
 )
 from detectors.evidence.scale import (
+    DENSER,
     LEAST_CHANCE,
     UNKNOWN_MEAN,
     UNKNOWN_STD,
@@ -127,6 +128,17 @@ def test_windows_that_could_not_be_compared_are_no_part_of_a_scale():
     among = fit_scale(d, chance, fold, 50.0, np.arange(2))
     for name in ("chance", "wander", "mean", "std"):
         assert getattr(among, name)[0] == pytest.approx(getattr(alone, name)[0])
+
+
+def test_windows_of_many_more_rows_than_those_learnt_from_are_scored_as_if_of_three_times_as_many():
+    rng = np.random.default_rng(15)
+    chance = 1 / rng.integers(10, 30, (90, 1))
+    scale = fit_scale(chance * rng.chisquare(3, (90, 1)) / 3, chance, np.repeat(np.arange(3), 30), 90.0)
+    rows = DENSER * float(np.mean(1 / chance))
+    at, beyond, within = (scale.limit(4.0, np.array([[1 / n]])) for n in (rows, 100 * rows, rows / 2))
+    assert at == pytest.approx(beyond)
+    assert within > at
+    assert scale.score(at, np.array([[1 / (100 * rows)]])) == pytest.approx(4.0)
 
 
 def test_a_scale_learns_chance_and_wander_apart():

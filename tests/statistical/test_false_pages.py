@@ -121,6 +121,19 @@ def test_what_a_short_baseline_shows_itself_is_not_gross():
     assert play(replace(baseline, pane_counts=panes, joint=None), layout, counts, SPEC).opened == []
 
 
+def test_traffic_that_is_fifty_times_as_dense_as_its_baseline_keeps_the_budget():
+    """What a level wanders by is hidden by chance in hours of twenty rows, and is all there is to see in a thousand."""
+    sparse = replace(LEVEL, rows=20.0, level_std=0.1)
+    dense = replace(sparse, rows=1000.0)
+    pages = 0
+    for seed in range(3):
+        baseline = sparse.baseline(42, 100 + seed)
+        layout, counts = dense.counts(baseline, 30, 200 + seed)
+        across = dense.joint(baseline, 30, 200 + seed)
+        pages += len(play(baseline, layout, counts, SPEC, joint=across).opened)
+    assert pages <= 3
+
+
 def test_a_window_far_beyond_what_a_single_one_may_pages_without_waiting_for_a_second(
     baselines: dict[str, Baseline], judges: dict[str, Judge]
 ):
