@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 16
+#: A longer name would leave no room for the rest of its line.
+_LONGEST_NAME = 40
 
 
 def show_baseline(baseline: Baseline, console: Console) -> None:
@@ -42,7 +44,7 @@ def show_baseline(baseline: Baseline, console: Console) -> None:
     for column, counts in zip(baseline.columns, _counts(baseline), strict=True):
         share = column.missing / max(baseline.rows, 1)
         table.add_row(
-            escape(column.name),
+            escape(shortened(column.name, _LONGEST_NAME)),
             column.role,
             *(
                 (f"{column.importance:.3g}" if column.importance is not None else "[dim]–[/]",)
@@ -136,6 +138,19 @@ def sparkline(heights: Sequence[float]) -> str:
         return ""
     top = len(_BLOCKS) - 1
     return "".join(_BLOCKS[round(max(h, 0.0) / most * top)] for h in heights)
+
+
+def shortened(text: str, most: int) -> str:
+    """Leave out the middle of a text that is longer than `most` characters, for names differ at both ends.
+
+    Examples
+    --------
+    >>> shortened("days_since_the_last_order", 11)
+    'days_…order'
+    """
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}…{text[-((most - 1) // 2) :]}"
 
 
 def _values(column: BaselineColumn, counts: npt.NDArray[np.int64]) -> str:

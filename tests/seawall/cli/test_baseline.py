@@ -115,6 +115,21 @@ def test_a_period_that_is_too_long_for_hours_is_noted(data: Path, capsys: pytest
     assert "note: the period is so long that panes are 3h wide" in capsys.readouterr().err
 
 
+def test_a_name_of_three_hundred_characters_leaves_room_for_the_rest_of_its_line(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    long = "first" + "x" * 290 + "final"
+    pl.read_parquet(data).rename({"temp": long}).write_parquet(data)
+    assert main(["baseline", "build", str(data), *BUILD, *roles()]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("first")]
+    assert "…" in line.split()[0]
+    assert line.split()[0].endswith("final")
+    assert "feature" in line
+    assert "%" in line  # what is missing
+    assert line.count(" … ") == 2  # least, middle, greatest
+
+
 def test_show_prints_what_build_printed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["baseline", "build", str(data), *BUILD, *roles()])
     built = capsys.readouterr().out

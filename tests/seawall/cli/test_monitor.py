@@ -143,6 +143,24 @@ def test_init_says_what_it_does_not_watch_and_check_what_one_had_better_not(
     assert f"note: columns.n: {said}" in capsys.readouterr().err
 
 
+def test_three_rows_promise_nothing_and_are_cut_by_nothing_that_never_comes_twice() -> None:
+    columns = Columns(
+        "predictions", "late", "1", T0_US + np.arange(3) * HOUR_US,
+        categorical={
+            "who": Categorical(np.arange(3, dtype=np.int32), ["ann", "bo", "cy"]),
+            "origin": Categorical(np.array([0, 1, 0], dtype=np.int32), ["JFK", "EWR"]),
+        },
+        scores={"score": np.array([0.1, 0.9, 0.8])},
+    )  # fmt: skip
+    labels = Categorical(np.array([0, 1, 1], dtype=np.int32), ["0", "1"])
+    task = "binary_classification"
+    reference = build_baseline(columns, model="late", version="1", task=task, labels=labels, now_us=0)
+    assert reference.performance["roc_auc"] == 1.0
+    spec = parse_monitor(monitor_template("late", reference))
+    assert spec.performance == {}
+    assert "who" not in spec.segments
+
+
 @pytest.mark.parametrize(
     ("rows", "hours", "shortest_us"),
     [
