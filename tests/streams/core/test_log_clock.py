@@ -71,7 +71,7 @@ class Cluster:
 
     @property
     def closed(self) -> int:
-        return self.engine.models["m"].merge.closed["predictions"] - T0 // MINUTE
+        return self.engine.models["m"].merge.closed_us["predictions"] // MINUTE - T0 // MINUTE
 
 
 def test_one_record_of_a_clock_that_is_hours_ahead_makes_nothing_late() -> None:
