@@ -162,8 +162,12 @@ def test_a_release_long_ago_is_not_suspected() -> None:
 def test_a_shift_that_began_before_the_release_is_not_the_releases_fault() -> None:
     story = two_days_of_v1_then_v2(drifted_before="distance")
     story.traffic("v2", 0, 2, "distance")
-    assert story.pages[-1] == "v2 open world"
-    assert story.alarms[-1].attribution_why == "v1 drifted before the release on distance"
+    # The page that v1 opened tells of it too; nobody is paged a second time.
+    assert story.pages[-2:] == ["v2 open world", "v1 updated world"]
+    opened, told = story.alarms[-2:]
+    assert opened.attribution_why == "v1 drifted before the release on distance"
+    assert opened.notify == ()
+    assert told.attribution_why == "v1 was stable for 1d 18h after its release, before this began"
     assert story.said == []
 
 
@@ -172,8 +176,10 @@ def test_what_the_previous_version_sees_as_well_is_the_worlds() -> None:
     for hour in range(3):
         story.traffic("v1", hour, hour + 1, "distance")
         story.traffic("v2", hour, hour + 1, "distance")
-    assert "v2 open world" in story.pages
-    assert story.alarms[-1].attribution_why == "v1 drifts on the same traffic on distance"
+    opened = next(a for a in story.alarms if (a.version, a.state) == ("v2", "open"))
+    assert opened.attribution == "world"
+    assert opened.attribution_why == "v1 drifts on the same traffic on distance"
+    assert story.alarms[-1].attribution_why == "v2 drifts on the same"
     assert story.said == []
     # One page: what v2 sees is told by the alarm that v1 opened over the same.
     assert [f"{a.version} {a.state} {a.attribution}" for a in story.alarms if a.notify or not a.is_joined] == [
