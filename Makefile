@@ -27,10 +27,11 @@ test-kafka: $(STAMP)  ## what talks to a broker, against Apache Kafka (needs Jav
 	    --ignore tests/e2e/test_demo.py --ignore tests/streams/embedded --ignore tests/seawall/cli/test_up.py; \
 	else echo "test-kafka is skipped: it needs Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"; fi
 
-# One seed of chaos, because what only a broker that keeps its log can show was found nowhere else.
-SHORT_KAFKA := tests/e2e/test_loop.py tests/streams/io/test_topics.py tests/kafka \
+# One seed of chaos, because what only a broker that keeps its log can show was found nowhere else. `tests/kafka` always
+# has Apache Kafka, so `make test` has run it.
+SHORT_KAFKA := tests/e2e/test_loop.py tests/streams/io/test_topics.py \
   'tests/chaos/test_chaos.py::test_what_is_stored_equals_a_recount_whatever_was_killed[30]'
-test-kafka-short: $(STAMP)  ## CI's part of test-kafka, seven minutes: the loop, topics, security, gaps, one seed of chaos
+test-kafka-short: $(STAMP)  ## what CI runs after `make test`, three minutes: the loop, topics, one seed of chaos
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
 	  $(BIN)/python -m tests.kafka.cluster && \
 	  SEAWALL_TEST_BROKER=kafka $(BIN)/python -m pytest $(SHORT_KAFKA); \
