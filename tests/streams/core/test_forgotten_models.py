@@ -8,6 +8,7 @@ from typing import Any
 from streams.core.chunks import PartitionChunker
 from streams.core.engine import DEPARTED, Effects, PartitionEngine
 from streams.core.layouts import Control, LayoutBook
+from streams.core.log_clock import LogClock
 from streams.core.registry import RegistryView
 from streams.core.reports import window_rows
 from streams.core.state import restore, save
@@ -38,7 +39,8 @@ class Log:
         self.records.append(self.chunker.progress(caught_up=True))
 
     def engine(self) -> PartitionEngine:
-        marks = Watermarks({"predictions": "predictions"}, 30_000_000)
+        # Workers speak every few seconds; here a record may be hours after the one before, and time passes all the same.
+        marks = Watermarks({"predictions": "predictions"}, 30_000_000, clock=LogClock(STEP))
         return PartitionEngine(self.control, RegistryView(), marks)
 
 
