@@ -182,6 +182,14 @@ class AlarmBook:
             del self._retired_us[next(iter(self._retired_us))]
         return steps
 
+    def close(self, at_us: int, reason: str) -> list[AlarmStep]:
+        """Resolve every alarm and forget every streak: of a model that nobody hears of any more."""
+        gone, self._tracks = list(self._tracks.values()), {}
+        steps: list[AlarmStep] = []
+        for track in gone:
+            steps += self._close(track, at_us, reason)
+        return steps
+
     def _open(
         self,
         track: Track,

@@ -42,6 +42,8 @@ from streams.core.watermark import Partition, Watermarks
 
 #: Forgotten models of which it is still known what is final.
 DEPARTED = 1000
+#: Why the alarms of a forgotten model end.
+_SILENT = "the model has been silent for longer than any window looks back, and nobody declared it"
 
 
 @dataclass(slots=True)
@@ -180,6 +182,7 @@ class PartitionEngine:
                 if offset > state.through:
                     effects.extend(self.advance(model, offset, now_us))
                     if self._is_over(model, state):
+                        effects.alarms += state.book.close(state.merge.known_upto_us, _SILENT)
                         self.forget(model)
                         effects.forgotten.append(model)
             return effects
@@ -233,14 +236,9 @@ class PartitionEngine:
     def _is_over(self, model: str, state: ModelState) -> bool:
         """Whether nobody declared a model, and all its windows are final and longer ago than any can look back.
 
-        What is open stays: an alarm that nobody resolved, a rollback that may be asked for again.
+        A rollback that may be asked for again stays. Alarms end with the model: no window is left to end them.
         """
-        return (
-            state.merge.is_over
-            and model not in self.control.monitors
-            and state.desk.is_empty
-            and not state.book.open_alarms
-        )
+        return state.merge.is_over and model not in self.control.monitors and state.desk.is_empty
 
     def _report(self, effects: Effects, report: dict[str, Any]) -> None:
         if self._on_report is None:

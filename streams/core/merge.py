@@ -559,6 +559,11 @@ class ModelMerge:
         """Whether nothing is left of the model: no pane that a window can hold, and no chunk that still fills."""
         return not (self.series or self.open or self.waiting or self.late or any(self.dirty.values()))
 
+    @property
+    def known_upto_us(self) -> int:
+        """Event time up to which everything is known, of the source that is furthest."""
+        return max(self.closed_us.values(), default=0)
+
     def take_late(self) -> list[LateEvents]:
         """Return the late events found since the last call."""
         late, self.late = self.late, []

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from seawall.frames import Columns
+from streams.core.build_baseline import build_baseline
 from streams.core.chunks import PartitionChunker
 from streams.core.engine import DEPARTED, Effects, PartitionEngine
 from streams.core.layouts import Control, LayoutBook
@@ -13,7 +17,7 @@ from streams.core.registry import RegistryView
 from streams.core.reports import window_rows
 from streams.core.state import restore, save
 from streams.core.watermark import Watermarks
-from tests.streams.core.builders import MINUTE, T0, cut_after, records, single
+from tests.streams.core.builders import MINUTE, T0, cut_after, frame, records, single
 from tests.streams.core.folding import SPEC, whole
 
 #: The defaults' longest horizon is a day, their grace an hour: a step is two hours, so that twenty are enough.
@@ -33,7 +37,9 @@ class Log:
         self.records: list[dict[str, Any]] = []
 
     def send(self, model: str, step: int) -> None:
-        value = single(T0 + step * STEP, 1.0, model=model)
+        self.tell(single(T0 + step * STEP, 1.0, model=model))
+
+    def tell(self, value: bytes) -> None:
         for cut in self.chunker.feed(records([value], self.chunker.next_offset)):
             self.records += cut.summaries
         self.records.append(self.chunker.progress(caught_up=True))
@@ -157,3 +163,33 @@ def test_a_model_that_nobody_declared_has_defaults_that_are_not_kept() -> None:
     control = Control()
     assert control.monitor("made-up").model == "made-up"
     assert control.monitors == {}
+
+
+def test_the_alarm_of_a_silent_model_that_nobody_declared_ends_with_the_model() -> None:
+    log = Log()
+    rng = np.random.default_rng(1)
+    usual = Columns(
+        "predictions", "once", "v1", T0 + np.arange(2000) * MINUTE, numeric={"x": rng.normal(size=2000)},
+        scores={"score": np.full(2000, 0.5)},
+    )  # fmt: skip
+    log.control.set_baseline(build_baseline(usual, model="once", version="v1", now_us=0))
+    log.tell(frame([T0 + i * MINUTE // 10 for i in range(600)], [50.0] * 600, model="once"))
+    for step in range(1, 2 * LONG):
+        log.send("m", step)
+    whole_story = fold(log.engine(), log.records)
+    assert whole_story.forgotten == ["once"]
+    told = [a for a in whole_story.alarms if a.kind == "drift"]
+    assert [a.state for a in told][0] == "open"
+    (end,) = [a for a in told if a.state == "resolved"]
+    assert end.alarm_id == told[0].alarm_id
+    assert end.summary.endswith(
+        "the model has been silent for longer than any window looks back, and nobody declared it"
+    )
+    assert end.resolved_us > T0 + 24 * 60 * MINUTE
+    for saved in range(0, len(log.records), 7):
+        first = log.engine()
+        alarms = fold(first, log.records[: saved + 1]).alarms
+        parts = {k: v for stage in save(first, saved, "1-a") for k, v in stage if v}
+        second = log.engine()
+        assert restore(second, parts) == saved
+        assert alarms + fold(second, log.records, saved + 1).alarms == whole_story.alarms
