@@ -21,7 +21,6 @@ from seawall.monitor import MonitorSpec
 from seawall.settings import Settings
 
 if TYPE_CHECKING:
-    from seawall.frames import Columns
     from streams.core.backtest import Backtest, Outcome, Setting
 
 
@@ -53,6 +52,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--score", action="append", default=[], metavar="NAME=COLUMN", help="a score by name; may be repeated"
     )
     parser.add_argument("--prediction-column", metavar="COLUMN", help="what the model predicted")
+    parser.add_argument(
+        "--label-column",
+        metavar="COLUMN",
+        help="what turned out, where it is known: losses and promises are watched",
+    )
+    parser.add_argument(
+        "--label-time-column",
+        metavar="COLUMN",
+        help="when that became known (default: the time of the prediction)",
+    )
     parser.add_argument(
         "--budget",
         action="append",
@@ -94,8 +103,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         print(f"note: {note}")
     if backtest.dead_rows:
         print(f"note: {backtest.dead_rows:,} rows could not be counted (bad event times)", file=sys.stderr)
+    labels = backtest.rows_of["labels"]
     print(
-        f"{backtest.rows:,} rows in {took_s:.1f} s ({backtest.rows / max(took_s, 1e-9):,.0f} a second)",
+        f"{backtest.rows:,} rows {f'({labels:,} of them labels) ' if labels else ''}in {took_s:.1f} s "
+        f"({backtest.rows / max(took_s, 1e-9):,.0f} a second)",
         file=sys.stderr,
     )
     if arguments.html:
@@ -114,7 +125,8 @@ _Ran = tuple["Backtest", list["Outcome"], list[str], float]
 def _of_file(arguments: argparse.Namespace, settings: Settings) -> _Ran:
     from seawall.cli.baseline import read_baseline
     from seawall.cli.data_file import MISSING_WORDS, progress, read_data_file
-    from streams.core.backtest import Backtest, in_time_order
+    from seawall.cli.history import read_history
+    from streams.core.backtest import Backtest, side_by_side
 
     if arguments.baseline is None:
         raise ConfigError(
@@ -123,19 +135,20 @@ def _of_file(arguments: argparse.Namespace, settings: Settings) -> _Ran:
     if arguments.since or arguments.until:
         raise ConfigError("--since, --until: only with --from-store; cut the data file instead")
     baseline = read_baseline(arguments.baseline)
+    baseline = replace(baseline, version=arguments.version or baseline.version)
     spec = _monitor(arguments.monitor, baseline)
-    version = arguments.version or baseline.version
     tried = settings_of(spec, arguments.budget, arguments.effect)
-    backtest = Backtest(tried, [replace(baseline, version=version)])
     with progress(f"backtest of {spec.model}") as begin:
         begin("reading")
         table = read_data_file(arguments.data, arguments.missing or MISSING_WORDS)
-        columns = _columns(table, baseline, spec, version, arguments)
+        history = read_history(table, baseline, spec, arguments)
+        backtest = Backtest(tried, [baseline], sources=[columns.source for columns in history.parts])
         step, began = begin("running"), time.monotonic()
-        for part in in_time_order(columns):
-            backtest.feed(part)
-            step(backtest.rows, columns.rows)
-        return backtest, backtest.finish(), notes_on(spec, baseline), time.monotonic() - began
+        for part in side_by_side(history.parts):
+            backtest.feed(*part)
+            step(backtest.rows, sum(columns.rows for columns in history.parts))
+        notes = [*notes_on(spec, baseline), *history.notes]
+        return backtest, backtest.finish(), notes, time.monotonic() - began
 
 
 def _of_store(arguments: argparse.Namespace, settings: Settings) -> _Ran:
@@ -146,6 +159,11 @@ def _of_store(arguments: argparse.Namespace, settings: Settings) -> _Ran:
     from streams.core.backtest import Backtest
     from streams.io.history import StoredHistory
 
+    for option in ("label_column", "label_time_column"):
+        if getattr(arguments, option):
+            name = f"--{option.replace('_', '-')}"
+            msg = f"{name}: only with --data; from the store labels are taken as they were counted"
+            raise ConfigError(msg)
     given = read_baseline(arguments.baseline) if arguments.baseline else None
     spec = _monitor(arguments.monitor, given)
     settings = of_running_stack(replace(settings, data_dir=arguments.data_dir or settings.data_dir))
@@ -154,7 +172,8 @@ def _of_store(arguments: argparse.Namespace, settings: Settings) -> _Ran:
         begin("asking the store")
         history = StoredHistory(settings, spec, since_us, until_us, arguments.version or "")
         known = {**history.range.baselines, **({given.version: given} if given else {})}
-        backtest = Backtest(settings_of(spec, arguments.budget, arguments.effect), known.values())
+        tried = settings_of(spec, arguments.budget, arguments.effect)
+        backtest = Backtest(tried, known.values(), sources=history.sources)
         step, began = begin("running"), time.monotonic()
         unjudged: set[str] = set()
         events = list(history.range.registry)
@@ -176,10 +195,19 @@ def _of_store(arguments: argparse.Namespace, settings: Settings) -> _Ran:
             "--baseline names one",
             file=sys.stderr,
         )
-    notes = notes_on(spec, None)
+    notes = [*notes_on(spec, None), *_unseen_promises(spec)]
     for version, baseline in sorted(known.items()):
         notes += [f"{version}, {said}" for said in short_horizons(spec, baseline)]
     return backtest, outcomes, notes, took_s
+
+
+def _unseen_promises(spec: MonitorSpec) -> list[str]:
+    """Say which promises are on means that the store does not keep for single panes."""
+    from streams.core.promises import watched
+
+    unseen = [metric for metric in watched(spec) if metric != "accuracy"]
+    said = f"promise.performance ({', '.join(unseen)}): not seen: the store has no means of single panes"
+    return [said] if unseen else []
 
 
 def _time_us(option: str, text: str | None) -> int | None:
@@ -246,36 +274,12 @@ def _monitor(path: Path, baseline: Baseline | None) -> MonitorSpec:
     return spec
 
 
-def _columns(
-    table: Any, baseline: Baseline, spec: MonitorSpec, version: str, arguments: argparse.Namespace
-) -> Columns:
-    """Read the columns that the baseline knows, and those that cut traffic into segments."""
-    from seawall.build import read_reference
-    from seawall.cli.baseline import _pairs
-
-    if arguments.score and arguments.score_column:
-        raise ConfigError("--score-column: not together with --score, which names every score itself")
-    features = {c.name: c.kind for c in baseline.columns if c.role == "feature"}
-    wanted = [n for n in table.columns if n in features or n in spec.segments]
-    return read_reference(
-        table,
-        model=spec.model,
-        version=version,
-        task=baseline.task,
-        ts=arguments.time_column,
-        time_unit=arguments.time_unit,
-        scores=_pairs("--score", arguments.score) or arguments.score_column,
-        labels=arguments.prediction_column,
-        features=wanted,
-        categorical=[n for n in wanted if features.get(n, "categorical") == "categorical"],
-    ).columns
-
-
 def as_json(backtest: Backtest, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return what would have paged under each setting, as JSON-ready values."""
     return {
         "model": outcomes[0].setting.spec.model,
-        "rows": backtest.rows,
+        "rows": backtest.rows_of["predictions"],
+        "labels": backtest.rows_of["labels"],
         "dead_rows": backtest.dead_rows,
         "start_us": outcomes[0].start_us,
         "end_us": outcomes[0].end_us,

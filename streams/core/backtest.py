@@ -1,16 +1,18 @@
 """A monitor run over history by the very code that runs over live traffic.
 
-Columns become frames on an in-memory log; a `PartitionChunker` cuts and counts it; one `PartitionEngine` for each
-setting reads the same summaries. Panes that a worker stored are read in their place (`Backtest.feed_panes`). The
-counting, which is most of the work, is thus done once however many settings are tried: settings may differ in anything
-but what chunks depend on (panes and segments).
+Columns become frames on in-memory logs, one for each source; a `PartitionChunker` cuts and counts each; one
+`PartitionEngine` for each setting reads the same summaries, those of one stretch of time together, so that predictions
+and labels are decided on by the time of their windows. Panes that a worker stored are read in their place
+(`Backtest.feed_panes`). The counting, which is most of the work, is thus done once however many settings are tried:
+settings may differ in anything but what chunks depend on (panes, segments and the task).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,6 @@ from streams.core.words import utc_text
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_TOPIC = "history"
 #: Kinds of alarm whose false pages are the owner's budget.
 BUDGETED = ("drift", "loss", "promise")
 _IDLE_US = 30_000_000
@@ -123,29 +124,34 @@ class Timeline:
     """Hour to the columns whose verdict was drift."""
 
     def add(self, report: dict[str, Any]) -> None:
-        """Take a window report; reports of segments, of single panes and of other sources are left out."""
-        if report["source"] != "predictions" or report["segment"] or not report["stats"]:
+        """Take a window report of predictions, or of labels, of which losses alone speak to alarms.
+
+        Reports of segments, of single panes and of other sources are left out.
+        """
+        if report["source"] not in {"predictions", "labels"} or report["segment"] or not report["stats"]:
             return
         shape = (report["windows"], len(report["columns"]))
         ends = np.frombuffer(report["ends"], dtype="<i8")
         verdicts = np.frombuffer(report["column_verdicts"], dtype="i1").reshape(shape)
-        js, limit = (
+        js, limit, evidence = (
             np.frombuffer(report["stats"][name], dtype="<f4").reshape(shape)
-            for name in ("js", "effect_limit")
+            for name in ("js", "effect_limit", "evidence")
         )
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(verdicts == Verdict.NOT_ENOUGH_DATA, 0.0, np.nan_to_num(js / limit, posinf=0.0))
+            # A loss that fell is as far from usual as one that rose, and only the evidence knows that it is no news.
+            near = evidence if report["source"] == "labels" else js / limit
+            ratio = np.where(verdicts == Verdict.NOT_ENOUGH_DATA, 0.0, np.nan_to_num(near, posinf=0.0))
+        spoken = [(i, key) for i, key in enumerate(report["columns"]) if not key.startswith("label/")]
         # A window that ends on the hour was full in the hour before.
         hours = (ends - 1) // HOUR_US * HOUR_US
         for hour in np.unique(hours).tolist():
             at = hours == hour
-            worst = self.ratio.setdefault(hour, {})
-            for key, value in zip(report["columns"], ratio[at].max(axis=0).tolist(), strict=True):
-                worst[key] = max(value, worst.get(key, 0.0))
-            drifted = (verdicts[at] == Verdict.DRIFT).any(axis=0)
-            self.drifted.setdefault(hour, set()).update(
-                key for key, is_drift in zip(report["columns"], drifted.tolist(), strict=True) if is_drift
-            )
+            worst, drifted = self.ratio.setdefault(hour, {}), self.drifted.setdefault(hour, set())
+            furthest, has_drifted = ratio[at].max(axis=0), (verdicts[at] == Verdict.DRIFT).any(axis=0)
+            for i, key in spoken:
+                worst[key] = max(float(furthest[i]), worst.get(key, 0.0))
+                if has_drifted[i]:
+                    drifted.add(key)
 
 
 @dataclass(slots=True)
@@ -237,8 +243,8 @@ class Backtest:
         Of the versions that the history is of.
     rule
         When a chunk is full. The outcome does not depend on it.
-    source
-        What the history is of, and what `feed` takes: predictions, unless said otherwise.
+    sources
+        What the history is of, and what is fed: predictions, unless said otherwise.
 
     Raises
     ------
@@ -251,22 +257,31 @@ class Backtest:
         settings: Sequence[Setting],
         baselines: Iterable[Baseline],
         rule: ChunkRule | None = None,
-        source: Source = "predictions",
+        sources: Sequence[Source] = ("predictions",),
     ) -> None:
         _check(settings)
         known = list(baselines)
         self.outcomes = [Outcome(s) for s in settings]
         self._registry = RegistryView()
-        self._engines = [_engine(s.spec, known, self._registry, source) for s in settings]
+        self._engines = [_engine(s.spec, known, self._registry, sources) for s in settings]
         book = LayoutBook(self._engines[0].control)
-        self._chunker = PartitionChunker(_TOPIC, 0, source, book, rule or ChunkRule())
-        self._chunker.start_at(0)
+        self._chunkers: dict[Source, PartitionChunker] = {
+            source: PartitionChunker(source, 0, source, book, rule or ChunkRule()) for source in sources
+        }
+        for chunker in self._chunkers.values():
+            chunker.start_at(0)
         self._offset = 0
         self._now_us = 0
         self._start_us: int | None = None
-        self._panes: PaneLog | None = None
-        self.rows = 0
+        self._panes: dict[Source, PaneLog] = {}
+        self.rows_of: Counter[Source] = Counter()
+        """Events taken, by source."""
         self.dead_rows = 0
+
+    @property
+    def rows(self) -> int:
+        """Events taken."""
+        return self.rows_of.total()
 
     def feed_panes(
         self,
@@ -285,46 +300,69 @@ class Backtest:
         """
         spec = self.outcomes[0].setting.spec
         events = sorted(registry, key=lambda e: int(e["ts"]))
-        if self._panes is None:
-            self._panes = PaneLog(spec.model, _TOPIC, spec.pane_us, layouts)
-            self._publish([self._panes.progress(caught_up=False)])
-        for summary in self._panes.summaries(panes):
+        if not self._panes:
+            self._panes = {
+                source: PaneLog(spec.model, source, source, spec.pane_us, layouts)
+                for source in self._chunkers
+            }
+            self._progress(caught_up=False)
+        for start_us, summaries in self._by_pane(panes):
+            end_us = start_us + spec.pane_us
             if self._start_us is None:
-                self._start_us = summary["max_ts"] + 1 - spec.pane_us
-            while events and int(events[0]["ts"]) <= summary["max_ts"]:
+                self._start_us = start_us
+            while events and int(events[0]["ts"]) < end_us:
                 self._registry.observe(events.pop(0))
-            self._now_us = max(self._now_us, summary["max_ts"])
-            self._publish([summary])
+            self._now_us = max(self._now_us, end_us - 1)
+            self._publish(summaries)
         for event in events:
             self._registry.observe(event)
-        self.rows = self._panes.rows
+        self.rows_of = Counter({source: log.rows for source, log in self._panes.items()})
 
-    def feed(self, columns: Columns) -> None:
-        """Take the next rows of history, in any order among themselves but none older than the last by much.
+    def _by_pane(self, panes: Sequence[StoredPane]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        """Make the summaries of every pane of the monitor: its start, and one of each source that has rows in it."""
+        width_us = self.outcomes[0].setting.spec.pane_us
+        for number, group in groupby(panes, key=lambda p: p.start_us // width_us):
+            held = list(group)
+            yield (
+                number * width_us,
+                [
+                    summary
+                    for source, log in self._panes.items()
+                    for summary in log.summaries(p for p in held if p.source == source)
+                ],
+            )
 
-        What comes later than the monitor's grace allows is counted late, as in live traffic.
+    def feed(self, *parts: Columns) -> None:
+        """Take the next rows of history, of one stretch of time: of each source those in it.
+
+        They may come in any order among themselves, but none older than the last by much. What comes later than the
+        monitor's grace allows is counted late, as in live traffic.
         """
-        if not columns.rows:
+        found = [columns for columns in parts if columns.rows]
+        if not found:
             return
         if self._start_us is None:
-            self._start_us = self._now_us = int(columns.ts.min())
+            self._start_us = self._now_us = min(int(columns.ts.min()) for columns in found)
             self._progress(caught_up=False)
-        for start in range(0, columns.rows, _FRAME_ROWS):
-            frame = rows_of(columns, np.arange(start, min(start + _FRAME_ROWS, columns.rows)))
-            payload = encode(FRAME_CONTRACT[frame.source], to_record(frame))
-            self._now_us = max(self._now_us, int(frame.ts.max()))
-            self.rows += frame.rows
-            for cut in self._chunker.feed([Record(self._chunker.next_offset, self._now_us, payload)]):
-                self._publish(cut.summaries)
-        self.dead_rows += sum(letter.events for letter in self._chunker.dead)
-        self._chunker.dead.clear()
+        self._now_us = max(self._now_us, *(int(columns.ts.max()) for columns in found))
+        summaries: list[dict[str, Any]] = []
+        for columns in found:
+            chunker = self._chunkers[columns.source]
+            self.rows_of[columns.source] += columns.rows
+            for start in range(0, columns.rows, _FRAME_ROWS):
+                frame = rows_of(columns, np.arange(start, min(start + _FRAME_ROWS, columns.rows)))
+                payload = encode(FRAME_CONTRACT[frame.source], to_record(frame))
+                for cut in chunker.feed([Record(chunker.next_offset, self._now_us, payload)]):
+                    summaries += cut.summaries
+            summaries += chunker.provisional(caught_up=False)
+            self.dead_rows += sum(letter.events for letter in chunker.dead)
+            chunker.dead.clear()
+        self._publish(summaries)
 
     def finish(self) -> list[Outcome]:
         """Close what is open, as when a replayed stream is read to its end, and return the outcomes."""
         if self._start_us is not None:
             end_us = self._now_us + 1
-            if self._panes is None:
-                self._publish(self._chunker.provisional(caught_up=True))
             # Silence for longer than a partition may hold the others back: the last panes close.
             self._now_us += _IDLE_US + 1
             self._progress(caught_up=True)
@@ -333,21 +371,30 @@ class Backtest:
         return self.outcomes
 
     def _progress(self, *, caught_up: bool) -> None:
-        source = self._panes or self._chunker
-        self._publish([source.progress(caught_up=caught_up)])
+        logs = self._panes or self._chunkers
+        self._publish([log.progress(caught_up=caught_up) for log in logs.values()])
 
-    def _publish(self, summaries: list[dict[str, Any]]) -> None:
-        for summary in summaries:
-            for engine, outcome in zip(self._engines, self.outcomes, strict=True):
-                outcome.take(engine.on_record(summary, self._offset, self._now_us))
-            self._offset += 1
+    def _publish(self, summaries: Sequence[dict[str, Any]]) -> None:
+        for engine, outcome in zip(self._engines, self.outcomes, strict=True):
+            outcome.take(engine.on_records(summaries, self._offset, self._now_us))
+        self._offset += 1
 
 
-def in_time_order(columns: Columns, rows: int = 1 << 16) -> Iterable[Columns]:
+def in_time_order(columns: Columns, rows: int = 1 << 16) -> Iterator[Columns]:
     """Cut columns into parts of at most `rows`, by event time."""
-    order = np.argsort(columns.ts, kind="stable")
-    for start in range(0, columns.rows, rows):
-        yield rows_of(columns, order[start : start + rows])
+    return (part for (part,) in side_by_side([columns], rows))
+
+
+def side_by_side(sources: Sequence[Columns], rows: int = 1 << 16) -> Iterator[list[Columns]]:
+    """Cut columns of several sources into stretches of time of at most `rows` events together, by event time."""
+    order = np.argsort(np.concatenate([columns.ts for columns in sources]), kind="stable")
+    first = np.cumsum([0, *(columns.rows for columns in sources)])
+    for start in range(0, len(order), rows):
+        part = order[start : start + rows]
+        yield [
+            rows_of(columns, part[(part >= first[i]) & (part < first[i + 1])] - first[i])
+            for i, columns in enumerate(sources)
+        ]
 
 
 def rows_of(columns: Columns, rows: Ints) -> Columns:
@@ -371,24 +418,32 @@ def rows_of(columns: Columns, rows: Ints) -> Columns:
 
 
 def _engine(
-    spec: MonitorSpec, baselines: list[Baseline], registry: RegistryView, source: Source
+    spec: MonitorSpec, baselines: list[Baseline], registry: RegistryView, sources: Sequence[Source]
 ) -> PartitionEngine:
     control = Control()
     control.set_monitor(spec)
     for baseline in baselines:
         control.set_baseline(baseline)
-    return PartitionEngine(control, registry, Watermarks({_TOPIC: source}, _IDLE_US, replay=True))
+    return PartitionEngine(
+        control, registry, Watermarks({source: source for source in sources}, _IDLE_US, replay=True)
+    )
 
 
 def _check(settings: Sequence[Setting]) -> None:
     if not settings:
         raise ContractError("settings: there is none, expected at least one")
-    first = settings[0].spec
-    for name in ("model", "pane_us", "segments", "max_segments"):
-        for setting in settings[1:]:
-            if getattr(setting.spec, name) != getattr(first, name):
+    first = _counted_by(settings[0].spec)
+    for setting in settings[1:]:
+        for name, value in _counted_by(setting.spec).items():
+            if value != first[name]:
                 msg = (
-                    f"settings: {setting.name!r} has {name} {getattr(setting.spec, name)!r}, expected "
-                    f"{getattr(first, name)!r} as in {settings[0].name!r}: counting depends on it"
+                    f"settings: {setting.name!r} has {name} {value!r}, expected {first[name]!r} as in "
+                    f"{settings[0].name!r}: counting depends on it"
                 )
                 raise ContractError(msg)
+
+
+def _counted_by(spec: MonitorSpec) -> dict[str, Any]:
+    """Return what counting depends on. Of promises it is what is promised, and not how much."""
+    same = {name: getattr(spec, name) for name in ("model", "pane_us", "segments", "max_segments", "task")}
+    return {**same, "performance": sorted(spec.performance)}

@@ -163,38 +163,48 @@ class PartitionEngine:
 
     def on_record(self, summary: dict[str, Any], offset: int, stamp_us: int) -> Effects:
         """Take one summary or progress message; `stamp_us` is the record's own timestamp."""
-        clock = self.watermarks.clock
-        now_us = clock.hear(summary["topic"], summary["partition"], stamp_us, offset)
-        source: Source = self.watermarks.sources[summary["topic"]]
-        if not summary["model"]:
-            where = Partition(summary["topic"], summary["partition"])
-            self.watermarks.heard(
-                where,
-                summary["partitions"],
-                summary["max_ts"],
-                summary["next_offset"],
-                summary["caught_up"],
-                now_us,
-                summary["resting"],
-            )
-            effects = Effects()
-            for model, state in list(self.models.items()):
-                if offset > state.through:
-                    effects.extend(self.advance(model, offset, now_us))
-                    if self._is_over(model, state):
-                        effects.alarms += state.book.close(state.merge.known_upto_us, _SILENT)
-                        self.forget(model)
-                        effects.forgotten.append(model)
-            return effects
-        state = self.state(summary["model"])
-        if offset <= state.through:
-            return Effects()  # read again after a restart: the saved state has it
-        spec = self.control.monitor(summary["model"])
-        torn = state.merge.torn
-        state.merge.on_summary(summary, source, spec, now_us)
-        effects = self.advance(summary["model"], offset, now_us)
-        effects.torn_chunks = state.merge.torn - torn
+        return self.on_records((summary,), offset, stamp_us)
+
+    def on_records(self, summaries: Iterable[dict[str, Any]], offset: int, stamp_us: int) -> Effects:
+        """Take several as one record, then decide: windows of all sources that they close are taken by their ends."""
+        effects, asked = Effects(), dict[str, None]()
+        are_all_asked = False
+        now_us = stamp_us
+        for summary in summaries:
+            now_us = self.watermarks.clock.hear(summary["topic"], summary["partition"], stamp_us, offset)
+            if not summary["model"]:
+                self._heard(summary, now_us)
+                are_all_asked = True
+                continue
+            state = self.state(summary["model"])
+            if offset <= state.through:
+                continue  # read again after a restart: the saved state has it
+            torn = state.merge.torn
+            source = self.watermarks.sources[summary["topic"]]
+            state.merge.on_summary(summary, source, self.control.monitor(summary["model"]), now_us)
+            effects.torn_chunks += state.merge.torn - torn
+            asked[summary["model"]] = None
+        for model in list(self.models) if are_all_asked else asked:
+            state = self.models[model]
+            if offset <= state.through:
+                continue
+            effects.extend(self.advance(model, offset, now_us))
+            if are_all_asked and self._is_over(model, state):
+                effects.alarms += state.book.close(state.merge.known_upto_us, _SILENT)
+                self.forget(model)
+                effects.forgotten.append(model)
         return effects
+
+    def _heard(self, progress: dict[str, Any], now_us: int) -> None:
+        self.watermarks.heard(
+            Partition(progress["topic"], progress["partition"]),
+            progress["partitions"],
+            progress["max_ts"],
+            progress["next_offset"],
+            progress["caught_up"],
+            now_us,
+            progress["resting"],
+        )
 
     def on_rollback_step(self, record: dict[str, Any]) -> None:
         """Fold a rollback step that was seen on the bus."""

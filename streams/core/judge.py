@@ -170,7 +170,9 @@ class Judge:
             # A label comes at the hour at which its truth is known, and the baseline's hours are those of predictions.
             slots = 1 if source == "labels" else None
             seasons = Seasons(layout, counts, baseline.pane_starts, baseline.pane_us, spec.timezone, slots)
-            rows = int(seasons.dense_panes()[2].sum()) if segment else baseline.rows
+            rows = _rows_in(counts, layout) if segment else baseline.rows
+            if not rows:
+                return None  # the baseline knows the segment, and none of these columns
             found = self._references[key] = Reference(rows, seasons, known, {})
             if source == "predictions" and not segment:
                 found.joint = joint_reference(baseline, seasons)
@@ -648,15 +650,20 @@ def _near(judgement: Judgement, moved: Floats, w: int) -> tuple[str, ...]:
     return tuple(columns[c].name for c in sorted(close, key=lambda c: (-moved[w, c], columns[c].key)))
 
 
+def _rows_in(counts: npt.NDArray[np.int64], layout: Layout) -> int:
+    """Rows that a segment's panes hold, by the column of which most are known."""
+    if not len(counts) or not layout.columns:
+        return 0
+    return int(np.add.reduceat(counts, layout.first_slots, axis=1).max(axis=1).sum())
+
+
 def _detail(judgement: Judgement, w: int, c: int) -> str:
     """Say in words what moved: the median and mean of a number, nothing for a category."""
     mean = judgement.description.mean[w, c] if judgement.description else np.nan
-    if not np.isfinite(mean):
-        return ""
     column = judgement.batch.layout.columns[c]
     if column.role == "loss":
         return loss_in_words(column.name, float(mean), float(judgement.usual_means[c]))
-    return f"mean {mean:.4g}"
+    return f"mean {mean:.4g}" if np.isfinite(mean) else ""
 
 
 def _window_verdict(

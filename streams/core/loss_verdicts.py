@@ -101,12 +101,16 @@ def overall(
 
 
 def loss_in_words(name: str, mean: float, usual: float) -> str:
-    """Say a mean and what is usual.
+    """Say a mean and what is usual. Panes from the store have no mean, but for errors, and are worse than usual then.
 
     Examples
     --------
     >>> loss_in_words("error", 0.098, 0.041), loss_in_words("brier", 0.2, 0.1)
     ('error rate 9.8%, usually 4.1%', 'mean Brier score 0.2, usually 0.1')
+    >>> loss_in_words("brier", float("nan"), 0.1)
+    'mean Brier score is worse than usual'
     """
+    if not np.isfinite(mean):
+        return f"{IN_WORDS[name]} is worse than usual"
     said = f"{mean:.1%}, usually {usual:.1%}" if name == "error" else f"{mean:.3g}, usually {usual:.3g}"
     return f"{IN_WORDS[name]} {said}"

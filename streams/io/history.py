@@ -14,6 +14,7 @@ from detectors.layout import Column, Layout
 from seawall.baseline import Baseline
 from seawall.durations import format_duration
 from seawall.errors import ConfigError
+from seawall.frames import Source
 from seawall.monitor import DAY_US, MonitorSpec
 from seawall.settings import Settings
 from streams.core.stored_history import StoredPane
@@ -21,7 +22,7 @@ from streams.io.clickhouse import Store, utc
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHERE = """
-model = {model:String} AND source = 'predictions' AND ({version:String} = '' OR version = {version:String})
+model = {model:String} AND source IN ('predictions', 'labels') AND ({version:String} = '' OR version = {version:String})
     AND start >= {since:DateTime64(6)} AND start < {until:DateTime64(6)}
 """
 _PANE = f"""
@@ -32,8 +33,8 @@ _SEGMENTS = (
     f"SELECT DISTINCT splitByChar('=', segment)[1] AS name FROM windows WHERE {_WHERE} AND segment != ''"  # noqa: S608
 )
 _PANES = f"""
-SELECT version, segment, layout_id, baseline_id, start, rows, weight, counts FROM windows FINAL
-WHERE {_WHERE} AND horizon_us = {{pane:Int64}} ORDER BY start, version, segment, layout_id
+SELECT source, version, segment, layout_id, baseline_id, start, rows, weight, counts FROM windows FINAL
+WHERE {_WHERE} AND horizon_us = {{pane:Int64}} ORDER BY start, source, version, segment, layout_id
 """  # noqa: S608
 _LAYOUTS = f"""
 SELECT layout_id, name, role, kind, edges, categories FROM layouts FINAL
@@ -61,7 +62,7 @@ class StoredRange:
 
 
 class StoredHistory:
-    """Reads one model's history. Blocking.
+    """Reads one model's history of predictions and labels. Blocking.
 
     Parameters
     ----------
@@ -75,6 +76,8 @@ class StoredHistory:
     Unavailable
         The store does not answer.
     """
+
+    sources: tuple[Source, ...] = ("predictions", "labels")
 
     def __init__(
         self,
@@ -155,6 +158,7 @@ def _pane(row: dict[str, Any]) -> StoredPane:
         int(row["rows"]),
         float(row["weight"]),
         np.asarray(row["counts"], dtype=np.int64),
+        row["source"],
     )
 
 

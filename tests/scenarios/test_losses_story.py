@@ -23,7 +23,7 @@ from streams.core.backtest import rows_of
 from streams.core.build_baseline import build_baseline
 from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import Record
-from streams.core.engine import PartitionEngine
+from streams.core.engine import Effects, PartitionEngine
 from streams.core.layouts import Control, LayoutBook
 from streams.core.registry import RegistryView
 from streams.core.watermark import Watermarks
@@ -90,19 +90,31 @@ def happens(
     known: Sequence[Baseline] | None = None,
 ) -> list[AlarmStep]:
     """Every step of every alarm, when these rows come hour by hour."""
+    return [s for e in effects_of(rows, spec, cut_bytes=cut_bytes, bare=bare, known=known) for s in e.alarms]
+
+
+def effects_of(
+    rows: Rows,
+    spec: MonitorSpec = SPEC,
+    *,
+    cut_bytes: int = 1 << 20,
+    bare: bool = False,
+    known: Sequence[Baseline] | None = None,
+) -> list[Effects]:
+    """Everything that comes of these rows, when they come hour by hour."""
     topics = {source: source for source in SOURCES}
     engine = PartitionEngine(
         control_of(spec, known), RegistryView(), Watermarks(topics, HOUR_US, replay=True)
     )
     rule = ChunkRule(bytes=cut_bytes)
     chunkers = {s: PartitionChunker(s, 0, s, LayoutBook(engine.control), rule) for s in SOURCES}
-    steps: list[AlarmStep] = []
+    found: list[Effects] = []
     offset = 0
 
     def publish(summaries: list[dict[str, Any]], now_us: int) -> None:
         nonlocal offset
         for summary in summaries:
-            steps.extend(engine.on_record(summary, offset, now_us).alarms)
+            found.append(engine.on_record(summary, offset, now_us))
             offset += 1
 
     for chunker in chunkers.values():
@@ -121,7 +133,7 @@ def happens(
                 publish(cut.summaries, now_us)
             publish(chunker.provisional(caught_up=True), now_us)
             publish([chunker.progress(caught_up=True)], now_us)
-    return steps
+    return found
 
 
 def control_of(spec: MonitorSpec, known: Sequence[Baseline] | None) -> Control:

@@ -76,7 +76,7 @@ def named(culprit: Culprit) -> list[str]:
 def pages(case: Case, rows: Stream, baseline: Baseline) -> list[dict[str, Any]]:
     """Return the pages of a stream that follows the reference: the hour that had to end, and the culprits."""
     events = columns_of(case, rows, case.reference.hours)
-    test = Backtest([Setting("default", SPEC)], [baseline], source=events.source)
+    test = Backtest([Setting("default", SPEC)], [baseline], sources=[events.source])
     test.feed(events)
     (outcome,) = test.finish()
     start_us = T0_US + case.reference.hours * HOUR_US

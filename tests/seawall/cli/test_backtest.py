@@ -189,7 +189,11 @@ def test_a_version_is_judged_by_the_baseline_that_is_given(
         (["--effect", "mising=0.1"], "--effect: 'mising': expected js, missing"),
         (["--effect", "correlation=3"], "--effect: '3': expected a number above 0 and at most 2"),
         (["--effect", "0.1,js=0.2"], "expected each statistic once, found js twice"),
-        (["--time-column", "when"], "ts: there is no column 'when'"),
+        (["--time-column", "when"], "--time-column: 'when': expected a column of history.parquet: ts, temp,"),
+        (["--time-column", "tsx"], "did you mean ts?"),
+        (["--label-column", "y"], "--label-column: 'y': expected a column of history.parquet"),
+        (["--label-time-column", "ts"], "--label-time-column: only with --label-column"),
+        (["--label-column", "p"], "--label-column: 'p': is --score-column too; expected what turned out"),
         (["--score", "a=p"], "--score-column: not together with --score"),
     ],
 )
@@ -199,6 +203,138 @@ def test_a_wrong_option_is_named(
     capsys.readouterr()
     assert main([*RUN, *options]) == 1
     assert said in capsys.readouterr().err
+
+
+FLIPPED_FROM = 80
+
+
+@pytest.fixture
+def labelled(files: Path) -> Path:
+    """A history in which truths are turned over from an hour on, known a day later, and some never."""
+
+    def with_truths(rows: pl.DataFrame, seed: int, flipped: float) -> pl.DataFrame:
+        rng = np.random.default_rng(seed)
+        turned = (rows["ts"].to_numpy() >= START + FLIPPED_FROM * HOUR_US) & (
+            rng.random(rows.height) < flipped
+        )
+        late = (rng.random(rows.height) < rows["p"].to_numpy()) ^ turned
+        return rows.with_columns(
+            said=pl.Series(np.where(rows["p"].to_numpy() > 0.5, "late", "on time")),
+            truth=pl.Series(np.where(late, "late", "on time")),
+            known=pl.col("ts") + 24 * HOUR_US,
+        )
+
+    with_truths(table(-600, 600, 1).drop("id"), 3, 0.0).drop("known").write_parquet("reference.parquet")
+    rows = with_truths(table(0, 200, 2), 4, 0.5)
+    open_ones = pl.Series(np.random.default_rng(5).random(rows.height) < 0.1)
+    unknown = [pl.when(open_ones).then(None).otherwise(pl.col(n)).alias(n) for n in ("truth", "known")]
+    rows.with_columns(unknown).write_parquet("history.parquet")
+    Path("monitor.yaml").write_text(
+        MONITOR.replace("  false_pages", '  performance: {accuracy: ">= 0.7"}\n  false_pages')
+    )
+    roles = [
+        "--time-column",
+        "ts",
+        "--score-column",
+        "p",
+        "--prediction-column",
+        "said",
+        "--label-column",
+        "truth",
+    ]
+    named = ["--model", "late", "--version", "7", "--out", "late.baseline"]
+    assert main(["baseline", "build", "reference.parquet", *named, *roles]) == 0
+    return files
+
+
+LABELS = ["--prediction-column", "said", "--label-column", "truth"]
+KNOWN_LATER = [*LABELS, "--label-time-column", "known"]
+
+
+def test_labels_show_losses_and_the_broken_promise_when_they_became_known(
+    labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main([*RUN, *KNOWN_LATER, "--json", "--budget", "only", "--html", "out.html"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == 4000
+    assert told["labels"] == pl.read_parquet("history.parquet")["truth"].count()
+    assert told["notes"] == [n for n in told["notes"] if "label" not in n]
+    pages = told["settings"][0]["pages"]
+    assert {p["kind"] for p in pages} <= {"loss", "promise"}
+    first = pages[0]
+    assert 0 < first["paged_us"] - (START + (FLIPPED_FROM + 24) * HOUR_US) <= 12 * HOUR_US
+    assert told["settings"][0]["pages_in_budget"] == len(pages)
+    text = Path("out.html").read_text()
+    assert "error (loss)" in text
+    assert first["summary"].replace(">", "&gt;") in text
+    assert main([*RUN, *LABELS, "--json", "--budget", "only"]) == 0
+    sooner = json.loads(capsys.readouterr().out)["settings"][0]["pages"]
+    assert sooner[0]["paged_us"] == first["paged_us"] - 24 * HOUR_US
+
+
+def test_the_screen_names_the_losses(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main([*RUN, *KNOWN_LATER, "--budget", "only"]) == 0
+    captured = capsys.readouterr()
+    said = " ".join(captured.out.split())
+    assert "usually" in said or "promised >= 0.7" in said
+    assert "of them labels) in" in captured.err
+
+
+def test_a_baseline_with_losses_asks_for_labels(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main([*RUN, "--budget", "only"]) == 0
+    assert "no labels are played, and the monitor watches losses (brier, error, log_loss)" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_labels_that_nothing_watches_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    history = pl.read_parquet("history.parquet")
+    history.with_columns(truth=pl.col("p") > 0.5).write_parquet("history.parquet")
+    capsys.readouterr()
+    assert main([*RUN, "--budget", "only", "--label-column", "truth", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["labels"] == 3000
+    assert any("labels are counted, and nothing of them is watched" in note for note in told["notes"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "said"),
+    [
+        ({"said": pl.col("said") == "late"}, LABELS, "--prediction-column: 'said': holds 0 or 1, and --label-column late or on time"),
+        ({"truth": pl.lit(None, pl.String)}, LABELS, "--label-column: 'truth': all 4,000 values are missing"),
+        ({"known": pl.lit(None, pl.Int64)}, KNOWN_LATER, "rows have a label and no time, the first is row"),
+        ({"known": pl.lit("soon")}, KNOWN_LATER, "--label-time-column: 'known': "),
+        ({"p": pl.col("p") * 100 + 1}, ["--label-column", "truth"], "brier cannot be counted: expected probabilities from 0 to 1"),
+    ],
+)  # fmt: skip
+def test_columns_of_which_no_loss_can_be_made_are_named(
+    labelled: Path,
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, pl.Expr],
+    options: list[str],
+    said: str,
+) -> None:
+    pl.read_parquet("history.parquet").with_columns(**changed).write_parquet("history.parquet")
+    capsys.readouterr()
+    assert main([*RUN, *options]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_loss_that_the_history_cannot_have_is_a_note(
+    labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main([*RUN, "--label-column", "truth", "--budget", "only"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: error cannot be counted: expected the predicted class (--prediction-column)" in said
+    early = [*LABELS, "--label-time-column", "before"]
+    history = pl.read_parquet("history.parquet").with_columns(before=pl.col("ts") - 1)
+    history.write_parquet("history.parquet")
+    assert main([*RUN, *early, "--budget", "only"]) == 0
+    assert "labels were known before their prediction was made" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_monitor_of_another_model_is_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -240,6 +240,31 @@ def test_the_timeline_is_red_only_where_a_column_drifted(told: Backtest) -> None
     assert max(timeline.ratio[hours[1]].values()) == timeline.ratio[hours[1]]["feature/x"]
 
 
+def test_segments_are_judged_by_a_baseline_without_times_too() -> None:
+    def apart(columns: Columns, by: float) -> Columns:
+        columns.numeric["y"] += np.where(columns.categorical["origin"].codes == 0, by, -by)
+        return columns
+
+    reference = apart(history(0, 40_000, 1), 2.0)
+    reference.ts[:] = 0
+    known = build_baseline(reference, model="m", version="v1", now_us=0)
+    alone = Setting("column by column", replace(SPEC, multivariate=False))
+    test = Backtest([alone], [known])
+    test.feed(apart(history(0, ROWS, 2), -2.0))
+    (outcome,) = test.finish()
+    assert {s.segment for s in outcome.steps} == {"origin=JFK", "origin=LGA"}
+
+
+def test_labels_with_segments_of_a_baseline_without_truths_are_counted_and_say_nothing() -> None:
+    labels = Columns("labels", "m", "v1", history(0, ROWS, 2).ts, numeric={"label": np.zeros(ROWS)})
+    labels.segments = {"origin": history(0, ROWS, 2).categorical["origin"]}
+    test = Backtest([AS_WRITTEN], [BASELINE], sources=["labels"])
+    test.feed(labels)
+    (outcome,) = test.finish()
+    assert outcome.windows > 0
+    assert [p.kind for p in outcome.pages] == []
+
+
 def test_nothing_to_read_gives_nothing() -> None:
     test = Backtest([AS_WRITTEN], [BASELINE])
     test.feed(history(0, 0, 1))

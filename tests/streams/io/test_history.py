@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from seawall.baseline import Baseline
 from seawall.cli import main
 from seawall.errors import ConfigError
 from seawall.monitor import DetectorRule, MonitorSpec
@@ -23,6 +25,8 @@ from streams.core.engine import Effects
 from streams.core.registry import RegistryView, make_event
 from streams.io.clickhouse import Store, arrow_concat, arrow_rows
 from streams.io.history import StoredHistory
+from tests.scenarios import test_losses_story as losses
+from tests.streams.core.builders import T0
 from tests.streams.core.test_explain import AT, PANE, SPEC, at_us, baseline, effects_of, shifted
 
 #: What is said of several columns at once needs sums that the store does not keep for single panes.
@@ -60,31 +64,37 @@ LIVE = live()
 STEPS = [s for e in LIVE for s in e.alarms]
 
 
-@pytest.fixture
-def stored(settings: Settings) -> Settings:
-    """A store with what the sinks would have written."""
+def store_all(settings: Settings, effects: list[Effects], baseline: Baseline) -> None:
+    """Write what the sinks would have written."""
     store = Store(settings)
     sink = SimpleNamespace(_known_layouts=set())
     tables: dict[str, list[Any]] = {}
-    for n, report in enumerate(r for e in LIVE for r in e.reports):
+    for n, report in enumerate(r for e in effects for r in e.reports):
         record = SimpleNamespace(value=encode("window_report", report), offset=n)
         for table, rows in Sink.window_tables(sink, record):  # type: ignore[arg-type]
             tables.setdefault(table, []).append(rows)
     for table in ("windows", "layouts"):
         store.insert(table, arrow_concat(tables[table]), "all")
+    payload = base64.b64encode(baseline.to_bytes()).decode()
+    row = {"topic": "baselines", "key": f"m/{baseline.version}", "payload": payload, "published": 0}
+    store.insert("control", arrow_rows([row]), "baseline")
+
+
+@pytest.fixture
+def stored(settings: Settings) -> Settings:
+    """A store with what the sinks would have written."""
+    store_all(settings, LIVE, BASELINE)
     for event in released().events("m"):
         record = SimpleNamespace(value=encode("registry_event", event), key=b"m", offset=0, timestamp=0)
         for table, rows in _MAKERS["registry"](SimpleNamespace(topic="registry"), record):  # type: ignore[arg-type]
-            store.insert(table, rows, event["event_id"])
-    payload = base64.b64encode(BASELINE.to_bytes()).decode()
-    row = {"topic": "baselines", "key": "m/v1", "payload": payload, "published": 0}
-    store.insert("control", arrow_rows([row]), "baseline")
+            Store(settings).insert(table, rows, event["event_id"])
     return settings
 
 
 def over_the_store(settings: Settings, spec: MonitorSpec = RULES) -> list[AlarmStep]:
     history = StoredHistory(settings, spec, None, None)
-    test = Backtest([Setting("as written", spec)], history.range.baselines.values())
+    baselines = history.range.baselines.values()
+    test = Backtest([Setting("as written", spec)], baselines, sources=history.sources)
     events = history.range.registry
     for _, panes in history.days():
         test.feed_panes(panes, history.range.layouts, events)
@@ -120,6 +130,29 @@ def test_another_limit_is_tried_on_the_same_panes(stored: Settings) -> None:
 def test_wider_panes_are_added_up_from_the_stored_ones(stored: Settings) -> None:
     wide = replace(RULES, pane_us=3 * PANE)
     assert comparable(over_the_store(stored, wide)) == comparable([s for e in live(wide) for s in e.alarms])
+
+
+def test_losses_and_the_promise_of_accuracy_are_decided_as_the_worker_decided(settings: Settings) -> None:
+    spec = replace(
+        losses.promising("accuracy", ">=", 0.82), multivariate=False, detectors=(DetectorRule("hddm_a"),)
+    )
+    live_labels = losses.effects_of(losses.Rows(T0, 4 * 24, seed=1, flipped=0.15, from_hour=48), spec)
+    store_all(settings, live_labels, losses.reference())
+    found = over_the_store(settings, spec)
+    assert {s.kind for s in found} == {"loss", "promise", "classic"}
+    assert told(found) == told([s for e in live_labels for s in e.alarms])
+    (promise,) = [s for s in found if s.kind == "promise" and s.state == "open"]
+    assert "accuracy 0.7" in promise.summary
+    means = {c.name: c.detail for s in found if s.kind == "loss" for c in s.culprits}
+    assert re.fullmatch(r"error rate \d\d\.\d%, usually \d\d\.\d%", means["error"])
+    assert means["log_loss"] == "mean log loss is worse than usual"
+
+
+def told(steps: list[AlarmStep]) -> list[Any]:
+    """Everything about steps but for the sentences that give means, by when they were taken."""
+    worded = ("summary", "emitted_us")
+    records = [{k: v for k, v in r.items() if k not in worded} for r in comparable(steps)]
+    return sorted(records, key=lambda r: (r["updated_us"], r["alarm_id"], r["revision"]))
 
 
 @pytest.mark.parametrize(

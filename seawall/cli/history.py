@@ -1,0 +1,242 @@
+"""A file of history: what was predicted, and what turned out of it, as the events that a service would have sent."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from seawall.baseline import Baseline
+from seawall.build import read_reference
+from seawall.errors import ConfigError, ContractError
+from seawall.frames import Categorical, Columns, Floats
+from seawall.monitor import MonitorSpec
+from seawall.monitor_yaml.problems import any_of, did_you_mean
+from seawall.reference_times import read_reference_times
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Bools = npt.NDArray[np.bool_]
+#: What a loss is made of, by the options that name it.
+_MADE_OF = {
+    "error": "the predicted class (--prediction-column)",
+    "brier": "probabilities from 0 to 1 (--score-column, or --score for each class)",
+    "log_loss": "probabilities from 0 to 1 (--score-column, or --score for each class)",
+    "absolute_error": "numbers in --label-column and in --score-column or --prediction-column",
+    "residual": "numbers in --label-column and in --score-column or --prediction-column",
+    "squared_error": "numbers in --label-column and in --score-column or --prediction-column",
+}
+
+
+@dataclass(frozen=True)
+class History:
+    """Events by source, and what their reader should know."""
+
+    predictions: Columns
+    labels: Columns | None = None
+    """One for each row whose truth is known, with what was predicted; None where no column has the truth."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[Columns]:
+        """Columns of each source that there is."""
+        return [self.predictions, *([] if self.labels is None else [self.labels])]
+
+
+def read_history(
+    table: pl.DataFrame,
+    baseline: Baseline,
+    spec: MonitorSpec,
+    arguments: argparse.Namespace,
+) -> History:
+    """Read the columns that the baseline knows, those that cut traffic into segments, and the truth.
+
+    Raises
+    ------
+    ConfigError
+        An option names no column, or columns of which nothing that is watched can be made.
+    ContractError
+        A column cannot be read.
+    """
+    scores = _scores(arguments)
+    _check_names(table, scores, arguments)
+    features = {c.name: c.kind for c in baseline.columns if c.role == "feature"}
+    wanted = [n for n in table.columns if n in features or n in spec.segments]
+    reference = read_reference(
+        table,
+        model=spec.model,
+        version=baseline.version,
+        task=baseline.task,
+        ts=arguments.time_column,
+        time_unit=arguments.time_unit,
+        scores=scores or arguments.score_column,
+        labels=arguments.prediction_column,
+        truths=arguments.label_column,
+        features=wanted,
+        categorical=[n for n in wanted if features.get(n, "categorical") == "categorical"],
+    )
+    losses = watched_losses(spec, baseline)
+    if reference.truths is None:
+        note = (
+            f"no labels are played, and the monitor watches losses ({', '.join(losses)}): "
+            "--label-column names what turned out"
+        )
+        return History(reference.columns, None, [note] if losses else [])
+    labels, notes = _labels(table, reference.columns, reference.truths, spec, arguments)
+    return History(reference.columns, labels, [*notes, *_unseen(labels, losses, spec, baseline, arguments)])
+
+
+def watched_losses(spec: MonitorSpec, baseline: Baseline) -> list[str]:
+    """Return the losses that the baseline knows, and those that are promised."""
+    from streams.core.losses import LOSS_OF_METRIC
+
+    known = [c.name for c in baseline.columns if c.role == "loss"]
+    return [*dict.fromkeys([*known, *(LOSS_OF_METRIC[m] for m in spec.performance if m in LOSS_OF_METRIC)])]
+
+
+def _scores(arguments: argparse.Namespace) -> dict[str, str]:
+    from seawall.cli.baseline import _pairs
+
+    if arguments.score and arguments.score_column:
+        raise ConfigError("--score-column: not together with --score, which names every score itself")
+    return _pairs("--score", arguments.score)
+
+
+def _named(scores: dict[str, str], arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Yield the columns that options name."""
+    for option in ("time", "score", "prediction", "label", "label_time"):
+        name = getattr(arguments, f"{option}_column")
+        if name is not None:
+            yield f"--{option.replace('_', '-')}-column", name
+    yield from (("--score", name) for name in scores.values())
+
+
+def _check_names(table: pl.DataFrame, scores: dict[str, str], arguments: argparse.Namespace) -> None:
+    for option, name in _named(scores, arguments):
+        if name not in table.columns:
+            there = f"{any_of(table.columns)}{did_you_mean(name, table.columns)}"
+            msg = f"{option}: {name!r}: expected a column of {arguments.data.name}: {there}"
+            raise ConfigError(msg)
+    if arguments.label_column is None:
+        if arguments.label_time_column is not None:
+            raise ConfigError("--label-time-column: only with --label-column, which names what turned out")
+        return
+    said = [
+        (o, n)
+        for o, n in _named(scores, arguments)
+        if o in {"--score-column", "--score", "--prediction-column"}
+    ]
+    if not said:
+        raise ConfigError(
+            "--label-column: needs what was predicted beside it: --prediction-column, --score-column or --score"
+        )
+    for option, name in said:
+        if name == arguments.label_column:
+            msg = (
+                f"--label-column: {name!r}: is {option} too; expected what turned out, not what was predicted"
+            )
+            raise ConfigError(msg)
+
+
+def _labels(
+    table: pl.DataFrame,
+    predictions: Columns,
+    truths: Categorical | Floats,
+    spec: MonitorSpec,
+    arguments: argparse.Namespace,
+) -> tuple[Columns, list[str]]:
+    """Make the labels of rows whose truth is known, by the time at which it was; rows without it have none."""
+    from streams.core.backtest import rows_of
+
+    known: Bools = truths.codes >= 0 if isinstance(truths, Categorical) else ~np.isnan(truths)
+    if not known.any():
+        msg = f"--label-column: {arguments.label_column!r}: all {len(known):,} values are missing, expected some"
+        raise ConfigError(msg)
+    labels = Columns(
+        "labels",
+        predictions.model,
+        predictions.version,
+        predictions.ts,
+        numeric={} if isinstance(truths, Categorical) else {"label": truths},
+        label=truths if isinstance(truths, Categorical) else None,
+        scores=predictions.scores,
+        predicted=predictions.label,
+        segments={n: predictions.categorical[n] for n in spec.segments if n in predictions.categorical},
+    )
+    labels = rows_of(labels, np.flatnonzero(known))
+    if arguments.label_time_column is None:
+        return labels, []
+    predicted_us = labels.ts
+    labels.ts = _label_times(table, known, arguments)
+    early = int((labels.ts < predicted_us).sum())
+    note = f"{early:,} of {labels.rows:,} labels were known before their prediction was made (--label-time-column)"
+    return labels, [note] if early else []
+
+
+def _label_times(table: pl.DataFrame, known: Bools, arguments: argparse.Namespace) -> npt.NDArray[np.int64]:
+    column = table[arguments.label_time_column]
+    lost = known & column.is_null().to_numpy()
+    if lost.any():
+        msg = (
+            f"--label-time-column: {column.name!r}: {int(lost.sum()):,} rows have a label and no time, "
+            f"the first is row {int(np.argmax(lost))}"
+        )
+        raise ConfigError(msg)
+    try:
+        return read_reference_times(column.filter(known), arguments.time_unit)
+    except ContractError as error:
+        msg = f"--label-time-column: {column.name!r}: {error}"
+        raise ConfigError(msg) from error
+
+
+def _unseen(
+    labels: Columns, losses: list[str], spec: MonitorSpec, baseline: Baseline, arguments: argparse.Namespace
+) -> list[str]:
+    """Say which losses the monitor watches and these labels do not have.
+
+    Raises
+    ------
+    ConfigError
+        When they have none of them.
+    """
+    from streams.core.losses import losses_of, rule_for
+
+    if not losses:
+        note = (
+            "labels are counted, and nothing of them is watched: the baseline knows no losses "
+            "(`seawall baseline build --label-column`), and the monitor promises none"
+        )
+        return [note]
+    _check_classes(labels, arguments)
+    found = losses_of(labels, rule_for(spec, baseline))
+    missing = [name for name in losses if name not in found or not np.isfinite(found[name]).any()]
+    notes = [f"{name} cannot be counted: expected {_MADE_OF[name]}" for name in missing]
+    if len(missing) == len(losses):
+        msg = f"--label-column: {arguments.label_column!r}: {'; '.join(notes)}"
+        raise ConfigError(msg)
+    return notes
+
+
+def _check_classes(labels: Columns, arguments: argparse.Namespace) -> None:
+    """Refuse classes that are spelt otherwise than the truth: every prediction would be an error."""
+    from streams.core.reference_performance import as_classes
+
+    truth = labels.label if labels.label is not None else as_classes(labels.numeric["label"])
+    if labels.predicted is None:
+        return
+    said, is_so = (_present(words) for words in (labels.predicted, truth))
+    if said and not said & is_so:
+        msg = (
+            f"--prediction-column: {arguments.prediction_column!r}: holds {any_of(sorted(said), 4)}, and "
+            f"--label-column {any_of(sorted(is_so), 4)}: expected the same classes"
+        )
+        raise ConfigError(msg)
+
+
+def _present(words: Categorical) -> set[str]:
+    return {words.dictionary[code] for code in np.unique(words.codes).tolist() if code >= 0}
