@@ -8,7 +8,9 @@ Faust keeps what it is good at: group membership, rebalancing, pausing, heartbea
 raised (faust-streaming issues 606, 315, 527). Here acks mean nothing. Agents write offsets into `RunConsumer.ledger`
 when everything up to them is durable, and only these are committed.
 
-Every assignment starts a new *epoch*: positions are the committed offsets, and runs fetched before are dropped.
+Every assignment starts a new *epoch*: positions are the committed offsets, and runs fetched before are dropped. So is
+what a fetch brings that was under way while positions were sought, whatever Faust believes of its flow: it resumes the
+flow of a rebalance that another one has overtaken, and fetches then go on between seeks.
 
 *Offsets without records.* The log of a partition has gaps: markers of transactions, records of aborted ones, what
 compaction or retention took away. Records of transactions that were aborted, or are still open, are not delivered, and
@@ -17,6 +19,7 @@ a partition is read to its end when nothing but such a gap is left (`RunConsumer
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
@@ -105,6 +108,24 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         # Nothing is awaited between the two: these are the positions after these very records.
         return Fetched(records, dict(_positions(consumer)))
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go to the committed offsets, to all of them at once; returns them, None where nothing was committed.
+
+        Whoever asked may have given up meanwhile, because of another rebalance: then nothing is moved.
+        """
+        runs = cast("RunConsumer", self.consumer)
+        return cast("Mapping[TP, int]", await self.call_thread(self._seek_to_committed, runs, runs.current))
+
+    async def _seek_to_committed(self, runs: RunConsumer, asked_in: Assignment) -> dict[TP, int | None]:
+        consumer = self._ensure_consumer()
+        tps = list(consumer.assignment())
+        found = dict(zip(tps, await asyncio.gather(*map(consumer.committed, tps)), strict=True))
+        if runs.current is asked_in:
+            for tp, offset in found.items():
+                if offset is not None and offset >= 0:
+                    consumer.seek(tp, offset)
+        return {TP(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
     async def seek_to_begin(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """Go to where partitions begin now; returns these offsets, as far as the broker answers."""
         return cast("dict[TP, int]", await self.call_thread(self._seek_to_begin, set(partitions)))
@@ -148,6 +169,20 @@ def _positions(consumer: Any) -> Iterator[tuple[TP, int]]:
             yield TP(tp.topic, tp.partition), state.position
 
 
+class _Unremembered(dict[TP, "int | None"]):
+    """Offsets that Faust notes to drop what it has read before.
+
+    It notes one after the agents had room for it, which may be after a rebalance: then it drops, without a word, what
+    is read again for good reason. Nothing is noted, so nothing is dropped; `RunConsumer` knows what it has delivered.
+    """
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        pass
+
+
 class RunConsumer(driver.Consumer):
     """Delivers runs; commits what the ledger says."""
 
@@ -158,29 +193,34 @@ class RunConsumer(driver.Consumer):
         self.rewinds: dict[TP, int] = {}
         self._passed: dict[TP, tuple[int, int]] = {}
         """Offset after the last record that was delivered, and offset from which reading goes on."""
+        self._seeking = asyncio.Lock()
+        self._read_offset = _Unremembered()
 
     def _new_consumer_thread(self) -> RunConsumerThread:
         return RunConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Yield one message per fetched run."""
+        await self._settled()
         epoch, rewinds = self.current.epoch, dict(self.rewinds)
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
-        if not self.flow_active:
-            await self._seek_quietly()
-            return
+        await self._settled()
         if epoch != self.current.epoch:
             # Fetched across a rebalance: it is not known from which side. Read again from the start.
             for tp in records:
                 await self._back_to_start(tp)
             return
+        if not self.flow_active:
+            return  # a rebalance has begun, and will seek
         positions: Mapping[TP, int] = getattr(records, "positions", {})
         for tp, position in positions.items():
             if not records.get(tp) and self.rewinds.get(tp, 0) == rewinds.get(tp, 0):
                 self._passed[tp] = (self._passed.get(tp, (0, 0))[0], position)
         for tp, run in records.items():
+            if epoch != self.current.epoch or not self.flow_active:
+                return  # since the run before was taken, which may have waited for room
             if not run:
                 continue
             if self.rewinds.get(tp, 0) != rewinds.get(tp, 0):
@@ -213,11 +253,10 @@ class RunConsumer(driver.Consumer):
                 ),
             )
 
-    async def _seek_quietly(self) -> None:
-        try:
-            await self.perform_seek()
-        except Exception as error:
-            log.warning("could not seek while the flow is stopped: %r", error)
+    async def _settled(self) -> None:
+        """Wait until no positions are being sought."""
+        async with self._seeking:
+            pass
 
     async def _back_to_start(self, tp: TP) -> None:
         self._passed.pop(tp, None)
@@ -227,7 +266,6 @@ class RunConsumer(driver.Consumer):
         elif tp in self.current.starts:
             # aiokafka takes no other tuples, Faust's own included
             await self._thread.seek_to_beginning(TopicPartition(tp.topic, tp.partition))
-            self._read_offset[tp] = None
 
     def durable(self, tp: TP) -> int | None:
         """Return the offset up to which everything is durable: where reading starts again."""
@@ -269,9 +307,25 @@ class RunConsumer(driver.Consumer):
         Where nothing was ever committed, that is where the partition begins, and this is committed: a chunk that does
         not fill is made again from the same place, and not from wherever retention has left the log to begin.
         """
+        async with self._seeking:
+            # From here on whatever is under way is of before. An epoch without partitions: nothing is read in it.
+            self._begin_epoch({})
+            try:
+                starts, new = await self._seek_all()
+            except BaseException:
+                self._begin_epoch({})  # what the thread has not sought yet, it leaves alone
+                raise
+            self._begin_epoch(starts)
+            self.ledger.update(new)
+
+    def _begin_epoch(self, starts: dict[TP, int | None]) -> None:
         self.ledger.clear()
+        self._passed.clear()
+        self.current = Assignment(self.current.epoch + 1, starts, self.app.consumer_generation_id)
+
+    async def _seek_all(self) -> tuple[dict[TP, int | None], dict[TP, int]]:
+        """Seek; returns where each partition begins, and of them those of which nothing was committed yet."""
         committed = await self.seek_to_committed()
-        self._read_offset.clear()
         self._committed_offset.clear()
         starts: dict[TP, int | None] = {}
         for tp in self.assignment():
@@ -279,16 +333,12 @@ class RunConsumer(driver.Consumer):
             starts[tp] = offset if offset is not None and offset >= 0 else None
             if starts[tp] is not None:
                 self._committed_offset[tp] = offset
-        # aiokafka leaves positions alone where nothing, or nothing but 0, was committed.
+        # Where nothing was committed; and where it was 0, since retention may have taken away what was there.
         fresh = {tp for tp, start in starts.items() if not start}
         thread = cast("RunConsumerThread", self._thread)
         begins = await thread.seek_to_begin(fresh) if fresh else {}
         new = {tp: begins[tp] for tp, start in starts.items() if start is None and tp in begins}
-        starts.update(new)
-        self.ledger.clear()  # an agent may have finished an old run meanwhile
-        self.ledger.update(new)
-        self._passed.clear()
-        self.current = Assignment(self.current.epoch + 1, starts, self.app.consumer_generation_id)
+        return starts | new, new
 
     # -- acks mean nothing here ---------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
-"""What the consumer of runs says of a partition's end: when the group has moved on, and where the log has gaps."""
+"""What the consumer of runs says of a partition's end, and what becomes of runs that a rebalance overtakes."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,8 +120,8 @@ def test_a_record_that_is_left_unwrapped_says_what_a_wrapped_one_says() -> None:
     first, second = list(wrapped), list(plain)
     assert type(first[0]) is not type(second[0])
     assert len(second) == 15
-    for field in ("offset", "timestamp", "timestamp_type", "key", "value", "checksum"):
-        assert [getattr(r, field) for r in first] == [getattr(r, field) for r in second]
+    for name in ("offset", "timestamp", "timestamp_type", "key", "value", "checksum"):
+        assert [getattr(r, name) for r in first] == [getattr(r, name) for r in second]
     assert [list(r.headers) for r in first] == [list(r.headers) for r in second]
     assert wrapped.next_fetch_offset == plain.next_fetch_offset == 20
     runs = [Run(tp, records, 0, None).plain() for records in (first, second)]
@@ -155,3 +157,163 @@ async def test_where_nothing_was_committed_the_place_where_reading_begins_is(
     assert app.runs.ledger == {fresh: 7}
     assert list(app.runs._filter_committable_offsets(app.runs.ledger)) == [fresh]
     assert app.runs.durable(fresh) == 7
+
+
+# -- seeks that fetches overlap: Faust resumes the flow of a rebalance that another one has overtaken ---------------
+
+
+@dataclass
+class Seeks:
+    """Stands for the thread around aiokafka's consumer: answers when it is let, and notes where it is sent."""
+
+    committed: dict[TP, int | None]
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    sought: list[tuple[TP, int]] = field(default_factory=list)
+
+    def install(self, app: RunApp, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def seek_to_committed() -> dict[TP, int | None]:
+            await self.answers.wait()
+            return self.committed
+
+        async def seek(tp: TP, offset: int) -> None:
+            self.sought.append((tp, offset))
+
+        monkeypatch.setattr(app.runs, "assignment", lambda: set(self.committed))
+        monkeypatch.setattr(app.runs, "seek_to_committed", seek_to_committed)
+        monkeypatch.setattr(app.runs, "seek", seek)
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_a_fetch_brings_that_seeks_overtook_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fetch may have taken records from where the partition was sought to, and nobody would read these again."""
+    app, seeks = make_app(Settings()), Seeks({TP0: 3})
+    seeks.install(app, monkeypatch)
+    fed(app, monkeypatch, [([3, 4], 5), ([3, 4], 5)])
+    fetch, began, brings = app.runs._wait_next_records, asyncio.Event(), asyncio.Event()
+
+    async def slow(timeout: float) -> Any:
+        began.set()
+        await brings.wait()
+        return await fetch(timeout)
+
+    monkeypatch.setattr(app.runs, "_wait_next_records", slow)
+    fetching = asyncio.ensure_future(one_fetch(app))
+    await began.wait()
+    seeking = asyncio.ensure_future(app.runs.perform_seek())
+    await turns()
+    brings.set()
+    await turns()
+    assert not fetching.done()
+    seeks.answers.set()
+    await seeking
+    assert await fetching == []
+    assert seeks.sought == [(TP0, 3)]
+    assert await one_fetch(app) == [3, 4]
+    assert app.runs.durable(TP0) == 3
+
+
+async def test_nothing_is_fetched_while_positions_are_sought(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, seeks = make_app(Settings()), Seeks({TP0: 3})
+    seeks.install(app, monkeypatch)
+    fed(app, monkeypatch, [([3, 4], 5)])
+    seeking = asyncio.ensure_future(app.runs.perform_seek())
+    await turns()
+    fetching = asyncio.ensure_future(one_fetch(app))
+    await turns()
+    assert not fetching.done()
+    seeks.answers.set()
+    await seeking
+    assert await fetching == [3, 4]
+    assert seeks.sought == []
+
+
+async def test_runs_of_one_fetch_are_not_delivered_or_sought_after_a_rebalance_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app, other = make_app(Settings()), TP("predictions", 1)
+    seeks = Seeks({TP0: 3, other: 3})
+    seeks.answers.set()
+    seeks.install(app, monkeypatch)
+    fed(app, monkeypatch, [([7], 8)])
+    fetch = app.runs._wait_next_records
+
+    async def of_both(timeout: float) -> Any:
+        records, _ = await fetch(timeout)
+        return Fetched(dict.fromkeys((TP0, other), records[TP0]), {TP0: 8, other: 8}), {TP0}
+
+    monkeypatch.setattr(app.runs, "_wait_next_records", of_both)
+    delivery = app.runs.getmany(0.1)
+    assert (await anext(delivery))[0] == TP0
+    await app.runs.perform_seek()
+    assert [tp async for tp, _ in delivery] == []
+    assert seeks.sought == [], "the other one is where the rebalance left it"
+
+
+async def test_a_seek_whose_rebalance_was_overtaken_moves_nothing() -> None:
+    app = make_app(Settings())
+    moved: list[tuple[TP, int]] = []
+
+    class Client:
+        """aiokafka's consumer, as far as a seek to committed offsets goes."""
+
+        overtaken = False
+
+        def assignment(self) -> set[TP]:
+            return {TP0}
+
+        async def committed(self, tp: TP) -> int:
+            if self.overtaken:
+                app.runs._begin_epoch({})
+            return 5
+
+        def seek(self, tp: TP, offset: int) -> None:
+            moved.append((tp, offset))
+
+    client = Client()
+    thread: Any = app.runs._thread
+    thread._consumer = client
+    assert await thread._seek_to_committed(app.runs, app.runs.current) == {TP0: 5}
+    assert moved == [(TP0, 5)]
+    client.overtaken = True
+    await thread._seek_to_committed(app.runs, app.runs.current)
+    assert moved == [(TP0, 5)]
+
+
+async def test_a_rebalance_that_is_overtaken_leaves_an_epoch_in_which_nothing_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app, seeks = make_app(Settings()), Seeks({TP0: 3})
+    seeks.install(app, monkeypatch)
+    seeking = asyncio.ensure_future(app.runs.perform_seek())
+    await turns()
+    during = app.runs.current
+    seeking.cancel()
+    await asyncio.gather(seeking, return_exceptions=True)
+    assert app.runs.current is not during
+    assert app.runs.current.starts == {}
+    seeks.answers.set()
+    await app.runs.perform_seek()
+    assert app.runs.current.starts == {TP0: 3}
+
+
+async def test_what_is_read_again_is_delivered_whatever_faust_noted_of_the_first_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faust notes an offset after its agent had room, which may be after a rebalance, and drops what is below."""
+    app = make_app(Settings())
+    fed(app, monkeypatch, [([3, 4], 5)])
+    delivered: list[int] = []
+    fetcher = SimpleNamespace(_stopped=asyncio.Event())
+
+    async def take(message: Any) -> None:
+        delivered.extend(r.offset for r in message.value.records)
+        fetcher._stopped.set()
+
+    app.runs.callback = take
+    app.runs._read_offset[TP0] = 300
+    await app.runs._drain_messages(fetcher)  # type: ignore[arg-type]
+    assert delivered == [3, 4]
