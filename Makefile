@@ -30,7 +30,7 @@ test-kafka: $(STAMP)  ## what talks to a broker, against Apache Kafka (needs Jav
 # One seed of chaos, because what only a broker that keeps its log can show was found nowhere else. `tests/kafka` always
 # has Apache Kafka, so `make test` has run it.
 SHORT_KAFKA := tests/e2e/test_loop.py tests/streams/io/test_topics.py \
-  'tests/chaos/test_chaos.py::test_what_is_stored_equals_a_recount_whatever_was_killed[30]'
+  'tests/chaos/test_chaos.py::test_what_is_stored_equals_a_recount_whatever_was_killed[42-True]'
 test-kafka-short: $(STAMP)  ## what CI runs after `make test`, three minutes: the loop, topics, one seed of chaos
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
 	  $(BIN)/python -m tests.kafka.cluster && \

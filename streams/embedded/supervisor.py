@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class Supervisor:
     clock: Callable[[], float] = time.monotonic
     memory_warning_bytes: int = 1 << 30
     """The broker deletes nothing, so its memory is worth a word at this size, and whenever it has doubled."""
+    # -P: the folder that the user stands in must not shadow our modules
+    worker_command: Sequence[str] = (sys.executable, "-P", "-m", "seawall", "worker")
     _slots: dict[str, _Slot] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -119,9 +121,7 @@ class Supervisor:
         s = replace(self.settings, worker_health_port=self.settings.worker_health_port + number)
         name = f"worker-{number}"
         log_file = s.data_path / "logs" / f"{name}.log"
-        # -P: the folder that the user stands in must not shadow our modules
-        command = [sys.executable, "-P", "-m", "seawall", "worker"]
-        self._keep(name, lambda: spawn(name, command, log_file, child_env(s.to_env())))
+        self._keep(name, lambda: spawn(name, self.worker_command, log_file, child_env(s.to_env())))
         self.say("ready", f"{name} (pid {self.pid(name)}; log {log_file})")
 
     def stop_worker(self, number: int = 0, *, kill: bool = False) -> None:

@@ -17,10 +17,14 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="so many seeds, one after the other")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--broker", choices=("embedded", "kafka"), default="embedded")
+    parser.add_argument(
+        "--overtaken", action="store_true", help="fetches go on while each rebalance seeks, as they rarely do"
+    )
     arguments = parser.parse_args()
     first = int(time.time()) % 1_000_000 if arguments.seed is None else arguments.seed
     outcomes = [
-        run(seed, arguments.seconds, arguments.broker) for seed in range(first, first + arguments.runs)
+        run(seed, arguments.seconds, arguments.broker, overtaken=arguments.overtaken)
+        for seed in range(first, first + arguments.runs)
     ]
     for outcome in outcomes:
         print(outcome)

@@ -14,6 +14,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -487,9 +488,18 @@ def brokers(kind: str, directory: Path) -> Iterator[Any | None]:
 
 
 def run(
-    seed: int, seconds: float = 60, broker: str = "embedded", say: Say = print, home: Path | None = None
+    seed: int,
+    seconds: float = 60,
+    broker: str = "embedded",
+    say: Say = print,
+    home: Path | None = None,
+    *,
+    overtaken: bool = False,
 ) -> Outcome:
-    """Run one seed. The folder with data and logs is removed when everything is equal."""
+    """Run one seed, with `overtaken` rebalances or as they come (`tests.chaos.overtaken`).
+
+    The folder with data and logs is removed when everything is equal.
+    """
     directory = (home or Path("build/chaos")).absolute() / f"{broker}-{seed}-{os.getpid()}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -513,6 +523,8 @@ def run(
         for fault in schedule.faults:
             say(str(fault))
         with running_stack(directory / "stack", 0, settings, own_broker=kafka is None) as stack:
+            if overtaken:
+                stack.supervisor.worker_command = (sys.executable, "-m", "tests.chaos.overtaken", "worker")
             _run(stack, kafka, schedule, outcome, say)
     if outcome.problems:
         outcome.logs = directory
