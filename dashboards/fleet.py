@@ -131,10 +131,16 @@ def _open_alarms() -> Json:
         "unless customers are harmed.",
         overrides=[
             severity_field("severity", "Severity"),
-            field("model", "Model", links=model_link(model="model", version="version"), custom__width=130),
+            field(
+                "model",
+                "Model",
+                links=model_link(model="model", version="version", source="source"),
+                custom__width=130,
+            ),
             field("version", "Version", custom__width=90),
             field("segment", "Segment", custom__width=110),
             field("kind", "Kind", custom__width=80),
+            field("source", "Source", custom__width=95),
             field("summary", "What happened", custom__minWidth=260),
             field("story", "Story", custom__minWidth=260),
             field("moved", "Moved", custom__width=75),

@@ -47,6 +47,8 @@ def build() -> Json:
         _compare(),
         _history(),
         _relations(),
+        _losses(),
+        _promises(),
     ]
     annotations = [
         annotation("Releases", "model/releases", BLUE),
@@ -76,7 +78,9 @@ def _variables() -> list[Json]:
         source_variable(),
         query_variable("model", "Model", "model/models", "The model."),
         query_variable("version", "Version", "model/versions", "The version; the newest is the default."),
-        query_variable("source", "Source", "model/sources", "Which stream: predictions, features or labels."),
+        query_variable(
+            "source", "Source", "model/sources", "Which stream: predictions, features or labels (losses)."
+        ),
         query_variable("segment", "Segment", "model/segments", "Part of the traffic; (all) is everything."),
         query_variable("horizon", "Window", "model/horizons", "Length of the windows that are judged."),
         query_variable("column", "Column", "model/columns", "The column of the distribution panels."),
@@ -206,7 +210,8 @@ def _alarms() -> Json:
         "Alarms of all versions of the model, open ones first. Attribution says whether the version is at "
         "fault (going back helps) or the world (it does not), and why Seawall thinks so. *Began* is when the "
         "change most likely began, which is before it was seen. Alarms of one cause page once: the others say "
-        "which alarm they are part of. `seawall alarms show ID` draws before and after.",
+        "which alarm they are part of. `seawall alarms show ID` draws before and after. Kinds loss and promise are of "
+        "labels: choose that source above, and see *What predictions cost* below.",
         overrides=[
             field(
                 "state",
@@ -380,7 +385,7 @@ def _compare() -> Json:
     return table(
         "This range of ${version} against ${against} over ${reference:text}",
         "model/compare",
-        (0, 40, 14, 10),
+        (0, 48, 14, 10),
         "Jensen-Shannon distance of each column between the dashboard's range and another range or version "
         "(0 same, 1 nothing in common). Two versions over the same range: if both see the same shift, the "
         "world changed and going back does not help; if only the new one does, suspect the release. "
@@ -419,7 +424,7 @@ def _history() -> Json:
     return table(
         "Releases and rollbacks",
         "model/history",
-        (14, 40, 10, 10),
+        (14, 48, 10, 10),
         "What the registry and Seawall did to the model, of this range and the 30 days before it. Shift "
         "that began before the newest release was not caused by it.",
         overrides=[
@@ -440,7 +445,7 @@ def _relations() -> Json:
     return table(
         "Columns that go together differently",
         "model/relations",
-        (0, 50, 24, 8),
+        (0, 58, 24, 8),
         "Pairs of columns at their worst moment of the range: their correlation, what it usually is, and how far "
         "beyond its limit the change is. A pair beyond 1 whose columns are both as usual: rows are joined wrongly, or "
         "one of the two is computed from something else now. While a column drifts by itself, see that one first. Of "
@@ -462,4 +467,46 @@ def _relations() -> Json:
             time_field("window_end", "Worst at"),
         ],
         empty="Nothing was said of columns together: no window of this length was judged, or they are not watched.",
+    )
+
+
+def _losses() -> Json:
+    return series(
+        "What predictions cost",
+        "model/losses",
+        (0, 40, 14, 8),
+        "The mean of each loss over windows of the chosen length, by when labels came. All rising at one moment "
+        "while no feature drifts: the truth changed, or labels are joined to the wrong predictions; ask who sends "
+        "them. Only after a release: the first labels are those that come fast, so wait for the others before "
+        "blaming it. Their limits and distributions are those of the source *labels*.",
+        label="loss",
+        noValue="No label of this version said what had been predicted, in this range.",
+    )
+
+
+def _promises() -> Json:
+    states = [("open", "broken", RED), ("updated", "broken", RED), ("resolved", "kept again", GREEN)]
+    return table(
+        "Promises that were broken",
+        "model/promises",
+        (14, 40, 10, 8),
+        "What the monitor promises (`promise: performance`) and what came, over the longest window, each time that "
+        "it was told. A promise is on what the model does, whatever it was that made the day bad: see whether the "
+        "columns of predictions drifted at the same time.",
+        overrides=[
+            time_field("told", "Told"),
+            field(
+                "state",
+                "State",
+                mappings=mapping(states),
+                custom__cellOptions={"type": "color-background"},
+                custom__width=100,
+            ),
+            field("version", "Version", custom__width=90),
+            field("promise", "Promise", custom__width=90),
+            field("said", "What came", custom__minWidth=260),
+            field("summary", "What happened", custom__minWidth=260),
+            field("alarm_id", "Id", custom__width=140),
+        ],
+        empty="No broken promise was told of in this range.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,10 @@ START = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 PANE_US, HORIZON_US = 60_000_000, 300_000_000
 MODEL = "o'hare\"late"  # awkward on purpose: it must survive quoting
+
+#: A model of which there are labels, in a range of its own that no other query sees.
+LABELLED = "labelled"
+LONG_BEFORE = timedelta(days=40)
 
 #: Per version: first minute, minutes, rows a minute and their counts, slot by slot.
 LAYOUTS: dict[str, list[tuple[str, str, str, list[float], list[str], list[int]]]] = {
@@ -48,6 +53,13 @@ def fleet_context(*models: str) -> Context:
     return Context(START, START + 120 * MINUTE, 600, {"model": models or (ALL,)})
 
 
+def label_context(**variables: str) -> Context:
+    """The same for the model whose labels say what was predicted."""
+    chosen = {"model": LABELLED, "version": "1", "source": "labels", "column": "loss/error", **variables}
+    start = START - LONG_BEFORE
+    return Context(start, start + 120 * MINUTE, 600, {**context().variables, **chosen})
+
+
 def load(client: Any) -> None:
     """Write the sample."""
     for version, columns in LAYOUTS.items():
@@ -57,7 +69,8 @@ def load(client: Any) -> None:
     _load_relations(client, "v2")
     _load_alarms(client)
     _load_rollbacks(client)
-    _load_losses(client)
+    _load_lost(client)
+    _load_labels(client)
 
 
 def _insert(client: Any, table: str, rows: list[dict[str, Any]]) -> None:
@@ -318,7 +331,7 @@ def _load_rollbacks(client: Any) -> None:
     )
 
 
-def _load_losses(client: Any) -> None:
+def _load_lost(client: Any) -> None:
     late = {
         "model": MODEL,
         "version": "v1",
@@ -348,3 +361,57 @@ def _load_losses(client: Any) -> None:
     }
     _insert(client, "dead_letters", [letter])
     _insert(client, "dead_letters", [letter, letter | {"offset": 43, "seen": START + 6 * MINUTE}])
+
+
+def _load_labels(client: Any) -> None:
+    """Say of two losses that they rose in the second hour, and that a promise was broken and kept again."""
+    start = START - LONG_BEFORE
+    of = {"model": LABELLED, "version": "1", "source": "labels"}
+    rows = []
+    for minute in range(5, 121, 5):
+        end = start + minute * MINUTE
+        for name, role, mean in (
+            ("error", "loss", 0.25 if minute > 60 else 0.125),
+            ("brier", "loss", 0.5 if minute > 60 else 0.25),
+            ("label", "label", float("nan")),
+        ):
+            row = _described("v1", end, name, role, is_number=role == "loss", is_culprit=minute > 60)
+            rows.append(row | of | {"layout_id": "labels", "mean": mean})
+    _insert(client, "window_columns", [r | {"mean": 0.9, "ver": 1} for r in rows])
+    _insert(client, "window_columns", rows)
+    said = "accuracy 0.75, promised >= 0.85, chance alone ±0.02, 1,440 labelled predictions"
+    evidence = [
+        {"name": "accuracy", "role": "promise", "value": 0.75, "limit": 0.8, "chance": 0.02, "detail": said}
+    ]
+    opened = start + 90 * MINUTE
+    for revision, (state, minute) in enumerate((("open", 90), ("resolved", 110))):
+        at = start + minute * MINUTE
+        step = {
+            "alarm_id": "a-promise",
+            "model": LABELLED,
+            "version": "1",
+            "segment": "",
+            "kind": "promise",
+            "state": state,
+            "severity": "warning",
+            "revision": revision,
+            "opened": opened,
+            "updated": at,
+            "resolved": at if state == "resolved" else None,
+            "emitted": at,
+            "summary": f"a promise is broken ({state})",
+            "window_start": at - 5 * MINUTE,
+            "window_end": at,
+            "horizon_us": HORIZON_US,
+            "rows": 1440,
+            "features": ["accuracy"],
+            "evidence": json.dumps(evidence),
+            "attribution": "unknown",
+            "attribution_why": "",
+            "incident_id": "a-promise",
+            "onset": None,
+            "moved": "losses",
+            "story": "",
+        }
+        for _ in range(2):
+            _insert(client, "alarms", [step])

@@ -11,7 +11,7 @@ import pytest
 
 from dashboards.macros import Context, expand
 from dashboards.panels import query
-from tests.dashboards.fleet_sample import MODEL, context, fleet_context
+from tests.dashboards.fleet_sample import LONG_BEFORE, MODEL, context, fleet_context, label_context
 
 START = datetime(2026, 3, 2, 14, 0)  # noqa: DTZ001 - the driver returns UTC without saying so
 MINUTE = timedelta(minutes=1)
@@ -24,7 +24,7 @@ COLUMNS = {
     "fleet/now": "models:number unwell:number open_alarms:number rollbacks_in_flight:number "
     "late_events:number "
     "dead_letters:number",
-    "fleet/open_alarms": "severity:text model:text version:text segment:text kind:text summary:text "
+    "fleet/open_alarms": "severity:text model:text version:text segment:text kind:text source:text summary:text "
     "story:text moved:text attribution:text "
     "onset:time opened:time updated:time",
     "fleet/releases": "time:time text:text tags:text",
@@ -53,10 +53,12 @@ COLUMNS = {
     "model/drift": "time:time column:text value:number",
     "model/history": "at:time what:text version:text before:text actor:text reason:text",
     "model/horizons": "horizon:text shown:text",
+    "model/losses": "time:time loss:text value:number",
     "model/missing": "time:time column:text value:number",
     "model/models": "model:text",
     "model/now": "state:number worst_ratio:number culprit:text events:number "
     "open_alarms:number window_end:time",
+    "model/promises": "told:time state:text version:text promise:text said:text summary:text alarm_id:text",
     "model/quantiles": "time:time p05:number p25:number p50:number p75:number p95:number",
     "model/relations": "pair:text ratio:number correlation_then:number correlation_usual:number window_end:time",
     "model/releases": "time:time text:text tags:text",
@@ -69,8 +71,15 @@ COLUMNS = {
 }
 
 
+def usual(path: str) -> Context:
+    """Return what a dashboard that has something to show would know."""
+    if path in {"model/losses", "model/promises"}:
+        return label_context()
+    return fleet_context() if path.startswith("fleet/") else context()
+
+
 def run(client: Any, path: str, at: Context | None = None) -> list[dict[str, Any]]:
-    at = at or (fleet_context() if path.startswith("fleet/") else context())
+    at = at or usual(path)
     result = client.query(expand(query(path), at))
     return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
 
@@ -93,7 +102,7 @@ def test_every_query_is_listed_here() -> None:
 
 @pytest.mark.parametrize("path", sorted(COLUMNS))
 def test_query_returns_rows_of_the_columns_that_its_panel_shows(loaded: Any, path: str) -> None:
-    at = fleet_context() if path.startswith("fleet/") else context()
+    at = usual(path)
     result = loaded.query(expand(query(path), at))
     found = [
         f"{n}:{grafana_type(t.name)}" for n, t in zip(result.column_names, result.column_types, strict=True)
@@ -327,6 +336,41 @@ def test_variables_offer_the_useful_value_first(loaded: Any) -> None:
         "feature/dep_delay",
     ]
     assert run(loaded, "model/horizons") == [{"horizon": "300000000", "shown": "5 min"}]
+
+
+def test_losses_show_their_mean_in_words_whatever_source_is_chosen(loaded: Any) -> None:
+    rows = run(loaded, "model/losses", label_context(source="predictions"))
+    middle = START - LONG_BEFORE + 60 * MINUTE
+    assert {(r["loss"], r["value"]) for r in rows if r["time"] < middle} == {
+        ("error rate", 0.125),
+        ("mean Brier score", 0.25),
+    }
+    assert {(r["loss"], r["value"]) for r in rows if r["time"] > middle} == {
+        ("error rate", 0.25),
+        ("mean Brier score", 0.5),
+    }
+
+
+def test_a_broken_promise_says_what_was_promised_and_that_it_is_kept_again(loaded: Any) -> None:
+    kept, broken = run(loaded, "model/promises")
+    assert (broken["state"], kept["state"]) == ("open", "resolved")
+    assert broken["promise"] == "accuracy"
+    assert broken["said"].startswith("accuracy 0.75, promised >= 0.85, chance alone")
+    assert kept["told"] - broken["told"] == 20 * MINUTE
+
+
+def test_columns_of_labels_offer_losses_first(loaded: Any) -> None:
+    keys = [r["key"] for r in run(loaded, "model/columns", label_context())]
+    assert keys == ["loss/brier", "loss/error", "label/label"]
+
+
+def test_an_open_alarm_about_losses_leads_to_the_labels(loaded: Any) -> None:
+    assert [r["source"] for r in run(loaded, "fleet/open_alarms")] == ["predictions"]
+    at = START - LONG_BEFORE
+    while_open = Context(at, at + 100 * MINUTE, 600, fleet_context().variables)
+    assert [(r["kind"], r["source"]) for r in run(loaded, "fleet/open_alarms", while_open)] == [
+        ("promise", "labels")
+    ]
 
 
 def test_alarm_spans_end_with_the_alarm_or_with_the_range(loaded: Any) -> None:

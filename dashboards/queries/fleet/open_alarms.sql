@@ -1,7 +1,10 @@
 -- The last step of every incident that has not been resolved by the end of the range: of alarms with one cause, the one
--- that speaks for them.
+-- that speaks for them. Losses and promises are of labels, skew is of feature events.
 SELECT
-    severity, model, version, segment, kind, summary, story, moved, attribution, onset, opened, updated
+    severity, model, version, segment, kind,
+    multiIf(kind IN ('loss', 'promise') OR JSONExtractString(evidence, 1, 'role') = 'loss', 'labels',
+        kind = 'skew', 'features', 'predictions') AS source,
+    summary, story, moved, attribution, onset, opened, updated
 FROM (
     SELECT *
     FROM alarms FINAL
