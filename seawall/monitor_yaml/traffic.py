@@ -50,6 +50,8 @@ _ROUND_US = (
 )
 #: What a promise allows: less of a metric that should be high, a multiple of one that should be low.
 _SLACK = 0.05
+#: What is promised first: means of losses alone are watched.
+_PROMISED = ("accuracy", "log_loss", "brier", "mae", "rmse")
 _SLACK_FACTOR = 1.2
 
 
@@ -136,20 +138,33 @@ def _is_numbering(column: BaselineColumn) -> bool:
 
 
 def promises_for(baseline: Baseline) -> dict[str, str]:
-    """Return promises a little below what the reference reached, as written in a monitor; none of a few rows."""
-    found: dict[str, str] = {}
+    """Return a promise a little below what the reference reached, as written in a monitor; none of a few rows.
+
+    It is of the first metric that is watched, for a promise that nobody watches wakes nobody.
+    """
     if baseline.rows < LEAST_PROMISED:
-        return found
-    for name in ("roc_auc", "accuracy", "rmse"):
+        return {}
+    reached = reached_by(baseline)
+    for name in _PROMISED:
+        if reached.get(name, 0.0) <= 0:
+            continue
         metric = rules.METRICS[name]
-        reached = baseline.performance.get(name)
-        if reached is None or not np.isfinite(reached) or reached <= 0:
-            continue
-        if baseline.task and baseline.task not in metric.tasks:
-            continue
         if metric.higher_is_better:
-            found[name] = f">= {max(0.0, min(reached, 1.0) - _SLACK):.2f}"
-        else:
-            found[name] = f"<= {reached * _SLACK_FACTOR:.4g}"
-        break
-    return found
+            return {name: f">= {max(0.0, min(reached[name], 1.0) - _SLACK):.2f}"}
+        return {name: f"<= {min(reached[name] * _SLACK_FACTOR, metric.most or np.inf):.4g}"}
+    return {}
+
+
+def recorded_only(baseline: Baseline) -> list[str]:
+    """Return the metrics that the reference has and of which a promise is not watched."""
+    return [name for name in reached_by(baseline) if not rules.METRICS[name].loss]
+
+
+def reached_by(baseline: Baseline) -> dict[str, float]:
+    """Return the metrics of the baseline's task that the reference has."""
+    return {
+        name: baseline.performance[name]
+        for name, metric in rules.METRICS.items()
+        if np.isfinite(baseline.performance.get(name, np.nan))
+        and (not baseline.task or baseline.task in metric.tasks)
+    }

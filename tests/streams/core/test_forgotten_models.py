@@ -179,7 +179,7 @@ def test_the_alarm_of_a_silent_model_that_nobody_declared_ends_with_the_model() 
     whole_story = fold(log.engine(), log.records)
     assert whole_story.forgotten == ["once"]
     told = [a for a in whole_story.alarms if a.kind == "drift"]
-    assert [a.state for a in told][0] == "open"
+    assert next(a.state for a in told) == "open"
     (end,) = [a for a in told if a.state == "resolved"]
     assert end.alarm_id == told[0].alarm_id
     assert end.summary.endswith(
