@@ -12,6 +12,10 @@ Every assignment starts a new *epoch*: positions are the committed offsets, and 
 what a fetch brings that was under way while positions were sought, whatever Faust believes of its flow: it resumes the
 flow of a rebalance that another one has overtaken, and fetches then go on between seeks.
 
+aiokafka's thread is ahead of Faust's. It fetches, from the committed offsets, for an assignment that Faust has yet to
+hear of, and these may be beyond what this process had read: another worker had the partition in between. So an epoch is
+of one assignment of aiokafka's, and what was fetched for another is not delivered in it (`Assignment.of`).
+
 *Offsets without records.* The log of a partition has gaps: markers of transactions, records of aborted ones, what
 compaction or retention took away. Records of transactions that were aborted, or are still open, are not delivered, and
 a partition is read to its end when nothing but such a gap is left (`RunConsumer.reached`).
@@ -82,14 +86,22 @@ class Assignment:
     """Offset of each partition from which it is read; None where nothing was committed and it is not known."""
     generation: int = 0
     """The group's: of two workers that think a partition theirs, the one with the greater number is right."""
+    of: object | None = None
+    """aiokafka's own assignment, in which the starts were sought. None while there is nothing to be read."""
 
 
 class Fetched(dict[TP, list[Any]]):
-    """Records by partition, as one fetch returned them; `positions` is where each partition is read on."""
+    """Records by partition, as one fetch returned them.
 
-    def __init__(self, records: Mapping[TP, list[Any]], positions: Mapping[TP, int]) -> None:
+    `positions` is where each partition is read on, `of` the assignment of aiokafka's that they were fetched for.
+    """
+
+    def __init__(
+        self, records: Mapping[TP, list[Any]], positions: Mapping[TP, int], of: object | None = None
+    ) -> None:
         super().__init__(records)
         self.positions = positions
+        self.of = of
 
 
 class RunConsumerThread(driver.AIOKafkaConsumerThread):
@@ -106,7 +118,11 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
             _leave_unwrapped(result)
         records = await super()._fetch_records(consumer, *args, **kwargs)
         # Nothing is awaited between the two: these are the positions after these very records.
-        return Fetched(records, dict(_positions(consumer)))
+        return Fetched(records, dict(_positions(consumer)), _assigned(consumer))
+
+    def assigned(self) -> object | None:
+        """Return aiokafka's present assignment: another object after each rebalance, None before the first."""
+        return _assigned(self._consumer)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go to the committed offsets, to all of them at once; returns them, None where nothing was committed.
@@ -118,9 +134,9 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _seek_to_committed(self, runs: RunConsumer, asked_in: Assignment) -> dict[TP, int | None]:
         consumer = self._ensure_consumer()
-        tps = list(consumer.assignment())
+        of, tps = _assigned(consumer), list(consumer.assignment())
         found = dict(zip(tps, await asyncio.gather(*map(consumer.committed, tps)), strict=True))
-        if runs.current is asked_in:
+        if runs.current is asked_in and _assigned(consumer) is of:
             for tp, offset in found.items():
                 if offset is not None and offset >= 0:
                     consumer.seek(tp, offset)
@@ -158,9 +174,13 @@ def _itself(_: Any, record: Any) -> Any:
     return record
 
 
+def _assigned(consumer: Any) -> Any | None:
+    subscription = consumer and consumer._subscription.subscription
+    return subscription and subscription.assignment
+
+
 def _positions(consumer: Any) -> Iterator[tuple[TP, int]]:
-    subscription = consumer._subscription.subscription
-    assignment = subscription and subscription.assignment
+    assignment = _assigned(consumer)
     if not assignment:
         return
     for tp in assignment.tps:
@@ -207,8 +227,10 @@ class RunConsumer(driver.Consumer):
         if records is None or self.should_stop:
             return
         await self._settled()
+        if getattr(records, "of", None) is not self.current.of:
+            return  # nobody has sought there yet, or it is over
         if epoch != self.current.epoch:
-            # Fetched across a rebalance: it is not known from which side. Read again from the start.
+            # Fetched across a seek: it is not known from which side. Read again from the start.
             for tp in records:
                 await self._back_to_start(tp)
             return
@@ -306,30 +328,40 @@ class RunConsumer(driver.Consumer):
 
         Where nothing was ever committed, that is where the partition begins, and this is committed: a chunk that does
         not fill is made again from the same place, and not from wherever retention has left the log to begin.
+
+        No epoch begins where another assignment has come meanwhile, which has a seek of its own.
         """
+        thread = cast("RunConsumerThread", self._thread)
         async with self._seeking:
+            of = thread.assigned()
             # From here on whatever is under way is of before. An epoch without partitions: nothing is read in it.
-            self._begin_epoch({})
+            nothing = self._begin_epoch({})
             try:
                 starts, new = await self._seek_all()
             except BaseException:
                 self._begin_epoch({})  # what the thread has not sought yet, it leaves alone
                 raise
-            self._begin_epoch(starts)
-            self.ledger.update(new)
+            if self.current is nothing and thread.assigned() is of:
+                self._begin_epoch(starts, of)
+                self.ledger.update(new)
 
-    def _begin_epoch(self, starts: dict[TP, int | None]) -> None:
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """End the epoch. Faust seeks where there are partitions; where there are none, nothing else would end it."""
+        self._begin_epoch({})
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def _begin_epoch(self, starts: dict[TP, int | None], of: object | None = None) -> Assignment:
         self.ledger.clear()
         self._passed.clear()
-        self.current = Assignment(self.current.epoch + 1, starts, self.app.consumer_generation_id)
+        self.current = Assignment(self.current.epoch + 1, starts, self.app.consumer_generation_id, of)
+        return self.current
 
     async def _seek_all(self) -> tuple[dict[TP, int | None], dict[TP, int]]:
         """Seek; returns where each partition begins, and of them those of which nothing was committed yet."""
         committed = await self.seek_to_committed()
         self._committed_offset.clear()
         starts: dict[TP, int | None] = {}
-        for tp in self.assignment():
-            offset = committed.get(tp)
+        for tp, offset in committed.items():
             starts[tp] = offset if offset is not None and offset >= 0 else None
             if starts[tp] is not None:
                 self._committed_offset[tp] = offset

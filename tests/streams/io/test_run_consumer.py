@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -141,10 +142,9 @@ async def test_where_nothing_was_committed_the_place_where_reading_begins_is(
     """Retention moves the beginning of the log; a chunk that never fills must not move with it."""
     app = make_app(Settings())
     known, unheard, fresh = (TP("predictions", p) for p in range(3))
-    monkeypatch.setattr(app.runs, "assignment", lambda: {known, unheard, fresh})
 
-    async def seek_to_committed() -> dict[TP, int]:
-        return {known: 40}
+    async def seek_to_committed() -> dict[TP, int | None]:
+        return {known: 40, unheard: None, fresh: None}
 
     async def seek_to_begin(partitions: Iterable[TP]) -> dict[TP, int]:
         assert set(partitions) == {unheard, fresh}
@@ -178,7 +178,6 @@ class Seeks:
         async def seek(tp: TP, offset: int) -> None:
             self.sought.append((tp, offset))
 
-        monkeypatch.setattr(app.runs, "assignment", lambda: set(self.committed))
         monkeypatch.setattr(app.runs, "seek_to_committed", seek_to_committed)
         monkeypatch.setattr(app.runs, "seek", seek)
 
@@ -253,34 +252,117 @@ async def test_runs_of_one_fetch_are_not_delivered_or_sought_after_a_rebalance_b
     assert seeks.sought == [], "the other one is where the rebalance left it"
 
 
-async def test_a_seek_whose_rebalance_was_overtaken_moves_nothing() -> None:
-    app = make_app(Settings())
-    moved: list[tuple[TP, int]] = []
+class Client:
+    """aiokafka's consumer, as far as a seek to committed offsets goes."""
 
-    class Client:
-        """aiokafka's consumer, as far as a seek to committed offsets goes."""
+    def __init__(self) -> None:
+        self._subscription = SubscriptionState()
+        self._subscription.subscribe({TP0.topic})
+        self.rebalance()
+        self.moved: list[tuple[TP, int]] = []
+        self.asked = lambda: None
 
-        overtaken = False
+    def rebalance(self, *partitions: int) -> object:
+        assigned = {TopicPartition(TP0.topic, partition) for partition in partitions or (0,)}
+        self._subscription.assign_from_subscribed(assigned)
+        return self._subscription.subscription.assignment
 
-        def assignment(self) -> set[TP]:
-            return {TP0}
+    def assignment(self) -> set[TopicPartition]:
+        return set(self._subscription.assigned_partitions())
 
-        async def committed(self, tp: TP) -> int:
-            if self.overtaken:
-                app.runs._begin_epoch({})
-            return 5
+    async def committed(self, tp: TP) -> int:
+        self.asked()
+        return 5
 
-        def seek(self, tp: TP, offset: int) -> None:
-            moved.append((tp, offset))
+    def seek(self, tp: TP, offset: int) -> None:
+        self.moved.append((tp, offset))
 
+
+def with_client(app: RunApp) -> tuple[Client, Any]:
     client = Client()
     thread: Any = app.runs._thread
     thread._consumer = client
+    return client, thread
+
+
+async def test_a_seek_whose_rebalance_was_overtaken_moves_nothing() -> None:
+    app = make_app(Settings())
+    client, thread = with_client(app)
     assert await thread._seek_to_committed(app.runs, app.runs.current) == {TP0: 5}
-    assert moved == [(TP0, 5)]
-    client.overtaken = True
+    assert client.moved == [(TP0, 5)]
+    client.asked = lambda: app.runs._begin_epoch({})
     await thread._seek_to_committed(app.runs, app.runs.current)
-    assert moved == [(TP0, 5)]
+    assert client.moved == [(TP0, 5)]
+    client.asked = client.rebalance
+    await thread._seek_to_committed(app.runs, app.runs.current)
+    assert client.moved == [(TP0, 5)], "that is not where somebody else may have got"
+
+
+async def test_what_was_fetched_for_an_assignment_that_nobody_has_sought_in_is_not_delivered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another worker may have had the partition in between: the chunk that fills here would have a hole."""
+    app, seeks = make_app(Settings()), Seeks({TP0: 3})
+    seeks.answers.set()
+    seeks.install(app, monkeypatch)
+    client, _ = with_client(app)
+    await app.runs.perform_seek()
+    sought = app.runs.current.of
+    assert sought is client._subscription.subscription.assignment
+    fed(app, monkeypatch, [([3, 4], 5), ([500, 501], 502)])
+    fetch, of = app.runs._wait_next_records, sought
+
+    async def of_assignment(timeout: float) -> Any:
+        records, active = await fetch(timeout)
+        return Fetched(records, records.positions, of), active
+
+    monkeypatch.setattr(app.runs, "_wait_next_records", of_assignment)
+    assert await one_fetch(app) == [3, 4]
+    of = client.rebalance()
+    assert await one_fetch(app) == []
+    assert seeks.sought == [], "the rebalance will seek"
+    assert app.runs.reached(TP0, 5) == 5
+
+
+async def test_a_seek_that_another_assignment_overtakes_begins_no_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the new partitions it has not asked; to take them for never committed would commit where their log begins."""
+    app = make_app(Settings())
+    client, _ = with_client(app)
+    sought_to_begin: list[TP] = []
+
+    async def seek_to_begin(partitions: Iterable[TP]) -> dict[TP, int]:
+        sought_to_begin.extend(partitions)
+        return dict.fromkeys(partitions, 0)
+
+    async def seek_to_committed() -> dict[TP, int]:
+        client.rebalance(0, 1)
+        return {TP0: 5}
+
+    monkeypatch.setattr(app.runs, "seek_to_committed", seek_to_committed)
+    monkeypatch.setattr(app.runs._thread, "seek_to_begin", seek_to_begin)
+    await app.runs.perform_seek()
+    assert app.runs.current.starts == {}
+    assert app.runs.ledger == {}
+    assert sought_to_begin == []
+
+
+async def test_an_assignment_without_partitions_ends_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust seeks only where there are some. Ticks went on telling of partitions that others have."""
+    app, seeks = make_app(Settings()), Seeks({TP0: 3})
+    seeks.answers.set()
+    seeks.install(app, monkeypatch)
+    await app.runs.perform_seek()
+    app.runs.ledger[TP0] = 7
+    before = app.runs.current
+
+    async def nothing_more(assigned: set[TP], generation_id: int) -> None:
+        pass
+
+    monkeypatch.setattr(app.runs, "_on_partitions_assigned", nothing_more)
+    await app.runs.on_partitions_assigned(set(), 2)
+    assert app.runs.current.epoch > before.epoch
+    assert app.runs.current.starts == {}
+    assert app.runs.ledger == {}
 
 
 async def test_a_rebalance_that_is_overtaken_leaves_an_epoch_in_which_nothing_is_read(
