@@ -324,7 +324,9 @@ async def test_what_was_fetched_for_an_assignment_that_nobody_has_sought_in_is_n
     assert app.runs.reached(TP0, 5) == 5
 
 
-async def test_a_seek_that_another_assignment_overtakes_begins_no_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_seek_that_another_assignment_overtakes_begins_no_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Of the new partitions it has not asked; to take them for never committed would commit where their log begins."""
     app = make_app(Settings())
     client, _ = with_client(app)
