@@ -142,6 +142,22 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
                     consumer.seek(tp, offset)
         return {TP(tp.topic, tp.partition): offset for tp, offset in found.items()}
 
+    async def seek_within(self, of: object | None, tp: TP, offset: int | None) -> None:
+        """Go to an offset, or to where the partition begins, unless another assignment has come: that one seeks.
+
+        In this thread, between two of its steps: in the middle of a fetch the seek would be undone.
+        """
+        await self.call_thread(self._seek_within, of, TopicPartition(tp.topic, tp.partition), offset)
+
+    async def _seek_within(self, of: object | None, tp: TopicPartition, offset: int | None) -> None:
+        consumer = self._ensure_consumer()
+        if _assigned(consumer) is not of:
+            return
+        if offset is None:
+            await consumer.seek_to_beginning(tp)
+        else:
+            consumer.seek(tp, offset)
+
     async def seek_to_begin(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """Go to where partitions begin now; returns these offsets, as far as the broker answers."""
         return cast("dict[TP, int]", await self.call_thread(self._seek_to_begin, set(partitions)))
@@ -249,7 +265,7 @@ class RunConsumer(driver.Consumer):
                 await self._back_to_start(tp)
                 continue
             if active is not None and tp not in active and tp not in self._buffered_partitions:
-                await self.seek(tp, run[0].offset)
+                await self._seek(tp, run[0].offset)
                 continue
             following = run[-1].offset + 1
             self._passed[tp] = (following, positions.get(tp, following))
@@ -282,12 +298,11 @@ class RunConsumer(driver.Consumer):
 
     async def _back_to_start(self, tp: TP) -> None:
         self._passed.pop(tp, None)
-        start = self.durable(tp)
-        if start is not None:
-            await self.seek(tp, start)
-        elif tp in self.current.starts:
-            # aiokafka takes no other tuples, Faust's own included
-            await self._thread.seek_to_beginning(TopicPartition(tp.topic, tp.partition))
+        if tp in self.current.starts:
+            await self._seek(tp, self.durable(tp))
+
+    async def _seek(self, partition: TP, offset: int | None) -> None:
+        await cast("RunConsumerThread", self._thread).seek_within(self.current.of, partition, offset)
 
     def durable(self, tp: TP) -> int | None:
         """Return the offset up to which everything is durable: where reading starts again."""
