@@ -46,10 +46,12 @@ from seawall.settings import Settings
 from seawall.transport import kafka_config
 from streams.core.decode import Records
 from streams.io import answers, refusals
+from streams.io.recovery import Tables
 
 log = logging.getLogger(__name__)
 #: Bytes of a fetch that may wait in a connection's reader. With aiokafka's 64 KiB it stops listening after every read.
 aiokafka.conn.READER_LIMIT = 8 << 20
+_NEVER_S = 365 * 86_400.0
 answers.install()
 refusals.install()
 
@@ -253,9 +255,9 @@ class RunConsumer(driver.Consumer):
         if not self.flow_active:
             return  # a rebalance has begun, and will seek
         positions: Mapping[TP, int] = getattr(records, "positions", {})
-        for tp, position in positions.items():
-            if not records.get(tp) and self.rewinds.get(tp, 0) == rewinds.get(tp, 0):
-                self._passed[tp] = (self._passed.get(tp, (0, 0))[0], position)
+        self._pass(
+            {tp: at for tp, at in positions.items() if self.rewinds.get(tp, 0) == rewinds.get(tp, 0)}, records
+        )
         for tp, run in records.items():
             if epoch != self.current.epoch or not self.flow_active:
                 return  # since the run before was taken, which may have waited for room
@@ -290,6 +292,12 @@ class RunConsumer(driver.Consumer):
                     generation_id=self.app.consumer_generation_id,
                 ),
             )
+
+    def _pass(self, positions: Mapping[TP, int], records: Mapping[TP, list[Any]]) -> None:
+        """Note where partitions are read on of which nothing came."""
+        for tp, position in positions.items():
+            if not records.get(tp):
+                self._passed[tp] = (self._passed.get(tp, (0, 0))[0], position)
 
     async def _settled(self) -> None:
         """Wait until no positions are being sought."""
@@ -445,7 +453,9 @@ def make_app(settings: Settings) -> RunApp:
         broker_request_timeout=max(settings.broker_session_timeout_s * 2, 30.0),
         broker_max_poll_records=4000,
         broker_commit_interval=0.5,
-        broker_max_poll_interval=600.0,
+        # aiokafka leaves the group for whoever reads nothing for longer, and lets nobody join again who has not read
+        # since. Faust reads nothing until it has joined, nor of paused partitions, nor where it was given none.
+        broker_max_poll_interval=_NEVER_S,
         consumer_max_fetch_size=8 << 20,
         consumer_auto_offset_reset="earliest",
         # A group's leader assigns what it has heard of, and asks again only when this has passed. Where the broker went
@@ -461,6 +471,7 @@ def make_app(settings: Settings) -> RunApp:
         topic_allow_declare=False,
         topic_disable_leader=True,
         store="memory://",
+        TableManager=Tables,
         web_enabled=False,
         autodiscover=False,
         table_standby_replicas=0,
