@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,11 +22,52 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
+#: Where the system takes the ports of outgoing connections from, first and last.
+_GIVEN_AWAY = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_PORT = 10_000
+#: What keeps others of this machine from the ports that this process was told of.
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nobody listens on, and that is this process's to give to a child.
+
+    It lies below those that the system gives away: between this call and the child's `bind` any connection of anybody
+    could take one of these. Nor is another process told of it while this one lives (Linux).
+    """
+    while True:
+        port = random.randrange(_LOWEST_PORT, _first_given_away())  # noqa: S311 - no secret
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if _reserve(port):
+            return port
+
+
+def _first_given_away() -> int:
+    try:
+        first = int(_GIVEN_AWAY.read_text(encoding="ascii").split()[0])
+    except OSError:
+        first = 32_768  # Linux's; others begin at 49152
+    # where it begins lower still, there is nothing below that is free for everybody to use
+    return first if first > _LOWEST_PORT + 1_000 else 32_768
+
+
+def _reserve(port: int) -> bool:
+    """Tell all processes that ask, for as long as this one lives, that a port is taken before it is listened on."""
+    if sys.platform != "linux":
+        return True
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0seawall-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _reserved.append(name)
+    return True
 
 
 def is_listening(port: int) -> bool:
