@@ -50,7 +50,7 @@ class Settings:
     worker_health_port: int = 18081
     log_level: str = "info"
     log_epoch: int = 0
-    """Raise it when the topics were recreated, so that new results outrank those of the old log."""
+    """Raise it when an input topic's log, or that of summaries, is another one than it was (docs/deploy.md)."""
     chunk_bytes: int = 2 << 20
     """A chunk of an input partition is cut after this many bytes …"""
     chunk_offsets: int = 8192

@@ -35,6 +35,8 @@ from streams.io.schema_registry import SchemaRegistry
 
 log = logging.getLogger("seawall.worker")
 SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
+#: Between two looks at whether a topic was made again.
+LOOK_S = 5.0
 CONTROL = ("monitors", "baselines", "registry", "rollbacks", "holds")
 
 
@@ -139,6 +141,7 @@ def _wire(
     for source in SOURCES:
         ingest = Ingest(worker, source, metrics, registry)
         _agent(worker, source, ingest.on_run)
+        services[f"log {source}"] = lambda ingest=ingest: _looking(worker, ingest)  # type: ignore[misc]
         services[f"tick {source}"] = lambda ingest=ingest: _ticking(worker, ingest)  # type: ignore[misc]
     _agent(worker, "summaries", decider.on_run)
     services["save"] = lambda: _saving(worker, decider)
@@ -214,6 +217,13 @@ async def _ticking(worker: Worker, ingest: Ingest) -> None:
         await asyncio.sleep(worker.settings.publish_interval_s)
         if worker.app.runs.flow_active:
             await ingest.tick()
+
+
+async def _looking(worker: Worker, ingest: Ingest) -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if worker.app.runs.flow_active:
+            await ingest.look_at_log()
 
 
 async def _saving(worker: Worker, decider: Decider) -> None:

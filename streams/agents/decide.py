@@ -304,6 +304,14 @@ class Decider:
                 "SEAWALL_CHUNK_OFFSETS was changed while there was a lag",
                 effects.torn_chunks,
             )
+        if effects.strange_chunks:
+            self.metrics.add(m.CHUNKS_STRANGE, effects.strange_chunks)
+            log.error(
+                "%d chunks hold new events at offsets that were counted already, and are left out: these events are "
+                "not counted. Their topic is another log under the same name, and the broker does not tell the two "
+                "apart: raise SEAWALL_LOG_EPOCH on all workers (docs/deploy.md)",
+                effects.strange_chunks,
+            )
 
     def _count_events(self, tally: Tally) -> None:
         for metric, found in ((m.EVENTS_COUNTED, tally.counted), (m.EVENTS_LATE, tally.late)):

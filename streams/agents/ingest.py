@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from faust.types import TP
@@ -11,6 +13,7 @@ from faust.types import TP
 from seawall.frames import Source
 from streams.agents.brake import Brake
 from streams.agents.letters import publish_letters
+from streams.agents.logs import Logs
 from streams.agents.schemas import Schemas, records_of
 from streams.agents.worker import Worker, now_us
 from streams.core.chunks import ChunkRule, PartitionChunker
@@ -20,6 +23,7 @@ from streams.io.kafka import Run, publish
 from streams.io.metrics import Metrics
 from streams.io.schema_registry import SchemaRegistry
 
+log = logging.getLogger(__name__)
 _KEYS_A_NOTE = 2000
 
 
@@ -46,6 +50,7 @@ class Ingest:
         self.chunkers: dict[TP, PartitionChunker] = {}
         self.ends: dict[TP, int] = {}
         self.brake = Brake(worker, source, metrics)
+        self.logs = Logs(worker, source, metrics)
         self._unsettled: dict[TP, list[tuple[int, bytes]]] = {}
         self._epoch = -1
         self._reported: dict[TP, tuple[int, bool, bool, int]] = {}
@@ -56,8 +61,8 @@ class Ingest:
         """Count one run."""
         await self.worker.control_ready.wait()
         async with self._lock:
-            self._follow_assignment()
-            if run.epoch != self._epoch or self.brake.is_refused(run):
+            await self._follow_assignment()
+            if run.epoch != self._epoch or self.brake.is_refused(run) or run.tp in self.logs.short:
                 return
             self.worker.note_stamps(self.source, run.records[-1])
             records = records_of(run)
@@ -66,6 +71,9 @@ class Ingest:
             if run.epoch != self.worker.app.runs.current.epoch:
                 return  # a rebalance came while the registry was asked
             chunker = self.chunkers.get(run.tp) or self._new_chunker(run.tp)
+            if self.logs.is_short(run, chunker.next_offset):
+                await self._read_again(run)
+                return
             self.ends[run.tp] = run.highwater or 0
             seen, events, following = chunker.records_seen, chunker.events_seen, chunker.next_offset
             started_s = time.perf_counter()
@@ -85,10 +93,13 @@ class Ingest:
             self.metrics.add(m.RECORDS_CONSUMED, chunker.records_seen - seen, topic=self.source)
             self.metrics.add(m.ROWS_CONSUMED, chunker.events_seen - events, topic=self.source)
 
-    def _follow_assignment(self) -> None:
+    async def _follow_assignment(self) -> None:
         current = self.worker.app.runs.current
         if current.epoch == self._epoch:
             return
+        if any(tp.topic == self.topic for tp in current.starts):
+            await self.logs.find()
+            current = self.worker.app.runs.current
         self._epoch = current.epoch
         mine = [tp for tp in current.starts if tp.topic == self.topic]
         for tp in self.chunkers.keys() - set(mine):
@@ -98,8 +109,57 @@ class Ingest:
         self._reported.clear()
         self.brake.begin(mine)
         self.schemas.begin(mine, set(self.brake.held))
+        self.logs.begin(mine, {*self.brake.held, *self.schemas.waiting})
         for tp in mine:
             self._new_chunker(tp)
+        await self._say_where_it_begins(mine)
+
+    async def _say_where_it_begins(self, partitions: Iterable[TP]) -> None:
+        """Publish where partitions are read from, before anything that is read there: a log may begin anew with it."""
+        begun = [tp for tp in partitions if self.worker.app.runs.durable(tp) is not None]
+        await self._publish(
+            [self.chunkers[tp].progress(caught_up=False, resting=self._is_resting(tp)) for tp in begun]
+        )
+
+    def _is_resting(self, tp: TP) -> bool:
+        # What is stopped must not hold the watermark of everything else.
+        return tp in self.brake.held or tp in self.logs.short or self.schemas.is_overdue(tp)
+
+    async def _read_again(self, run: Run) -> None:
+        """Go back to what is committed where a log lost records after it, or stop."""
+        if self.logs.stops(run.tp, run.highwater):
+            return
+        log.warning(
+            "%s/%d: the log was cut short; it is read again from what was sealed of it",
+            self.source,
+            run.tp.partition,
+        )
+        await self._go_to(run.tp, self.worker.app.runs.rewind)
+
+    async def _go_to(self, tp: TP, seek: Callable[[TP], Awaitable[None]]) -> None:
+        self.worker.app.runs.pause_partitions({tp})
+        await seek(tp)
+        self._new_chunker(tp)
+        if tp not in self.brake.held and tp not in self.schemas.waiting:
+            self.worker.app.runs.resume_partitions({tp})
+
+    async def look_at_log(self) -> None:
+        """Ask whether the topic is still the one that is read, and begin anew where it is another."""
+        if not self.chunkers:
+            return
+        await self.logs.look()
+        async with self._lock:
+            await self._follow_assignment()
+            others = {tp: c.log for tp, c in self.chunkers.items() if c.log != self.logs.name}
+            for tp, known in others.items():
+                runs = self.worker.app.runs
+                # Where it was not known which log it is, it is the one that was read.
+                await self._go_to(tp, runs.begin_anew if self.logs.began_anew(tp, known) else runs.rewind)
+            await self._say_where_it_begins(others)
+            for tp in self.chunkers.keys() - self.logs.short.keys():
+                end = self.worker.app.runs.highwater(tp)
+                if self.logs.stays_short(tp, end):
+                    self.logs.stops(tp, end)
 
     def _new_chunker(self, tp: TP) -> PartitionChunker:
         chunker = PartitionChunker(
@@ -110,6 +170,7 @@ class Ingest:
             self.rule,
             self.schemas.resolver,
             self.worker.partitions[self.source],
+            self.logs.name,
         )
         start = self.worker.app.runs.durable(tp)
         if start is not None:
@@ -121,16 +182,16 @@ class Ingest:
     async def tick(self) -> None:
         """Publish what changed in open chunks, and how far each partition was read."""
         async with self._lock:
-            self._follow_assignment()
+            await self._follow_assignment()
             for tp in [*await self.brake.released(), *await self.schemas.released()]:
                 await self.worker.app.runs.rewind(tp)
                 self._new_chunker(tp)
                 self.worker.app.runs.resume_partitions({tp})
             for tp, chunker in self.chunkers.items():
                 end = self._end(tp)
-                # What is stopped must not hold the watermark of everything else. It is read again from its last cut,
-                # which is behind what was told of it, and may be behind its end.
-                resting = tp in self.brake.held or self.schemas.is_overdue(tp)
+                # One that goes on is read again from its last cut, which is behind what was told of it, and may be
+                # behind its end.
+                resting = self._is_resting(tp)
                 reached = self.worker.app.runs.reached(tp, chunker.next_offset)
                 caught_up = end is not None and reached >= end
                 await self._publish(chunker.provisional(caught_up=caught_up))

@@ -21,6 +21,7 @@ from streams.core.layouts import Control
 from streams.core.registry import RegistryView
 from streams.core.rollback import RollbackDesk
 from streams.io.kafka import RunApp, begin
+from streams.io.topic_ids import TopicIds
 from streams.io.topics import STAMPED_BY_BROKER
 
 log = logging.getLogger(__name__)
@@ -63,9 +64,13 @@ class Worker:
     """What is wrong with the clocks that records are stamped by, by short topic name."""
     partitions: dict[str, int] = field(default_factory=dict)
     """Partition count by short topic name."""
+    topic_ids: TopicIds = field(init=False)
     _deciding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decide"))
     _undecided: int = 0
     _control_waiting: list[tuple[str, bytes, bytes | None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.topic_ids = TopicIds(self.settings)
 
     def topic(self, name: str) -> str:
         """Full name of a topic."""

@@ -29,6 +29,7 @@ from streams.core.cursor import Ints
 from streams.core.decode import DeadLetter, Record, Records
 from streams.core.joint import plan_of
 from streams.core.layouts import LayoutBook
+from streams.core.lives import UNNAMED, LogName
 from streams.core.packing import packed, packed_counts, unpacked_counts
 from streams.core.parts import LARGEST, in_parts
 from streams.core.pool import MAX_SETS, Pool
@@ -107,8 +108,10 @@ class PartitionChunker:
         rule: ChunkRule,
         resolver: Resolver | None = None,
         partitions: int = 1,
+        log: LogName = UNNAMED,
     ) -> None:
         self.topic = topic
+        self.log = log
         self.partitions = partitions
         self.partition = partition
         self.source = source
@@ -374,6 +377,8 @@ class PartitionChunker:
             "part": 0,
             "parts": 1,
             "digest": 0,
+            "log_epoch": self.log.epoch,
+            "topic_id": self.log.topic_id,
             "blocks": blocks,
         }
 

@@ -27,6 +27,7 @@ from streams.core.drift_history import DriftHistory
 from streams.core.explain import Scene, explain, with_importance
 from streams.core.judge import Judge, Judgement
 from streams.core.layouts import Control
+from streams.core.lives import Beginning, Lives, Place, name_of
 from streams.core.merge import ModelMerge
 from streams.core.promises import judge_promises
 from streams.core.registry import RegistryView
@@ -58,6 +59,8 @@ class Effects:
     late_rows: int = 0
     torn_chunks: int = 0
     """Left out although a part of them was new: the log was cut elsewhere before."""
+    strange_chunks: int = 0
+    """Left out although their events are new: another log under the same name, and nothing tells the two apart."""
     forgotten: list[str] = field(default_factory=list)
     """Models of which nothing is left."""
 
@@ -70,6 +73,7 @@ class Effects:
         self.revised_windows += other.revised_windows
         self.late_rows += other.late_rows
         self.torn_chunks += other.torn_chunks
+        self.strange_chunks += other.strange_chunks
         self.forgotten += other.forgotten
 
 
@@ -122,7 +126,8 @@ class PartitionEngine:
         self.models: dict[str, ModelState] = {}
         self.departed: dict[str, dict[Source, int]] = {}
         """Event time (microseconds) before which everything was final, of models that were forgotten."""
-        self.sealed_upto: dict[Partition, int] = {}
+        self.lives = Lives()
+        self.sealed_upto: dict[Partition, Place] = {}
         """Offset before which all chunks of forgotten models were sealed: one below it is told again."""
         self.gone: dict[str, dict[SeriesKey, Series]] = {}
         """What was saved of forgotten models, until it is deleted."""
@@ -156,8 +161,8 @@ class PartitionEngine:
         self.departed[model] = dict(merge.final_us)
         if len(self.departed) > DEPARTED:
             del self.departed[next(iter(self.departed))]
-        for partition, offset in merge.sealed_upto.items():
-            self.sealed_upto[partition] = max(offset, self.sealed_upto.get(partition, -1))
+        for partition, place in merge.sealed_upto.items():
+            self.sealed_upto[partition] = max(place, self.sealed_upto.get(partition, place))
         self.gone[model] = merge.buried
         self.watermarks.forget(model)
 
@@ -172,17 +177,23 @@ class PartitionEngine:
         now_us = stamp_us
         for summary in summaries:
             now_us = self.watermarks.clock.hear(summary["topic"], summary["partition"], stamp_us, offset)
+            where = Partition(summary["topic"], summary["partition"])
+            life = self.lives.hear(where, name_of(summary), summary["first_offset"])
+            if life is None:
+                effects.strange_chunks += self._is_strange(summary, where)
+                continue
             if not summary["model"]:
-                self._heard(summary, now_us)
+                self._heard(summary, life, offset, now_us)
                 are_all_asked = True
                 continue
             state = self.state(summary["model"])
             if offset <= state.through:
                 continue  # read again after a restart: the saved state has it
-            torn = state.merge.torn
-            source = self.watermarks.sources[summary["topic"]]
-            state.merge.on_summary(summary, source, self.control.monitor(summary["model"]), now_us)
-            effects.torn_chunks += state.merge.torn - torn
+            merge, source = state.merge, self.watermarks.sources[summary["topic"]]
+            torn, strange = merge.torn, merge.strange
+            merge.on_summary(summary, source, self.control.monitor(summary["model"]), now_us, life)
+            effects.torn_chunks += merge.torn - torn
+            effects.strange_chunks += merge.strange - strange
             asked[summary["model"]] = None
         for model in list(self.models) if are_all_asked else asked:
             state = self.models[model]
@@ -195,16 +206,26 @@ class PartitionEngine:
                 effects.forgotten.append(model)
         return effects
 
-    def _heard(self, progress: dict[str, Any], now_us: int) -> None:
+    def _heard(self, progress: dict[str, Any], life: Beginning, offset: int, now_us: int) -> None:
+        where = Partition(progress["topic"], progress["partition"])
         self.watermarks.heard(
-            Partition(progress["topic"], progress["partition"]),
+            where,
             progress["partitions"],
             progress["max_ts"],
             progress["next_offset"],
             progress["caught_up"],
             now_us,
             progress["resting"],
+            life.life,
         )
+        for state in self.models.values():
+            if offset > state.through:
+                state.merge.begin_life(where, life)
+
+    def _is_strange(self, summary: dict[str, Any], where: Partition) -> bool:
+        """Tell whether what is left out, of a log that is over, holds events newer than all that was counted."""
+        is_new = summary["max_ts"] > self.watermarks.newest(summary["model"], where)
+        return bool(summary["model"] and summary["sealed"] and is_new)
 
     def on_rollback_step(self, record: dict[str, Any]) -> None:
         """Fold a rollback step that was seen on the bus."""

@@ -1,7 +1,9 @@
 """Folding chunk summaries into windows: what is closed, what is revised, what is late.
 
 For each source partition a model has the folded sealed chunks and the open parts of chunks that still fill. A
-provisional summary replaces the one before it; a sealed one is folded in once (`sealed_upto`). A pane is *closed*
+provisional summary replaces the one before it; a sealed one is folded in once (`sealed_upto`). Offsets name records
+within one life of a log (`streams.core.lives`): when another begins, what is open of the one before is folded as it
+is, for its chunks are never going to be sealed. A pane is *closed*
 when the watermark has passed its end, and *final* when the grace period is over too: what arrives for a final pane
 is counted late.
 
@@ -31,6 +33,7 @@ from detectors.summary import Block, merge
 from seawall.frames import Source
 from seawall.monitor import MonitorSpec
 from streams.core.chunks import read_block, read_sums
+from streams.core.lives import FIRST, Beginning, Place
 from streams.core.overlaps import best_of
 from streams.core.parts import Waiting
 from streams.core.room import Room
@@ -50,6 +53,8 @@ from streams.core.watermark import Partition, Progress, Watermarks
 #: Windows are computed at most this many at a time, and this many slots of windows: memory is bounded, and what is said
 #: of a batch is one message, at eleven bytes a slot at most.
 _BATCH, _BATCH_SLOTS = 256, 1 << 21
+#: Late events are stored under their chunk's first offset, and those of another life must not replace them.
+_LIFE_BITS = 48
 _SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
 
 
@@ -64,7 +69,7 @@ class OpenPart:
     begins: int = -1
     """First record that is in it."""
     told_as: int = -1
-    """First offset under which its late events are told."""
+    """First offset under which its late events are told, and above it the life of the log."""
     told: dict[tuple[str, int], int] = field(default_factory=dict)
     """Late events that were told of, by version and pane start. Their records may be gone since."""
     widths: frozenset[int] = frozenset()
@@ -123,7 +128,7 @@ class ModelMerge:
         self.open: dict[tuple[Partition, int], OpenPart] = {}
         self.waiting = Waiting()
         """Parts of pictures that are not complete."""
-        self.sealed_upto: dict[Partition, int] = {}
+        self.sealed_upto: dict[Partition, Place] = {}
         self.pane_us = 0
         """Width of the panes that windows are made of: the monitor's. 0 before it is known."""
         self.closed_us: dict[Source, int] = {}
@@ -136,6 +141,9 @@ class ModelMerge:
         self.late: list[LateEvents] = []
         self.torn = 0
         """Chunks left out of which a part was new: the log was cut elsewhere before. That part is not counted."""
+        self.strange = 0
+        """Chunks left out that hold events newer than all that was counted: see `_leave_out`."""
+        self._noticed: dict[Partition, int] = {}
         self.dirty: dict[SeriesKey, set[int]] = defaultdict(set)
         self.forgotten_us: dict[Source, int] = {}
         """Start of the first pane that is kept."""
@@ -144,17 +152,24 @@ class ModelMerge:
         self._keeps_panes = False
         """Whether windows bring their panes: a day of minutes is a lot of memory, and few monitors ask for it."""
 
-    def on_summary(self, summary: dict[str, Any], source: Source, spec: MonitorSpec, now_us: int) -> None:
-        """Take one chunk summary of this model, or a part of one."""
+    def on_summary(
+        self,
+        summary: dict[str, Any],
+        source: Source,
+        spec: MonitorSpec,
+        now_us: int,
+        life: Beginning = FIRST,
+    ) -> None:
+        """Take one chunk summary of this model, or a part of one; `life` is where that of its log begins."""
         self.follow(spec)
         partition = Partition(summary["topic"], summary["partition"])
         first, following = summary["first_offset"], summary["next_offset"]
         begins = max(summary["from_offset"], first)
-        sealed_upto = self.sealed_upto.get(partition, -1)
-        if begins < sealed_upto:
+        self.begin_life(partition, life)
+        if begins < self.sealed_upto.get(partition, Place()).offset:
             # Sealed and folded already: a worker that was started again, or a zombie.
+            self._leave_out(summary, partition)
             self.watermarks.saw(self.model, partition, summary["max_ts"], now_us)
-            self.torn += summary["sealed"] and following > sealed_upto and not summary["part"]
             return
         picture = self.waiting.take(summary)
         if picture is None:
@@ -164,7 +179,8 @@ class ModelMerge:
         known = self._known(partition, begins, following)
         if not summary["sealed"] and any(_has_more(self.open[at], begins, following) for at in known):
             return  # an older picture
-        part = self._taken_out(known, source) or OpenPart(-1, begins=begins, told_as=first)
+        told_as = first + (life.life << _LIFE_BITS)
+        part = self._taken_out(known, source) or OpenPart(-1, begins=begins, told_as=told_as)
         found = self._read(summary["blocks"], source, summary["pane_us"] or spec.pane_us, spec)
         widths_us = frozenset(f.width_us for f in found)
         refused_us = max(part.refused_upto_us, self._recounted(part, found, widths_us, begins))
@@ -188,7 +204,38 @@ class ModelMerge:
         else:
             self._fold(merged)
         if summary["sealed"]:
-            self.sealed_upto[partition] = following
+            self.sealed_upto[partition] = Place(life.life, following)
+
+    def begin_life(self, partition: Partition, begin: Beginning) -> None:
+        """Let a log begin, unless it has. What was counted of the one before stays as it is.
+
+        Nobody can make its open chunk again, unless the log goes on: then it begins with this very chunk.
+        """
+        known = self.sealed_upto.get(partition, Place())
+        if begin.life <= known.life:
+            return
+        for at in sorted(at for at in self.open if at[0] == partition):
+            if not (begin.may_go_on and at[1] == begin.offset):
+                self._fold(self.open.pop(at))
+        self.waiting.leave(partition)
+        self._noticed.pop(partition, None)
+        self.sealed_upto[partition] = begin.place
+
+    def _leave_out(self, summary: dict[str, Any], partition: Partition) -> None:
+        """Notice what is wrong with a chunk that begins where all was counted already.
+
+        It may reach further than that. Or it may hold events that are newer than any that was seen. One that is told
+        again has none, so these are others at the same offsets: the log began anew, and nobody said so.
+        """
+        if summary["part"]:
+            return
+        if summary["next_offset"] > self.sealed_upto[partition].offset:
+            self.torn += summary["sealed"]
+            return
+        is_new = summary["max_ts"] > self.watermarks.newest(self.model, partition)
+        if is_new and self._noticed.get(partition) != summary["first_offset"]:  # once, not each picture of it
+            self._noticed[partition] = summary["first_offset"]
+            self.strange += 1
 
     def _known(self, partition: Partition, begins: int, following: int) -> list[tuple[Partition, int]]:
         """List the open parts that have records of a picture from `begins` to `following`.
@@ -201,7 +248,8 @@ class ModelMerge:
             if self.open[at].next_offset <= begins:
                 part = self.open.pop(at)
                 self._fold(part)
-                self.sealed_upto[partition] = max(self.sealed_upto.get(partition, -1), part.next_offset)
+                known = self.sealed_upto.get(partition, Place())
+                self.sealed_upto[partition] = max(known, Place(known.life, part.next_offset))
         return [at for at in of_partition if at in self.open and self.open[at].begins < following]
 
     def _taken_out(self, places: list[tuple[Partition, int]], source: Source) -> OpenPart | None:

@@ -83,6 +83,11 @@ class Waiting:
         """Take a part without a look at whether it is the last."""
         self.parts.setdefault(_picture(part), {})[part["part"]] = part
 
+    def leave(self, partition: tuple[str, int]) -> None:
+        """Forget the parts of a partition's log that began anew: nobody sends the others."""
+        for known in [known for known in self.parts if known[:2] == partition]:
+            del self.parts[known]
+
     def _drop(self, done: Picture) -> None:
         """Forget the picture that is done, and parts of those that are no news any more."""
         for known in list(self.parts):

@@ -38,6 +38,7 @@ from streams.core.changes import ChangeLog
 from streams.core.chunks import packed_layout, unpacked_layout
 from streams.core.drift_history import DriftHistory
 from streams.core.engine import ModelState, PartitionEngine
+from streams.core.lives import Lives, Place
 from streams.core.merge import ModelMerge, OpenPart
 from streams.core.parts import Picture, Waiting
 from streams.core.rollback import RollbackDesk
@@ -78,7 +79,8 @@ def save(engine: PartitionEngine, through: int, claim: str, *, largest: int = LA
         "watermarks": engine.watermarks.snapshot(),
         "models": {model: state.through for model, state in engine.models.items()},
         "departed": engine.departed,
-        "sealed_upto": [[*p, offset] for p, offset in engine.sealed_upto.items()],
+        "lives": engine.lives.snapshot(),
+        "sealed_upto": _of_places(engine.sealed_upto),
     }
     record = {
         "kind": "partition",
@@ -235,7 +237,7 @@ def _model_record(model: str, state: ModelState) -> dict[str, Any]:
         "final_us": dict(merge.final_us),
         "first_us": [[*k, v] for k, v in merge.first_us.items()],
         "forgotten_us": merge.forgotten_us,
-        "sealed_upto": [[*k, v] for k, v in merge.sealed_upto.items()],
+        "sealed_upto": _of_places(merge.sealed_upto),
         "revised": _runs(merge.revisions, merge.pane_us),
         "dirty": [[*k, sorted(panes)] for k, panes in merge.dirty.items() if panes],
         "parts": parts,
@@ -352,7 +354,8 @@ def _restore(
     body = json.loads(partition["json"])
     engine.watermarks.restore(body["watermarks"])
     engine.departed = body.get("departed", {})
-    engine.sealed_upto = {Partition(t, p): offset for t, p, offset in body.get("sealed_upto", [])}
+    engine.lives = Lives.restore(body.get("lives", []))
+    engine.sealed_upto = _places(body.get("sealed_upto", []))
     units = {record["model"]: _restore_model(engine, record) for record in models}
     for record in pages:
         merge = engine.state(record["model"]).merge
@@ -378,7 +381,7 @@ def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> int:
     merge.final_us.update({cast("Source", k): v for k, v in body["final_us"].items()})
     merge.first_us = {(a, b): v for a, b, v in body["first_us"]}
     merge.forgotten_us = {cast("Source", k): v for k, v in body["forgotten_us"].items()}
-    merge.sealed_upto = {Partition(t, p): v for t, p, v in body["sealed_upto"]}
+    merge.sealed_upto = _places(body["sealed_upto"])
     revised = _of_runs(body.get("revised", ()), merge.pane_us // unit)
     # As they were written until they were written as runs.
     revised |= {((a, b, c, d), w, e): n for a, b, c, d, w, e, n in body.get("revisions", ())}
@@ -405,6 +408,15 @@ def _restore_model(engine: PartitionEngine, record: dict[str, Any]) -> int:
     state.traffic = Traffic.restore(record["model"], body["traffic"])
     state.last_window_us = body["last_window_us"]
     return unit
+
+
+def _of_places(places: Mapping[Partition, Place]) -> list[list[Any]]:
+    return [[*partition, place.offset, place.life] for partition, place in places.items()]
+
+
+def _places(saved: Iterable[list[Any]]) -> dict[Partition, Place]:
+    """Undo `_of_places`; what was saved before a log could begin anew is of its first life."""
+    return {Partition(t, p): Place(life[0] if life else 0, offset) for t, p, offset, *life in saved}
 
 
 def _by_time(body: dict[str, Any], pane_us: int) -> dict[str, Any]:

@@ -141,6 +141,8 @@ class PaneLog:
             "part": 0,
             "parts": 1,
             "digest": 0,
+            "log_epoch": 0,
+            "topic_id": "",
             "blocks": blocks,
         }
 

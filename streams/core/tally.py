@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from streams.core.engine import PartitionEngine
+from streams.core.lives import LogName, Place, name_of
 from streams.core.watermark import Partition
 
 
@@ -23,14 +24,14 @@ class Tally:
         self.counted: Counter[str] = Counter()
         """Events by topic."""
         self.late: Counter[str] = Counter()
-        self._parts: dict[tuple[str, Partition, int], int] = {}
+        self._parts: dict[tuple[str, Partition, LogName, int], int] = {}
         """Rows of the parts of a picture that was not told of as a whole yet."""
-        self._open: dict[tuple[str, Partition, int], tuple[int, int]] = {}
+        self._open: dict[tuple[str, Partition, LogName, int], tuple[int, int]] = {}
 
     def take(self, summary: dict[str, Any], late_rows: int) -> None:
         """Take a picture that was news to the engine, and how many of its rows the engine found late."""
         where = Partition(summary["topic"], summary["partition"])
-        key = (summary["model"], where, summary["first_offset"])
+        key = (summary["model"], where, name_of(summary), summary["first_offset"])
         rows_before, late_before = self._open.get(key, (0, 0))
         rows = _rows(summary)
         if summary["parts"] > 1:
@@ -52,14 +53,16 @@ def is_news(engine: PartitionEngine, summary: dict[str, Any], offset: int) -> bo
     state = engine.models.get(summary["model"])
     if not summary["model"]:
         return False
-    if state is None:
-        return True
     where, first = Partition(summary["topic"], summary["partition"]), summary["first_offset"]
+    life = engine.lives.find(where, name_of(summary))
+    if life is None or state is None:
+        return life is not None
     begins = max(summary["from_offset"], first)
-    known = state.merge.open.get((where, first))
+    sealed_upto = state.merge.sealed_upto.get(where, Place())
+    known = state.merge.open.get((where, first)) if life == sealed_upto.life else None
     return (
         offset > state.through
-        and begins >= state.merge.sealed_upto.get(where, -1)
+        and Place(life, begins) >= sealed_upto
         and (known is None or summary["next_offset"] >= known.next_offset)
     )
 

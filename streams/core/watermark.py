@@ -33,6 +33,8 @@ class Progress:
     next_offset: int = -1
     resting: bool = False
     """Stopped until somebody mends something: silent, whatever there is left to read."""
+    life: int = 0
+    """Of the log that `next_offset` is of: one that begins anew begins at 0."""
 
     @property
     def is_silent(self) -> bool:
@@ -81,6 +83,7 @@ class Watermarks:
         caught_up: bool,
         now_us: int,
         resting: bool = False,
+        life: int = 0,
     ) -> None:
         """Take a progress report about a source partition.
 
@@ -90,6 +93,8 @@ class Watermarks:
         self.partitions[partition.topic] = max(partitions, self.partitions.get(partition.topic, 0))
         self._first_heard_us.setdefault(partition.topic, now_us)
         progress = self.progress.setdefault(partition, Progress(moved_us=now_us))
+        if life > progress.life:
+            progress.life, progress.next_offset = life, -1
         if next_offset > progress.next_offset:
             progress.next_offset = next_offset
             progress.moved_us = now_us
@@ -98,6 +103,11 @@ class Watermarks:
         # A worker that was replaced may have read to where the end once was; one that starts again reads on from there.
         if not caught_up or next_offset >= progress.next_offset:
             progress.caught_up = caught_up
+
+    def newest(self, model: str, partition: Partition) -> int:
+        """Return the greatest event time of a model on a source partition, -1 for none."""
+        seen = self._seen.get(model, {}).get(partition)
+        return -1 if seen is None else seen.max_ts
 
     def saw(self, model: str, partition: Partition, max_ts: int, now_us: int) -> None:
         """Take the greatest event time of a model on a source partition."""
@@ -110,7 +120,7 @@ class Watermarks:
         """Return what is known of the sources, fit for JSON."""
         return {
             "progress": [
-                [*p, g.max_ts, g.caught_up, g.moved_us, g.next_offset, g.resting]
+                [*p, g.max_ts, g.caught_up, g.moved_us, g.next_offset, g.resting, g.life]
                 for p, g in self.progress.items()
             ],
             "partitions": self.partitions,

@@ -34,7 +34,7 @@ import aiokafka.conn
 import faust
 import numpy as np
 from aiokafka import TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import IllegalStateError, MessageSizeTooLargeError, RecordListTooLargeError
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from faust.types import TP, ConsumerMessage
@@ -336,6 +336,22 @@ class RunConsumer(driver.Consumer):
         """Read a partition again from `durable`; runs fetched before are to be dropped (`Run.rewinds`)."""
         self.rewinds[tp] = self.rewinds.get(tp, 0) + 1
         await self._back_to_start(tp)
+
+    async def begin_anew(self, tp: TP) -> None:
+        """Read a partition of a topic that was made again from its beginning, and commit that, whatever was before."""
+        current = self.current
+        self.rewinds[tp] = self.rewinds.get(tp, 0) + 1
+        self._passed.pop(tp, None)
+        self.ledger.pop(tp, None)
+        self._committed_offset.pop(tp, None)
+        current.starts[tp] = None
+        try:
+            begins = await cast("RunConsumerThread", self._thread).seek_to_begin({tp})
+        except IllegalStateError:  # revoked meanwhile
+            return
+        if self.current is current:
+            current.starts.update(begins)
+            self.ledger.update(begins)
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Fetch again what a full buffer had stopped, but not what was paused meanwhile (Faust forgets that)."""

@@ -65,6 +65,11 @@ CHUNKS_TORN = CounterMetric(
     "summaries",
     "Chunks left out although a part of them was new: where the log is cut was changed while there was a lag.",
 )
+CHUNKS_STRANGE = CounterMetric(
+    "seawall_chunks_strange_total",
+    "summaries",
+    "Chunks left out that hold new events at offsets that were counted already: another log under the same name.",
+)
 WINDOWS_CLOSED = CounterMetric("seawall_windows_closed_total", "windows", "Windows judged first.", ("model",))
 WINDOWS_REVISED = CounterMetric(
     "seawall_windows_revised_total", "windows", "Windows judged again after late events.", ("model",)
@@ -111,6 +116,7 @@ CATALOGUE: tuple[Metric, ...] = (
     CHUNKS_PUBLISHED,
     CHUNKS_SEALED,
     CHUNKS_TORN,
+    CHUNKS_STRANGE,
     WINDOWS_CLOSED,
     WINDOWS_REVISED,
     ALARMS_OPEN,

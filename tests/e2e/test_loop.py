@@ -228,6 +228,7 @@ def test_a_worker_serves_its_own_three_pages_and_none_of_fausts(
 #: What only a fault moves, and the test that brings it about.
 _NEEDS_A_FAULT = {
     m.CHUNKS_TORN.name,  # another SEAWALL_CHUNK_BYTES: tests/streams/core/test_recut.py
+    m.CHUNKS_STRANGE.name,  # another log under the same name: tests/streams/core/test_lives.py
     m.ROLLBACKS.name,  # a release that drifts: tests/e2e/test_demo.py has one, and looks at the rollback itself
 }
 #: Gauges that are at rest while all is well; here it is enough that they are shown.

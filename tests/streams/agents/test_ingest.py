@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -33,6 +33,7 @@ from streams.io import metrics as m
 from streams.io.kafka import Assignment, Run, RunApp, make_app
 from streams.io.metrics import Metric, Metrics
 from streams.io.schema_registry import Patience, SchemaRegistry
+from streams.io.topic_ids import TopicIds
 from streams.io.topics import create_topics
 from tests.conftest import TEST_BROKER
 from tests.streams.core.builders import NOW, T0, single
@@ -70,6 +71,20 @@ class Runs:
         assert tp in self.paused, "what is resumed before it is sought is read from where it stood"
         self.rewinds[tp] = self.rewinds.get(tp, 0) + 1
 
+    async def begin_anew(self, tp: TP) -> None:
+        await self.rewind(tp)
+        self.current.starts[tp] = self.ledger[tp] = 0
+
+
+@dataclass
+class Ids:
+    """What the broker says of topics' ids: it has none, unless it is told."""
+
+    found: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, names: Sequence[str]) -> dict[str, str]:
+        return {name: self.found.get(name, "") for name in names}
+
 
 @dataclass
 class Bench:
@@ -88,6 +103,8 @@ class Bench:
             cast("RunApp", SimpleNamespace(runs=self.runs, producer=self.producer)),
             partitions={"summaries": 1, "predictions": 4},
         )
+        self.ids = Ids()
+        self.worker.topic_ids = cast("TopicIds", self.ids)
         self.worker.control_ready.set()
         self.metrics = Metrics()
         self.ingest = Ingest(self.worker, "predictions", self.metrics, self.registry)
@@ -105,7 +122,7 @@ class Bench:
         ]
         return found[0] if found else None
 
-    def run_of(self, first: int, values: Sequence[bytes], **more: Any) -> Run:
+    def run_of(self, first: int, values: Sequence[bytes], highwater: int | None = None, **more: Any) -> Run:
         made = [
             SimpleNamespace(
                 offset=first + i,
@@ -117,7 +134,7 @@ class Bench:
             )
             for i, v in enumerate(values)
         ]
-        return Run(self.tp, made, self.runs.current.epoch, None)
+        return Run(self.tp, made, self.runs.current.epoch, highwater, self.runs.rewinds.get(self.tp, 0))
 
 
 @dataclass
@@ -461,3 +478,99 @@ async def test_a_topic_that_bears_its_producers_clocks_is_told_of_once_and_until
     assert bench.worker.clocks == {"predictions": said}
     await bench.ingest.on_run(bench.run_of(3, [single(T0, 1.0)]))
     assert bench.worker.clocks == {}
+
+
+def names_of(told: Told) -> list[tuple[str, int]]:
+    """Topic ids and first offsets of what was said of the partition, each once."""
+    return list(dict.fromkeys((p["topic_id"], p["first_offset"]) for p in told.progress))
+
+
+async def test_where_a_partition_is_read_from_is_said_before_anything_that_it_holds() -> None:
+    """A log may begin anew there, and readers of summaries know it by this."""
+    slow = Slow()
+    bench = Bench(Settings(chunk_offsets=5, log_epoch=3), slow)
+    bench.ids.found = {bench.tp.topic: "A"}
+    bench.runs.current.starts[bench.tp] = 40
+    counting = asyncio.create_task(bench.ingest.on_run(bench.run_of(40, [single(T0, 1.0)] * 5)))
+    while not slow.begun:
+        await asyncio.sleep(0)
+    await settle()
+    assert (slow.begun, slow.keys) == (["summaries"], [b""]), "the cut waits until it is acknowledged"
+    slow.acknowledge()
+    await settle()
+    assert slow.keys == [b"", b"m"]
+    slow.acknowledge()
+    await counting
+    assert bench.runs.ledger == {bench.tp: 45}
+
+
+async def test_a_topic_that_is_made_again_is_read_from_its_beginning_under_its_new_id() -> None:
+    told = Told()
+    bench = Bench(Settings(chunk_offsets=10), told)
+    bench.ids.found = {bench.tp.topic: "A"}
+    bench.runs.current.starts[bench.tp] = 0
+    before = bench.run_of(0, [single(T0, 1.0)] * 25)
+    await bench.ingest.on_run(before)
+    await bench.ingest.look_at_log()
+    assert bench.runs.ledger == {bench.tp: 20}, "it is the same topic"
+    bench.ids.found = {}
+    await bench.ingest.look_at_log()
+    assert bench.runs.ledger == {bench.tp: 20}, "that the broker says nothing does not make it another"
+    bench.ids.found = {bench.tp.topic: "B"}
+    await bench.ingest.look_at_log()
+    assert bench.runs.ledger == {bench.tp: 0}
+    assert not bench.runs.paused
+    await bench.ingest.on_run(replace(before, rewinds=0))
+    assert bench.runs.ledger == {bench.tp: 0}, "what was fetched of the old topic is dropped"
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 12))
+    await bench.ingest.tick()
+    assert bench.runs.ledger == {bench.tp: 10}
+    assert names_of(told) == [("A", 0), ("B", 0), ("B", 10)]
+
+
+async def test_a_log_that_was_cut_short_after_its_last_cut_is_read_again_from_there() -> None:
+    """The client goes to where the log begins when it is told that there is no such offset."""
+    told = Told()
+    bench = Bench(Settings(chunk_offsets=10), told)
+    bench.runs.current.starts[bench.tp] = 0
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 25, highwater=25))
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 22, highwater=22))
+    assert bench.runs.rewinds == {bench.tp: 1}
+    assert not bench.runs.paused
+    await bench.ingest.on_run(bench.run_of(20, [single(T0, 1.0)] * 11, highwater=31))
+    assert bench.runs.ledger == {bench.tp: 30}, "offsets 22 to 24 were read again, of other events"
+    assert not bench.worker.stopped["predictions log"]
+
+
+@pytest.mark.parametrize("is_told_by_the_client", [True, False], ids=["told by the client", "looked at"])
+async def test_a_log_that_ends_before_what_is_committed_is_stopped_until_it_is_assigned_again(
+    is_told_by_the_client: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told()
+    bench = Bench(Settings(chunk_offsets=10), told)
+    bench.runs.current.starts[bench.tp] = 100
+    await bench.ingest.tick()
+    bench.runs.end = 30
+    if is_told_by_the_client:
+        await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 30, highwater=30))
+    else:
+        for _ in range(2):
+            await bench.ingest.look_at_log()
+            assert not bench.runs.paused, "a new leader may need a moment to know where its log ends"
+        await bench.ingest.look_at_log()
+    assert bench.runs.paused == {bench.tp}
+    (why,) = bench.worker.stopped["predictions log"]
+    assert why.startswith("predictions/0 is stopped: its log ends at offset 30, before offset 100, ")
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [why]
+    assert bench.shown(m.PARTITIONS_PAUSED, topic="predictions", reason="log_cut_short") == 1
+    await bench.ingest.tick()
+    assert told.last() == (100, True, True)
+    bench.runs.end = 500
+    await bench.ingest.on_run(bench.run_of(100, [single(T0, 1.0)] * 400, highwater=500))
+    assert bench.runs.ledger == {}, "that the log has grown since makes nothing right"
+
+    bench.runs.current = Assignment(2, {bench.tp: 30})
+    await bench.ingest.on_run(bench.run_of(30, [single(T0, 1.0)] * 12, highwater=42))
+    assert bench.runs.ledger == {bench.tp: 40}
+    assert bench.worker.stopped["predictions log"] == []
+    assert not bench.runs.paused

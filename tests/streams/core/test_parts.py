@@ -14,6 +14,7 @@ from streams.core.build_baseline import build_baseline
 from streams.core.chunks import PartitionChunker, read_block, read_sums
 from streams.core.engine import PartitionEngine
 from streams.core.layouts import Control, LayoutBook
+from streams.core.lives import Place
 from streams.core.parts import Waiting
 from streams.core.tally import Tally
 from tests.streams.core.builders import MINUTE, T0, cut_after, frame, records
@@ -98,7 +99,7 @@ def test_a_chunk_is_sealed_when_all_of_its_parts_are_there():
         sealed = e.models["m"].merge.sealed_upto if e.models else {}
         assert list(sealed.values()) == []
         e.on_record(part, offset, T0)
-    assert list(e.models["m"].merge.sealed_upto.values()) == [6]
+    assert list(e.models["m"].merge.sealed_upto.values()) == [Place(0, 6)]
 
 
 def test_events_of_a_picture_in_parts_are_tallied_once():

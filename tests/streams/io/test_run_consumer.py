@@ -12,12 +12,13 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.errors import IllegalStateError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from seawall.settings import Settings
-from streams.io.kafka import Fetched, Run, RunApp, _leave_unwrapped, make_app
+from streams.io.kafka import Assignment, Fetched, Run, RunApp, _leave_unwrapped, make_app
 
 
 async def test_the_end_of_a_partition_that_was_just_revoked_is_not_known() -> None:
@@ -423,3 +424,41 @@ async def test_what_is_read_again_is_delivered_whatever_faust_noted_of_the_first
     app.runs._read_offset[TP0] = 300
     await app.runs._drain_messages(fetcher)  # type: ignore[arg-type]
     assert delivered == [3, 4]
+
+
+async def test_a_partition_of_a_topic_that_was_made_again_is_read_from_its_beginning_and_that_is_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make_app(Settings())
+    app.runs.current = Assignment(1, {TP0: 40})
+    app.runs.ledger[TP0] = 60
+    app.runs._committed_offset[TP0] = 60
+
+    async def seek_to_begin(partitions: Iterable[TP]) -> dict[TP, int]:
+        return {TP0: 0}
+
+    monkeypatch.setattr(app.runs._thread, "seek_to_begin", seek_to_begin)
+    await app.runs.begin_anew(TP0)
+    assert app.runs.durable(TP0) == 0
+    assert app.runs.rewinds == {TP0: 1}
+    assert app.runs._filter_committable_offsets([TP0]) == {TP0: 0}, "although more was committed before"
+
+
+@pytest.mark.parametrize("is_seen_by_the_client", [False, True])
+async def test_a_partition_that_is_revoked_while_it_begins_anew_is_left_to_the_next_assignment(
+    is_seen_by_the_client: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(Settings())
+    app.runs.current = Assignment(1, {TP0: 40})
+    other = Assignment(2, {})
+
+    async def seek_to_begin(partitions: Iterable[TP]) -> dict[TP, int]:
+        app.runs.current = other
+        if is_seen_by_the_client:
+            raise IllegalStateError("not assigned")
+        return {TP0: 0}
+
+    monkeypatch.setattr(app.runs._thread, "seek_to_begin", seek_to_begin)
+    await app.runs.begin_anew(TP0)
+    assert other.starts == {}
+    assert app.runs.ledger == {}
