@@ -308,8 +308,9 @@ class Decider:
             self.metrics.add(m.CHUNKS_STRANGE, effects.strange_chunks)
             log.error(
                 "%d chunks hold new events at offsets that were counted already, and are left out: these events are "
-                "not counted. Their topic is another log under the same name, and the broker does not tell the two "
-                "apart: raise SEAWALL_LOG_EPOCH on all workers (docs/deploy.md)",
+                "not counted. Either their topic is another log under the same name and the broker does not tell the "
+                "two apart, or one worker's SEAWALL_LOG_EPOCH is smaller than another's. Raise it, on all workers "
+                "(docs/deploy.md)",
                 effects.strange_chunks,
             )
 

@@ -92,9 +92,9 @@ class Supervisor:
 
     def _start_services(self) -> None:
         s, logs = self.settings, self.settings.data_path / "logs"
-        # a broker that holds everything in memory starts a new log, whose results outrank the old log's
-        self.settings = s = replace(s, log_epoch=int(time.time()))
         if self.own_broker:
+            # it holds everything in memory: a new log begins, whose results outrank the old log's
+            self.settings = s = replace(s, log_epoch=int(time.time()))
             self._keep("broker", lambda: broker.start_broker(s.broker_port, logs / "broker.log"))
             self.say("ready", f"broker at {s.broker} (in memory; log {logs / 'broker.log'})")
         self._keep(

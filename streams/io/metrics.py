@@ -68,7 +68,8 @@ CHUNKS_TORN = CounterMetric(
 CHUNKS_STRANGE = CounterMetric(
     "seawall_chunks_strange_total",
     "summaries",
-    "Chunks left out that hold new events at offsets that were counted already: another log under the same name.",
+    "Chunks left out that hold new events at offsets that were counted already: another log under the same name, or a "
+    "`SEAWALL_LOG_EPOCH` that was lowered.",
 )
 WINDOWS_CLOSED = CounterMetric("seawall_windows_closed_total", "windows", "Windows judged first.", ("model",))
 WINDOWS_REVISED = CounterMetric(

@@ -238,6 +238,17 @@ def test_what_a_zombie_says_of_a_log_that_is_over_is_ignored() -> None:
     assert bus.strange == 0
 
 
+def test_it_is_told_when_the_epoch_is_lowered() -> None:
+    bus = Bus()
+    bus.go_on(LogName(2, "A"))
+    bus.write("bb")
+    bus.owner.read()
+    bus.go_on(LogName(1, "A"))
+    bus.write("b" * 4)
+    bus.owner.read()
+    assert bus.strange == 1
+
+
 def test_it_is_told_when_the_log_of_the_day_is_taken_for_one_that_is_over() -> None:
     """Ids have no order: a zombie of a log that nobody had heard of would have to say so first."""
     bus = Bus()
