@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 #: Bytes of a fetch that may wait in a connection's reader. With aiokafka's 64 KiB it stops listening after every read.
 aiokafka.conn.READER_LIMIT = 8 << 20
 _NEVER_S = 365 * 86_400.0
+_MIND_GROUP_S = 1.0
 answers.install()
 refusals.install()
 
@@ -170,6 +171,13 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         await consumer.seek_to_beginning(*(TopicPartition(tp.topic, tp.partition) for tp in partitions))
         return {tp: position for tp, position in _positions(consumer) if tp in partitions}
 
+    async def check_group(self) -> None:
+        """Raise what aiokafka has to say of our place in the group, if anything."""
+        await self.call_thread(self._check_group)
+
+    async def _check_group(self) -> None:
+        self._ensure_consumer()._coordinator.check_errors()
+
     def highwater(self, tp: TP) -> Any:
         """Return the offset before which there is all that may be read, None where that is not known."""
         consumer = self._ensure_consumer()
@@ -236,6 +244,16 @@ class RunConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> RunConsumerThread:
         return RunConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @faust.Service.task
+    async def _mind_group(self) -> None:
+        """End the worker where aiokafka has given up its place in the group.
+
+        It says so when it is asked for records, and waits until somebody has heard; Faust takes them another way.
+        Without this the worker would go on reading what others read, or stand still, for ever.
+        """
+        async for _ in self.itertimer(_MIND_GROUP_S, name="group"):
+            await cast("RunConsumerThread", self._thread).check_group()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """Yield one message per fetched run."""

@@ -17,12 +17,16 @@ from faust.tables.recovery import Recovery
 class PatientRecovery(Recovery):
     """Waits until it is done, until another rebalance comes, or until it is stopped."""
 
+    logger = Recovery.logger  # as quiet as Faust is kept
+
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         await super()._wait(coro)
 
 
 class Tables(TableManager):
     """Faust's, of no tables, with the recovery above."""
+
+    logger = TableManager.logger
 
     @property
     def recovery(self) -> Recovery:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError, UnknownError
 from faust.types import TP
 
 from seawall.settings import Settings
@@ -103,5 +104,36 @@ async def test_a_worker_that_had_nothing_to_read_for_a_day_is_given_partitions_a
             coordinator.request_rejoin()
             await consumer._subscription.wait_for_assignment()
         assert consumer.assignment()
+    finally:
+        await consumer.stop()
+
+
+async def test_a_worker_ends_that_has_lost_its_place_in_the_group(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka stops its heartbeats at an answer that it does not know, and waits until somebody has heard of it."""
+    settings = Settings(broker=broker, topic_prefix="lost.", group="lost", broker_session_timeout_s=4.0)
+    create_topics(settings)
+    app = make_app(settings)
+    thread: Any = app.runs._thread
+    consumer = thread._create_worker_consumer(app.transport)
+    await consumer.start()
+    try:
+        consumer.subscribe([settings.topic("predictions")])
+        async with asyncio.timeout(60):
+            await consumer._subscription.wait_for_assignment()
+
+        async def unknown() -> bool:
+            raise UnknownError
+
+        async def in_this_loop(method: Any, *arguments: Any) -> Any:
+            return await method(*arguments)
+
+        monkeypatch.setattr(consumer._coordinator, "_do_heartbeat", unknown)
+        monkeypatch.setattr(thread, "call_thread", in_this_loop)
+        thread._consumer = consumer
+        with pytest.raises(KafkaError):
+            async with asyncio.timeout(60):
+                await app.runs._mind_group(app.runs)
     finally:
         await consumer.stop()
