@@ -8,16 +8,20 @@ was enough, and so was a worker that was paused for as long in the middle of one
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 
+#: What is Faust's to say is said as quietly as everything of Faust's.
+_FAUST = logging.getLogger("faust")
+
 
 class PatientRecovery(Recovery):
     """Waits until it is done, until another rebalance comes, or until it is stopped."""
 
-    logger = Recovery.logger  # as quiet as Faust is kept
+    logger = _FAUST
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         await super()._wait(coro)
@@ -26,7 +30,7 @@ class PatientRecovery(Recovery):
 class Tables(TableManager):
     """Faust's, of no tables, with the recovery above."""
 
-    logger = TableManager.logger
+    logger = _FAUST
 
     @property
     def recovery(self) -> Recovery:
