@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streams.core.alarm_steps import AlarmStep, Culprit
+from streams.core.known_causes import MOST, Known
 from streams.core.streaks import Streak
 from streams.core.verdicts import Verdict
+
+#: What was told of an alarm are keys of columns, and of segments with this role.
+SEGMENT = "segment/"
 
 
 class TrackKey(NamedTuple):
@@ -16,6 +20,8 @@ class TrackKey(NamedTuple):
     version: str
     segment: str
     kind: str
+    cause: str = ""
+    """Id of the alarm with a known cause whose part of the windows is heard here; empty of all that none explains."""
 
 
 @dataclass(slots=True)
@@ -31,6 +37,10 @@ class OpenAlarm:
     """It came back too soon, and takes twice as long to end: see `Ending`."""
     drifted_us: int = 0
     """End of the latest drifted window."""
+    named_us: int = 0
+    """End of the window that last named a column for the first time."""
+    known: Known = field(default_factory=Known)
+    """What it has shown of its cause, until that was known."""
 
 
 class Ending(NamedTuple):
@@ -109,11 +119,14 @@ def _alarm_to_json(alarm: OpenAlarm) -> dict[str, Any]:
         "is_settled": alarm.is_settled,
         "is_back": alarm.is_back,
         "drifted_us": alarm.drifted_us,
+        "named_us": alarm.named_us,
+        "known": alarm.known.snapshot(),
     }
 
 
 def _alarm_from_json(state: dict[str, Any]) -> OpenAlarm:
     step = AlarmStep.from_record(state["step"])
+    told = {key: MOST for key in state["told"] if not key.startswith(SEGMENT)}
     return OpenAlarm(
         step,
         set(state["told"]),
@@ -122,6 +135,8 @@ def _alarm_from_json(state: dict[str, Any]) -> OpenAlarm:
         # A state of before this was kept knows at least the window that was last told.
         state.get("is_back", False),
         state.get("drifted_us", step.window_end_us),
+        state.get("named_us", step.updated_us),
+        Known.restore(state["known"]) if "known" in state else Known(told, set(told)),
     )
 
 

@@ -51,8 +51,16 @@ from streams.core.alarm_steps import (
     spread_sentence,
     worse,
 )
-from streams.core.alarm_tracks import Ending, OpenAlarm, Track, TrackKey
-from streams.core.causes import began_us, have_one_cause, may_speak_for, with_member
+from streams.core.alarm_tracks import SEGMENT, Ending, OpenAlarm, Track, TrackKey
+from streams.core.causes import (
+    began_together,
+    began_us,
+    break_a_promise,
+    have_one_cause,
+    may_speak_for,
+    with_member,
+)
+from streams.core.known_causes import MOST, NEVER_KNOWN, Known, drifted_in, held_by, part_of, without
 from streams.core.story import story_of
 from streams.core.streaks import Streak
 from streams.core.verdicts import Verdict, WindowVerdict
@@ -60,10 +68,8 @@ from streams.core.words import short_id
 
 #: Versions out of service that are remembered, so that what is left of their windows opens nothing.
 MAX_RETIRED = 16
-#: How many times its limit a column is remembered to have been, at most: JSON has no infinity.
-_MOST_RATIO = 1e9
-#: What was told of an alarm are keys of columns, and of segments with this role.
-_SEGMENT = "segment/"
+#: Known causes of one version, segment and kind that are told apart; what comes then joins the newest alarm.
+MAX_KNOWN = 8
 #: Why an alarm about traffic ends, after so many windows; other kinds have a baseline.
 _OVER = {
     "volume": "back to its usual volume for {} h",
@@ -77,8 +83,9 @@ Explain = Callable[[AlarmStep, WindowVerdict], AlarmStep]
 
 
 class _Heard(NamedTuple):
-    """A drifted window, and what it takes to judge it."""
+    """A drifted window, or what a known cause leaves of it, and what it takes to judge it."""
 
+    key: TrackKey
     verdict: WindowVerdict
     culprits: tuple[Culprit, ...]
     spec: MonitorSpec
@@ -101,6 +108,8 @@ class AlarmBook:
     def __init__(self, model: str) -> None:
         self.model = model
         self._tracks: dict[TrackKey, Track] = {}
+        self._known: dict[TrackKey, list[TrackKey]] = {}
+        """Tracks of the known causes of each version, segment and kind."""
         self._retired_us: dict[str, int] = {}
 
     @property
@@ -143,14 +152,37 @@ class AlarmBook:
             raise ContractError(msg)
         if verdict.start_us < self._retired_us.get(verdict.version, verdict.start_us):
             return []
-        track = self._tracks.setdefault(TrackKey(verdict.version, verdict.segment, verdict.kind), Track())
+        key = TrackKey(verdict.version, verdict.segment, verdict.kind)
+        self._set_aside(key, verdict, spec)
+        mine = self._known.get(key, [])
+        overall = self._known.get(key._replace(segment=""), []) if key.segment else []
+        causes = {at: self._cause_of(at) for at in (*mine, *overall)}
+        parts = [(at._replace(segment=key.segment), part_of(verdict, known)) for at, known in causes.items()]
+        steps: list[AlarmStep] = []
+        for at, said in [*parts, (key, without(verdict, list(causes.values())))]:
+            steps += self._take(at, said, spec, attribute, explain)
+        self._forget_ended()
+        return steps
+
+    def _take(
+        self,
+        key: TrackKey,
+        verdict: WindowVerdict,
+        spec: MonitorSpec,
+        attribute: Attribute | None,
+        explain: Explain | None,
+    ) -> list[AlarmStep]:
+        """Take what a window says to one track."""
+        track = self._tracks.setdefault(key, Track())
+        if track.alarm:
+            verdict = held_by(verdict, track.alarm.known)
         culprits = culprits_of(verdict)
-        heard = _Heard(verdict, culprits, spec, attribute, explain)
+        heard = _Heard(key, verdict, culprits, spec, attribute, explain)
         stream = f"{verdict.source}/{verdict.horizon_us}"
         streak = track.streams.setdefault(stream, Streak())
         if not streak.take(verdict.verdict, verdict.end_us, tuple(c.key for c in culprits)):
             return []
-        track.reach[stream] = (verdict.rows, min(max((c.ratio for c in culprits), default=0.0), _MOST_RATIO))
+        track.reach[stream] = (verdict.rows, min(max((c.ratio for c in culprits), default=0.0), MOST))
         if verdict.verdict is Verdict.DRIFT:
             track.worst = culprits[0] if culprits else None
             if track.alarm:
@@ -158,10 +190,53 @@ class AlarmBook:
                 track.alarm.is_settled = False
                 track.alarm.drifted_us = max(track.alarm.drifted_us, verdict.end_us)
                 return self._news(track.alarm, streak, heard)
-            return self._open(track, streak, heard)
+            # A part of traffic that a known cause touches is a part of its incident.
+            return [] if key.cause else self._open(track, streak, heard)
         if verdict.verdict is Verdict.STABLE and track.alarm:
             return self._resolve_if_stable(track, track.alarm, verdict, spec)
         return []
+
+    def _cause_of(self, key: TrackKey) -> Known:
+        alarm = self._tracks[key].alarm
+        return alarm.known if alarm else Known()
+
+    def _set_aside(self, key: TrackKey, verdict: WindowVerdict, spec: MonitorSpec) -> None:
+        """Give an alarm whose cause is known tracks of its own, so that what is new is heard as if there were none.
+
+        While the longest window fills, what is weaker goes on joining: it is known once nothing did for so long.
+        """
+        track = self._tracks.get(key)
+        alarm = track.alarm if track else None
+        if track is None or alarm is None or key.kind in NEVER_KNOWN:
+            return
+        known = self._known.get(key, [])
+        if verdict.end_us - alarm.named_us <= max(spec.horizons_us) or len(known) >= MAX_KNOWN:
+            return
+        cause = alarm.step.alarm_id
+        self._known[key] = [*known, key._replace(cause=cause)]
+        self._tracks[key._replace(cause=cause)] = track
+        self._tracks[key] = Track(closed=track.closed, ending=track.ending)
+        track.closed = track.ending = None
+        if key.segment:
+            return
+        # Where it lives is still told, so parts of traffic are heard on it too.
+        parts = [k for k in self._tracks if k.segment and k._replace(segment="") == key]
+        for part in parts:
+            if self._tracks[part].alarm is None:
+                of = self._tracks[part]
+                self._tracks[part._replace(cause=cause)] = Track(of.streams, worst=of.worst, reach=of.reach)
+                self._tracks[part] = Track(closed=of.closed, ending=of.ending)
+
+    def _forget_ended(self) -> None:
+        """Hear the windows of what ended as one with all the rest again."""
+        for key, known in list(self._known.items()):
+            for at in [at for at in known if self._tracks[at].alarm is None]:
+                track = self._tracks[key]
+                track.ending = self._tracks[at].ending or track.ending
+                known.remove(at)
+                self._tracks = {k: t for k, t in self._tracks.items() if k.cause != at.cause}
+            if not known:
+                del self._known[key]
 
     def retire(
         self, version: str, at_us: int, reason: str = "the version no longer serves"
@@ -173,6 +248,7 @@ class AlarmBook:
         """
         gone = [t for k, t in self._tracks.items() if k.version == version and t.alarm]
         self._tracks = {k: t for k, t in self._tracks.items() if k.version != version}
+        self._known = {k: at for k, at in self._known.items() if k.version != version}
         steps: list[AlarmStep] = []
         for track in gone:
             steps += self._close(track, at_us, reason)
@@ -184,7 +260,7 @@ class AlarmBook:
 
     def close(self, at_us: int, reason: str) -> list[AlarmStep]:
         """Resolve every alarm and forget every streak: of a model that nobody hears of any more."""
-        gone, self._tracks = list(self._tracks.values()), {}
+        gone, self._tracks, self._known = list(self._tracks.values()), {}, {}
         steps: list[AlarmStep] = []
         for track in gone:
             steps += self._close(track, at_us, reason)
@@ -196,7 +272,7 @@ class AlarmBook:
         streak: Streak,
         heard: _Heard,
     ) -> list[AlarmStep]:
-        verdict, culprits, spec, *_ = heard
+        _, verdict, culprits, spec, *_ = heard
         is_proven = verdict.sudden or streak.now.drift >= spec.open_after
         if not is_proven or self._is_part_of_overall(verdict):
             return []
@@ -224,8 +300,8 @@ class AlarmBook:
             attribution_why="",
             notify=spec.notify,
         )
-        step = self._told(self._with_evidence(step, verdict, culprits), heard)
-        speaker = self._speaker_for(step)
+        step = self._told(self._with_evidence(step, heard), heard)
+        speaker = self._speaker_for(step, verdict)
         step = replace(step, incident_id=speaker.step.incident_id if speaker else alarm_id)
         if speaker:
             step = replace(step, notify=())
@@ -233,7 +309,10 @@ class AlarmBook:
         drifted = {name for name, s in track.streams.items() if s.now.drift}
         keys = {c.key for c in culprits}
         is_back = track.ending is not None and track.ending.was_too_early(keys, opened_us)
-        track.alarm = OpenAlarm(step, keys, drifted, is_back=is_back, drifted_us=verdict.end_us)
+        track.alarm = OpenAlarm(
+            step, keys, drifted, is_back=is_back, drifted_us=verdict.end_us, named_us=verdict.end_us
+        )
+        track.alarm.known.learn(verdict, keys)
         steps = [step]
         reason = f"all traffic is affected, see alarm {step.incident_id}"
         for other in self._merged_by(track.alarm):
@@ -249,7 +328,7 @@ class AlarmBook:
         streak: Streak,
         heard: _Heard,
     ) -> list[AlarmStep]:
-        verdict, found, spec, *_ = heard
+        key, verdict, found, spec, *_ = heard
         last = alarm.step
         explained = _explained_by(last, found)
         culprits = _beside_known(last, found, explained)
@@ -260,16 +339,21 @@ class AlarmBook:
         severity = worse(last.severity, severity_of(verdict.kind, found))
         told = self._with_evidence(
             replace(last, state="updated", severity=severity, notify=() if last.is_joined else spec.notify),
-            verdict,
-            culprits,
+            heard,
         )
         told = self._attributed(told, heard.attribute)
         has_changed = (told.severity, told.attribution) != (last.severity, last.attribution)
-        seen = {s for s in alarm.told if s.startswith(_SEGMENT)} | {_SEGMENT + s for s in last.only_in}
-        is_elsewhere = self._lives_elsewhere(told, last, seen, spec.open_after)
-        if not has_changed and not is_elsewhere and confirmed <= alarm.told:
+        seen = {s for s in alarm.told if s.startswith(SEGMENT)} | {SEGMENT + s for s in last.only_in}
+        is_elsewhere = self._lives_elsewhere(key, told, last, seen, spec.open_after)
+        is_named = not confirmed <= alarm.told
+        if is_named:
+            alarm.named_us = verdict.end_us
+        if has_changed or is_elsewhere or is_named:
+            alarm.told |= keys | seen | {SEGMENT + s for s in self._confirmed(key, spec.open_after)}
+        if not key.cause:
+            alarm.known.learn(verdict, alarm.told)
+        if not has_changed and not is_elsewhere and not is_named:
             return []
-        alarm.told |= keys | seen | {_SEGMENT + s for s in self._confirmed(told, spec.open_after)}
         alarm.step = replace(self._told(told, heard), revision=last.revision + 1)
         return [alarm.step, *self._speak(alarm)]
 
@@ -314,12 +398,12 @@ class AlarmBook:
     def _speakers(self) -> list[tuple[Track, OpenAlarm]]:
         return [(t, t.alarm) for t in self._tracks.values() if t.alarm and not t.alarm.step.is_joined]
 
-    def _speaker_for(self, step: AlarmStep) -> OpenAlarm | None:
+    def _speaker_for(self, step: AlarmStep, verdict: WindowVerdict) -> OpenAlarm | None:
         """Return the open alarm that speaks for the cause of `step`, the one that began closest to it."""
         fitting = [
             alarm
             for _, alarm in self._speakers()
-            if may_speak_for(alarm.step, step) and have_one_cause(alarm.step, step)
+            if may_speak_for(alarm.step, step) and self._is_cause_of(alarm, step, verdict)
         ]
         began = began_us(step)
         return min(
@@ -327,6 +411,25 @@ class AlarmBook:
             key=lambda a: (abs(began_us(a.step) - began), a.step.opened_us, a.step.alarm_id),
             default=None,
         )
+
+    def _is_cause_of(self, leader: OpenAlarm, step: AlarmStep, verdict: WindowVerdict) -> bool:
+        """Tell whether an alarm that opens with a window has the cause of one that is open.
+
+        What is known for long speaks for what it explains, and not for whatever else befalls its columns.
+        """
+        if not have_one_cause(leader.step, step):
+            return False
+        if not self._key_of(leader.step).cause:
+            return True
+        if leader.step.kind != step.kind:
+            return began_together(leader.step, step) or break_a_promise(leader.step, step)
+        return all(map(leader.known.explains, drifted_in(verdict)))
+
+    def _key_of(self, step: AlarmStep) -> TrackKey:
+        """Return where the windows of an open alarm are heard."""
+        key = TrackKey(step.version, step.segment, step.kind)
+        known = key._replace(cause=step.alarm_id)
+        return known if known in self._tracks else key
 
     def _outdone_by(self, alarm: OpenAlarm) -> list[Track]:
         """Return the speakers for the same cause that may not speak for `alarm`."""
@@ -356,7 +459,7 @@ class AlarmBook:
         told = with_member(speaker.step, member.step)
         if told == speaker.step:
             return []
-        only_in = self._only_in(told.version, told.segment, told.kind)
+        only_in = self._only_in(self._key_of(told), told)
         at_us = max(told.updated_us, member.step.updated_us)
         told = replace(told, state="updated", updated_us=at_us, only_in=only_in)
         told = replace(told, summary=spread_sentence(told))
@@ -411,10 +514,9 @@ class AlarmBook:
         is_open = overall.alarm is not None and not overall.alarm.is_settled
         return is_open or overall.is_drifting(verdict.end_us)
 
-    def _with_evidence(
-        self, step: AlarmStep, verdict: WindowVerdict, culprits: tuple[Culprit, ...]
-    ) -> AlarmStep:
-        segments = () if verdict.segment else self._drifting_segments(verdict)
+    def _with_evidence(self, step: AlarmStep, heard: _Heard) -> AlarmStep:
+        key, verdict, culprits, *_ = heard
+        segments = self._drifting_segments(key)
         return replace(
             step,
             updated_us=max(step.updated_us, verdict.end_us),
@@ -423,11 +525,13 @@ class AlarmBook:
             horizon_us=verdict.horizon_us,
             rows=verdict.rows,
             features=culprits[:MAX_CULPRITS] + segments[:MAX_SEGMENTS],
-            only_in=self._only_in(verdict.version, verdict.segment, verdict.kind),
+            only_in=self._only_in(key, step),
             near=verdict.near[:MAX_NEAR],
         )
 
-    def _lives_elsewhere(self, told: AlarmStep, last: AlarmStep, seen: set[str], windows: int) -> bool:
+    def _lives_elsewhere(
+        self, key: TrackKey, told: AlarmStep, last: AlarmStep, seen: set[str], windows: int
+    ) -> bool:
         """Tell whether the place of a fault is news: that it has one, or that it is no longer only there.
 
         All traffic is heard before its segments, so where it lives is known only after it was first told. A segment is
@@ -435,32 +539,37 @@ class AlarmBook:
         """
         if last.only_in:
             cut_by = {s.split("=", 1)[0] for s in last.only_in}
-            now = self._confirmed(told, windows)
-            return any(s.split("=", 1)[0] in cut_by and _SEGMENT + s not in seen for s in now)
-        found = self._only_in(told.version, told.segment, told.kind, windows)
+            now = self._confirmed(key, windows)
+            return any(s.split("=", 1)[0] in cut_by and SEGMENT + s not in seen for s in now)
+        found = self._only_in(key, told, windows)
         return not seen and bool(found) and found == told.only_in
 
-    def _confirmed(self, step: AlarmStep, windows: int) -> set[str]:
-        """Return the segments in which so many windows in a row drifted."""
+    def _parts(self, key: TrackKey) -> dict[str, Track]:
+        """Return what is heard of the parts of traffic on a kind and cause."""
         return {
-            key.segment
-            for key, track in self._tracks.items()
-            if key.segment
-            and (key.version, key.kind) == (step.version, step.kind)
-            and any(s.now.drift >= windows for s in track.streams.values())
+            k.segment: track
+            for k, track in self._tracks.items()
+            if k.segment and (k.version, k.kind, k.cause) == (key.version, key.kind, key.cause)
         }
 
-    def _only_in(self, version: str, segment: str, kind: str, windows: int = 1) -> tuple[str, ...]:
+    def _confirmed(self, key: TrackKey, windows: int) -> set[str]:
+        """Return the segments in which so many windows in a row drifted."""
+        return {
+            segment
+            for segment, track in self._parts(key).items()
+            if any(s.now.drift >= windows for s in track.streams.values())
+        }
+
+    def _only_in(self, key: TrackKey, step: AlarmStep, windows: int = 1) -> tuple[str, ...]:
         """Return the segments in which it lives, when others of the same column are known to be spared.
 
         A segment counts once so many windows in a row drifted there. One that is stable is spared only if it would
         show what the others do: of few rows chance makes more, and limits allow for it.
         """
-        of_kind = {
-            key.segment: track
-            for key, track in self._tracks.items()
-            if key.segment and (key.version, key.kind) == (version, kind)
-        }
+        segment = key.segment
+        if segment and key.cause:
+            return step.only_in  # its own windows are heard apart from those of other segments
+        of_kind = self._parts(key)
         tracks = {of: track.streams for of, track in of_kind.items()}
         drifted = {
             (of, name)
@@ -486,24 +595,23 @@ class AlarmBook:
         }
         return tuple(sorted({of for of, _ in drifted if of.split("=", 1)[0] in cut_by}))
 
-    def _drifting_segments(self, verdict: WindowVerdict) -> tuple[Culprit, ...]:
-        """Return the parts of traffic that drift, each with its worst column, worst first.
+    def _drifting_segments(self, key: TrackKey) -> tuple[Culprit, ...]:
+        """Return the parts of traffic that drift, each with its worst column, worst first; of all traffic.
 
         Their newest windows may be one pane older than the overall one, which is fed first.
         """
+        if key.segment:
+            return ()
         found = [
-            replace(track.worst, name=key.segment, role="segment", detail=track.worst.key)
-            for key, track in self._tracks.items()
-            if key.segment
-            and (key.version, key.kind) == (verdict.version, verdict.kind)
-            and track.worst
-            and any(s.now.drift for s in track.streams.values())
+            replace(track.worst, name=segment, role="segment", detail=track.worst.key)
+            for segment, track in self._parts(key).items()
+            if track.worst and any(s.now.drift for s in track.streams.values())
         ]
         return tuple(sorted(found, key=lambda c: (-c.ratio, c.name)))
 
     def _told(self, step: AlarmStep, heard: _Heard) -> AlarmStep:
         """Complete a step that is going to be told."""
-        segments = () if heard.verdict.segment else self._drifting_segments(heard.verdict)
+        segments = self._drifting_segments(heard.key)
         summary = drift_sentence(
             heard.verdict, heard.culprits, tuple(s.name for s in segments), step.opened_us
         )
@@ -536,7 +644,10 @@ class AlarmBook:
         book = cls(state["model"])
         book._retired_us = dict(state["retired_us"])
         for key, saved in state["tracks"]:
-            book._tracks[TrackKey(*key)] = Track.restore(saved)
+            at, track = TrackKey(*key), Track.restore(saved)
+            book._tracks[at] = track
+            if track.alarm and at.cause:
+                book._known.setdefault(at._replace(cause=""), []).append(at)
         return book
 
 

@@ -34,15 +34,25 @@ def began_us(step: AlarmStep) -> int:
 
 def have_one_cause(one: AlarmStep, other: AlarmStep) -> bool:
     """Tell whether two open alarms of one model belong to one incident."""
-    close_us = max(HOUR_US, min(one.horizon_us, other.horizon_us))
-    (first, last), (its_first, its_last) = _began_between(one), _began_between(other)
-    together = first - its_last <= close_us and its_first - last <= close_us
-    shared = _share_a_column(one, other) or {one.kind, other.kind} == {"loss", "promise"}
+    together = began_together(one, other)
+    shared = _share_a_column(one, other) or break_a_promise(one, other)
     if one.version and other.version and one.version != other.version:
         if not shared or "version" in {one.attribution, other.attribution}:
             return False
         return together or max(one, other, key=lambda s: s.opened_us).attribution == "world"
     return together or shared
+
+
+def began_together(one: AlarmStep, other: AlarmStep) -> bool:
+    """Tell whether two alarms began at one time, as finely as that is known."""
+    close_us = max(HOUR_US, min(one.horizon_us, other.horizon_us))
+    (first, last), (its_first, its_last) = _began_between(one), _began_between(other)
+    return first - its_last <= close_us and its_first - last <= close_us
+
+
+def break_a_promise(one: AlarmStep, other: AlarmStep) -> bool:
+    """Tell whether one of two alarms is of losses, and the other of a promise that these break."""
+    return {one.kind, other.kind} == {"loss", "promise"}
 
 
 def _began_between(step: AlarmStep) -> tuple[int, int]:

@@ -23,6 +23,8 @@ Verdicts = npt.NDArray[np.int8]
 
 #: No change below this part of the smallest effect is a warning, however rare.
 WARNING_AT = 0.8
+#: Columns with at least this correlation go together: where one moves, the other follows.
+TOGETHER_AT = 0.3
 #: Pairs that a window names at most, and that are stored of it.
 MAX_TOLD = 10
 #: Comparing an array with a member of an enumeration is slow.
@@ -50,7 +52,7 @@ class JointFinding:
     """Of all columns together, [windows, 2]: reconstruction, mean embedding."""
     warning: str
     sudden: npt.NDArray[np.bool_]
-    """Which windows prove a drift by themselves, [windows]."""
+    """What proves a drift by a single window, [windows, pairs + 2]."""
 
     @property
     def verdicts(self) -> Verdicts:
@@ -69,6 +71,26 @@ class JointFinding:
         """Return the pairs furthest from usual, furthest first, [windows, most or all]."""
         out: npt.NDArray[np.intp] = np.argsort(-self.evidence, axis=1, kind="stable")[:, :most]
         return out
+
+    def warned(self, w: int) -> list[str]:
+        """Return the keys of the pairs that are a warning in a window."""
+        return [
+            f"relation/{self._pair_name(k)}"
+            for k in np.flatnonzero(self.pair_verdicts[w] == _WARNING).tolist()
+        ]
+
+    def goes_with(self, w: int) -> dict[str, tuple[str, ...]]:
+        """Return the columns that each one goes together with in its baseline, at the hours of a window."""
+        keys, found = self.plan.keys, dict[str, set[str]]()
+        close = np.flatnonzero(np.abs(np.nan_to_num(self.measured.usual[w])) >= TOGETHER_AT)
+        for i, j in zip(*(of[close].tolist() for of in self.plan.pairs), strict=True):
+            found.setdefault(keys[i], set()).add(keys[j])
+            found.setdefault(keys[j], set()).add(keys[i])
+        return {key: tuple(sorted(others - {key})) for key, others in found.items()}
+
+    def _pair_name(self, k: int) -> str:
+        i, j = (int(of[k]) for of in self.plan.pairs)
+        return f"{_name(self.plan.keys[i])} and {_name(self.plan.keys[j])}"
 
     def culprits(self, w: int) -> list[ColumnVerdict]:
         """Say what drifts in a window, worst first."""
@@ -113,7 +135,7 @@ class JointFinding:
         of = f" of {shapes[0]} and {shapes[1]}" if self.plan.bends[i] or self.plan.bends[j] else ""
         odd, apart = self._apart(w, k)
         return ColumnVerdict(
-            f"{a} and {b}",
+            self._pair_name(k),
             "relation",
             Verdict(int(self.pair_verdicts[w, k])),
             "correlation",
@@ -127,6 +149,7 @@ class JointFinding:
             of=(self.plan.keys[i], self.plan.keys[j]),
             odd=odd,
             apart=apart,
+            sudden=bool(self.sudden[w, k]),
         )
 
     def _apart(self, w: int, k: int) -> tuple[str, str]:
@@ -168,6 +191,7 @@ class JointFinding:
             float(limit[w]),
             float(chance[w]),
             self._with_warning(said),
+            sudden=bool(self.sudden[w, which - 2]),
         )
 
     def _with_warning(self, said: str) -> str:
@@ -256,7 +280,7 @@ def judge_jointly(
         pair_verdicts,
         whole_verdicts,
         warning,
-        np.zeros(len(limits), dtype=bool) if proven is None else (proven & said).any(axis=1),
+        np.zeros(said.shape, dtype=bool) if proven is None else proven & said,
     )
 
 

@@ -115,7 +115,7 @@ class Judgement:
     joint: JointFinding | None = None
     """What is said of several columns at once."""
     sudden: Bools | None = None
-    """[windows]: which prove a drift by themselves."""
+    """[windows, columns]: which prove a drift by a single window."""
     usual_means: Floats = field(default_factory=lambda: np.empty(0))
     """Of the losses in windows that speak of them, [columns]."""
 
@@ -253,8 +253,6 @@ class Judge:
                     drifted &= losses
                 judgement.sudden = self._sudden(spec, batch, reference, found, comparison.present, drifted)
             judgement.joint = self._joint(spec, batch, reference, column_verdicts, enough)
-            if judgement.joint is not None and judgement.sudden is not None:
-                judgement.sudden |= judgement.joint.sudden
         if judgement.joint is not None:
             # Only what is beyond its limit speaks for the window. A warning of one of hundreds of pairs would end a run
             # of stable windows, and keep alarms about anything from closing.
@@ -340,14 +338,14 @@ class Judge:
         present: Floats,
         drifted: Bools,
     ) -> Bools:
-        """Say which windows prove a drift all by themselves: [windows]."""
+        """Say which columns prove a drift by a single window: [windows, columns]."""
         at = np.flatnonzero(drifted.any(axis=1))
-        out = np.zeros(batch.windows, dtype=bool)
+        out = np.zeros(drifted.shape, dtype=bool)
         if len(at):
             calibration = self.calibration(spec, batch, reference)
             scores = calibration.scale_for(present[at]).score(found.discrepancy[at], found.chance[at])
             columns = scores.reshape(len(at), len(WATCHED), -1)
-            out[at] = ((columns >= calibration.sudden).any(axis=1) & drifted[at]).any(axis=1)
+            out[at] = (columns >= calibration.sudden).any(axis=1) & drifted[at]
         return out
 
     def calibration(self, spec: MonitorSpec, batch: Kind | WindowBatch, reference: Reference) -> Calibration:
@@ -498,12 +496,19 @@ class Judge:
         windows, columns = np.nonzero(judgement.column_verdicts == Verdict.DRIFT)
         moved = movement(comparison) if len(windows) else np.zeros(judgement.ratio.shape)
         told = _column_verdicts(judgement, share_limits, windows, columns, moved[windows, columns])
-        for w, culprit in zip(windows.tolist(), told, strict=True):
-            culprits.setdefault(w, []).append(culprit)
-        joint, sudden = judgement.joint, judgement.sudden
+        joint = judgement.joint
+        sudden = np.zeros(len(windows), dtype=bool)
+        if judgement.sudden is not None:
+            sudden = judgement.sudden[windows, columns]
+        for w, culprit, alone in zip(windows.tolist(), told, sudden.tolist(), strict=True):
+            culprits.setdefault(w, []).append(replace(culprit, sudden=alone))
         if joint is not None:
+            for w, drifted in culprits.items():
+                beside = joint.goes_with(w)
+                culprits[w] = [replace(c, goes_with=beside.get(c.key, ())) for c in drifted]
             for w in np.flatnonzero(joint.verdicts == Verdict.DRIFT).tolist():
                 culprits.setdefault(w, []).extend(joint.culprits(w))
+        warned = _warned(judgement)
         return [
             _window_verdict(
                 spec,
@@ -512,8 +517,8 @@ class Judge:
                 Verdict(verdict),
                 kind,
                 culprits.get(w, []),
-                sudden=w in culprits and sudden is not None and bool(sudden[w]),
                 near=_near(judgement, moved, w) if w in culprits else (),
+                warned=warned.get(w, ()),
             )
             for w, verdict in enumerate(judgement.verdicts.tolist())
         ]
@@ -657,6 +662,20 @@ def _rows_in(counts: npt.NDArray[np.int64], layout: Layout) -> int:
     return int(np.add.reduceat(counts, layout.first_slots, axis=1).max(axis=1).sum())
 
 
+def _warned(judgement: Judgement) -> dict[int, tuple[str, ...]]:
+    """Return what is a warning, column or pair, of each window that has any."""
+    found: dict[int, list[str]] = {}
+    keys = [c.key for c in judgement.batch.layout.columns]
+    for w, c in zip(
+        *(at.tolist() for at in np.nonzero(judgement.column_verdicts == Verdict.WARNING)), strict=True
+    ):
+        found.setdefault(w, []).append(keys[c])
+    if judgement.joint is not None:
+        for w in np.flatnonzero((judgement.joint.pair_verdicts == Verdict.WARNING).any(axis=1)).tolist():
+            found.setdefault(w, []).extend(judgement.joint.warned(w))
+    return {w: tuple(told) for w, told in found.items()}
+
+
 def _detail(judgement: Judgement, w: int, c: int) -> str:
     """Say in words what moved: the median and mean of a number, nothing for a category."""
     mean = judgement.description.mean[w, c] if judgement.description else np.nan
@@ -674,8 +693,8 @@ def _window_verdict(
     kind: str,
     columns: list[ColumnVerdict],
     *,
-    sudden: bool = False,
     near: tuple[str, ...] = (),
+    warned: tuple[str, ...] = (),
 ) -> WindowVerdict:
     end = (batch.first_end + w) * spec.pane_us
     source: Source = batch.key[1]  # type: ignore[assignment]  # a series key holds a source
@@ -691,6 +710,7 @@ def _window_verdict(
         verdict,
         kind,
         tuple(columns),
-        sudden,
+        any(c.sudden for c in columns),
         near,
+        warned,
     )

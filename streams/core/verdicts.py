@@ -45,6 +45,10 @@ class ColumnVerdict:
     """Of a pair: ``role/name`` of the column that goes differently with others too, where that is known."""
     apart: str = ""
     """Of a pair: what others say of which of the two it is."""
+    sudden: bool = False
+    """Whether this column alone, in this window alone, is proof enough."""
+    goes_with: tuple[str, ...] = ()
+    """Of a column: ``role/name`` of those that it goes together with in its baseline, as far as that is watched."""
 
     @property
     def key(self) -> str:
@@ -72,3 +76,5 @@ class WindowVerdict:
     """Whether this window alone is proof enough: its alarm waits for no second one."""
     near: tuple[str, ...] = ()
     """Names of columns that are close to their limits, the one that moved most first."""
+    warned: tuple[str, ...] = ()
+    """``role/name`` of what is a warning: columns, and pairs, though these make no window one."""

@@ -261,14 +261,24 @@ def test_a_silence_is_dated_to_the_last_prediction_before_it() -> None:
     assert abs(step.onset_us - at_us(AT)) <= PANE
 
 
-def test_a_column_that_goes_long_after_the_incident_began_did_not_begin_with_it() -> None:
+def test_a_column_that_goes_hours_after_the_incident_began_did_not_begin_with_it() -> None:
     columns = shifted("x", 4.0)
-    columns.numeric["y"][AT + 2000 :] = np.nan
+    columns.numeric["y"][AT + 600 :] = np.nan
     steps = [s for s in told(columns) if s.kind == "drift" and not s.segment and s.state != "resolved"]
     last = steps[-1]
     assert {"x", "y"} <= {c.name for c in last.culprits} | {c.name for s in steps for c in s.culprits}
     assert abs((last.onset_us or 0) - at_us(AT)) <= PANE
     assert [c for s in steps for c in s.coincides if c.kind == "schema"] == []
+
+
+def test_a_column_that_goes_once_the_cause_is_known_is_an_incident_of_its_own() -> None:
+    columns = shifted("x", 4.0)
+    columns.numeric["y"][AT + 2000 :] = np.nan
+    steps = [s for s in told(columns) if s.kind == "drift" and not s.segment and s.state == "open"]
+    assert [[c.name for c in s.culprits] for s in steps] == [["x"], ["y"]]
+    assert [s.incident_id for s in steps] == [s.alarm_id for s in steps]
+    assert abs((steps[1].onset_us or 0) - at_us(AT + 2000)) <= PANE
+    assert [c.kind for c in steps[1].coincides] == ["schema"]
 
 
 def test_what_another_version_saw_long_ago_is_not_what_it_sees() -> None:
