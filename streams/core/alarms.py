@@ -9,11 +9,14 @@ the same alarm, each through a streak of its own:
   windows in a row (or in one, when one opens an alarm), and so does a segment; severity only rises during a life,
   so that a value dancing around a limit is told once;
 - it is resolved after `resolve_after` stable windows in a row on every horizon that drifted during its
-  life; of what comes back too soon, after twice as many (`streams.core.alarm_tracks.Ending`).
+  life; of what comes back, after it stayed away for longer (`streams.core.alarm_tracks.Visit`).
 
-A warning ends a streak of either kind; what could not be measured leaves streaks alone
-(`streams.core.streaks`, also on revised windows). An alarm opened by a window whose revision then says
-otherwise is not withdrawn: it is resolved by stable windows like any other, for a page that flickers is
+Once nothing new joined it for as long as the longest horizon, its cause is known, and what that does not explain
+opens an alarm of its own (`streams.core.known_causes`).
+
+A warning ends a streak of either kind, and so does one of a pair that the alarm named; what could not be measured
+leaves streaks alone (`streams.core.streaks`, also on revised windows). An alarm opened by a window whose revision
+then says otherwise is not withdrawn: it is resolved by stable windows like any other, for a page that flickers is
 worse than one that lasts.
 
 One incident is one page. A segment alarm opens only while overall traffic has no alarm of that kind open
@@ -51,7 +54,7 @@ from streams.core.alarm_steps import (
     spread_sentence,
     worse,
 )
-from streams.core.alarm_tracks import SEGMENT, Ending, OpenAlarm, Track, TrackKey
+from streams.core.alarm_tracks import SEGMENT, OpenAlarm, Track, TrackKey
 from streams.core.causes import (
     began_together,
     began_us,
@@ -64,7 +67,7 @@ from streams.core.known_causes import MOST, NEVER_KNOWN, Known, drifted_in, held
 from streams.core.story import story_of
 from streams.core.streaks import Streak
 from streams.core.verdicts import Verdict, WindowVerdict
-from streams.core.words import short_id
+from streams.core.words import short_id, span_text
 
 #: Versions out of service that are remembered, so that what is left of their windows opens nothing.
 MAX_RETIRED = 16
@@ -215,8 +218,8 @@ class AlarmBook:
         cause = alarm.step.alarm_id
         self._known[key] = [*known, key._replace(cause=cause)]
         self._tracks[key._replace(cause=cause)] = track
-        self._tracks[key] = Track(closed=track.closed, ending=track.ending)
-        track.closed = track.ending = None
+        self._tracks[key] = Track(closed=track.closed, visits=track.visits)
+        track.closed, track.visits = None, {}
         if key.segment:
             return
         # Where it lives is still told, so parts of traffic are heard on it too.
@@ -225,14 +228,14 @@ class AlarmBook:
             if self._tracks[part].alarm is None:
                 of = self._tracks[part]
                 self._tracks[part._replace(cause=cause)] = Track(of.streams, worst=of.worst, reach=of.reach)
-                self._tracks[part] = Track(closed=of.closed, ending=of.ending)
+                self._tracks[part] = Track(closed=of.closed, visits=of.visits)
 
     def _forget_ended(self) -> None:
         """Hear the windows of what ended as one with all the rest again."""
         for key, known in list(self._known.items()):
             for at in [at for at in known if self._tracks[at].alarm is None]:
                 track = self._tracks[key]
-                track.ending = self._tracks[at].ending or track.ending
+                track.visits |= self._tracks[at].visits
                 known.remove(at)
                 self._tracks = {k: t for k, t in self._tracks.items() if k.cause != at.cause}
             if not known:
@@ -301,17 +304,21 @@ class AlarmBook:
             notify=spec.notify,
         )
         step = self._told(self._with_evidence(step, heard), heard)
+        keys = {c.key for c in culprits}
+        visit = track.back(keys, opened_us)
+        if visit:
+            away = span_text(max(opened_us - visit.drifted_us, 0))
+            step = replace(step, summary=f"{step.summary}; back after {away}")
         speaker = self._speaker_for(step, verdict)
         step = replace(step, incident_id=speaker.step.incident_id if speaker else alarm_id)
         if speaker:
             step = replace(step, notify=())
         # A horizon that has begun to drift has drifted, even if another was first to open.
         drifted = {name for name, s in track.streams.items() if s.now.drift}
-        keys = {c.key for c in culprits}
-        is_back = track.ending is not None and track.ending.was_too_early(keys, opened_us)
-        track.alarm = OpenAlarm(
-            step, keys, drifted, is_back=is_back, drifted_us=verdict.end_us, named_us=verdict.end_us
-        )
+        alarm = OpenAlarm(step, keys, drifted, drifted_us=verdict.end_us, named_us=verdict.end_us)
+        if visit:
+            alarm.is_back, alarm.hold_us = True, visit.hold_after(opened_us, verdict.kind)
+        track.alarm = alarm
         track.alarm.known.learn(verdict, keys)
         steps = [step]
         reason = f"all traffic is affected, see alarm {step.incident_id}"
@@ -363,6 +370,8 @@ class AlarmBook:
         needed = spec.resolve_after * (2 if alarm.is_back else 1)
         if any(track.streams[name].now.stable < needed for name in alarm.drifted):
             return []
+        if verdict.end_us - alarm.drifted_us < alarm.hold_us:
+            return []
         if self._members(alarm):
             alarm.is_settled = True
             return []
@@ -376,7 +385,7 @@ class AlarmBook:
             rows=verdict.rows,
         )
         alarm.step = window
-        track.ending = Ending.of(alarm, verdict.end_us)
+        track.part(verdict.end_us)
         return self._close(track, verdict.end_us, reason)
 
     def _merged_by(self, overall: OpenAlarm) -> list[Track]:
@@ -501,7 +510,7 @@ class AlarmBook:
             told = with_member(speaker.step, member)
             speaker.step = replace(told, story=story_of(told))
             if speaker.is_settled and not self._members(speaker):
-                track.ending = Ending.of(speaker, at_us)
+                track.part(at_us)
                 return self._close(track, at_us, "back to its baseline, and so is all that began with it")
         return []
 
