@@ -21,7 +21,8 @@ from streams.core.words import list_text
 Floats = npt.NDArray[np.float64]
 Verdicts = npt.NDArray[np.int8]
 
-#: No change below this part of the smallest effect is a warning, however rare.
+#: No change below this part of the smallest effect is a warning, however rare. From this part of its limit on, a pair
+#: that drifted is not over.
 WARNING_AT = 0.8
 #: Columns with at least this correlation go together: where one moves, the other follows.
 TOGETHER_AT = 0.3
@@ -72,12 +73,12 @@ class JointFinding:
         out: npt.NDArray[np.intp] = np.argsort(-self.evidence, axis=1, kind="stable")[:, :most]
         return out
 
-    def warned(self, w: int) -> list[str]:
-        """Return the keys of the pairs that are a warning in a window."""
-        return [
-            f"relation/{self._pair_name(k)}"
-            for k in np.flatnonzero(self.pair_verdicts[w] == _WARNING).tolist()
-        ]
+    def near(self) -> dict[int, list[str]]:
+        """Return the keys of the pairs that are close to their limits, or beyond, in each window that has any."""
+        found: dict[int, list[str]] = {}
+        for w, k in zip(*(at.tolist() for at in np.nonzero(self.evidence >= WARNING_AT)), strict=True):
+            found.setdefault(w, []).append(f"relation/{self._pair_name(k)}")
+        return found
 
     def goes_with(self, w: int) -> dict[str, tuple[str, ...]]:
         """Return the columns that each one goes together with in its baseline, at the hours of a window."""

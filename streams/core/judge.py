@@ -663,7 +663,7 @@ def _rows_in(counts: npt.NDArray[np.int64], layout: Layout) -> int:
 
 
 def _warned(judgement: Judgement) -> dict[int, tuple[str, ...]]:
-    """Return what is a warning, column or pair, of each window that has any."""
+    """Return the columns that are a warning, and the pairs close to their limits, of each window that has any."""
     found: dict[int, list[str]] = {}
     keys = [c.key for c in judgement.batch.layout.columns]
     for w, c in zip(
@@ -671,8 +671,8 @@ def _warned(judgement: Judgement) -> dict[int, tuple[str, ...]]:
     ):
         found.setdefault(w, []).append(keys[c])
     if judgement.joint is not None:
-        for w in np.flatnonzero((judgement.joint.pair_verdicts == Verdict.WARNING).any(axis=1)).tolist():
-            found.setdefault(w, []).extend(judgement.joint.warned(w))
+        for w, pairs in judgement.joint.near().items():
+            found.setdefault(w, []).extend(pairs)
     return {w: tuple(told) for w, told in found.items()}
 
 

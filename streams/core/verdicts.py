@@ -77,4 +77,4 @@ class WindowVerdict:
     near: tuple[str, ...] = ()
     """Names of columns that are close to their limits, the one that moved most first."""
     warned: tuple[str, ...] = ()
-    """``role/name`` of what is a warning: columns, and pairs, though these make no window one."""
+    """``role/name`` of columns that are a warning, and of pairs close to their limits, which make no window one."""
