@@ -160,9 +160,13 @@ class AlarmBook:
         mine = self._known.get(key, [])
         overall = self._known.get(key._replace(segment=""), []) if key.segment else []
         causes = {at: self._cause_of(at) for at in (*mine, *overall)}
-        parts = [(at._replace(segment=key.segment), part_of(verdict, known)) for at, known in causes.items()]
+        known = list(causes.values())
+        parts = [
+            (at._replace(segment=key.segment), part_of(verdict, cause, known[:n]))
+            for n, (at, cause) in enumerate(causes.items())
+        ]
         steps: list[AlarmStep] = []
-        for at, said in [*parts, (key, without(verdict, list(causes.values())))]:
+        for at, said in [*parts, (key, without(verdict, known))]:
             steps += self._take(at, said, spec, attribute, explain)
         self._forget_ended()
         return steps

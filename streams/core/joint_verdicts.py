@@ -74,9 +74,10 @@ class JointFinding:
         return out
 
     def near(self) -> dict[int, list[str]]:
-        """Return the keys of the pairs that are close to their limits, or beyond, in each window that has any."""
+        """Return the keys of the pairs that are close to their limits, or a warning, in each window that has any."""
         found: dict[int, list[str]] = {}
-        for w, k in zip(*(at.tolist() for at in np.nonzero(self.evidence >= WARNING_AT)), strict=True):
+        close = (self.evidence >= WARNING_AT) | (self.pair_verdicts >= _WARNING)
+        for w, k in zip(*(at.tolist() for at in np.nonzero(close)), strict=True):
             found.setdefault(w, []).append(f"relation/{self._pair_name(k)}")
         return found
 

@@ -102,10 +102,20 @@ def drifted_in(verdict: WindowVerdict) -> list[ColumnVerdict]:
     return [c for c in verdict.columns if c.verdict is Verdict.DRIFT]
 
 
-def part_of(verdict: WindowVerdict, known: Known) -> WindowVerdict:
-    """Return what a window says to the alarm of a known cause: drift while anything of it drifts."""
-    columns = [c for c in drifted_in(verdict) if c.key in known.furthest or known.explains(c)]
-    warned = [key for key in verdict.warned if key in known.furthest]
+def part_of(verdict: WindowVerdict, known: Known, older: Sequence[Known] = ()) -> WindowVerdict:
+    """Return what a window says to the alarm of a known cause: drift while anything of it drifts.
+
+    What several causes explain is of the oldest: a column that drifts for weeks and was missing for a day does not keep
+    the alarm about the day open.
+    """
+    columns = [
+        c
+        for c in drifted_in(verdict)
+        if (c.key in known.furthest or known.explains(c)) and not any(cause.explains(c) for cause in older)
+    ]
+    warned = [
+        key for key in verdict.warned if key in known.furthest and not any(cause.has(key) for cause in older)
+    ]
     return _heard(verdict, columns, warned, is_warning=bool(warned))
 
 

@@ -113,7 +113,7 @@ def test_nothing_that_drifts_is_heard_by_nobody(
     causes = [known(*columns) for columns in named]
     columns = tuple(replace(c, sudden=sudden) for c in shown)
     whole = replace(window(9, *columns), sudden=sudden and bool(columns))
-    parts = [part_of(whole, cause) for cause in causes]
+    parts = [part_of(whole, cause, causes[:n]) for n, cause in enumerate(causes)]
     rest = without(whole, causes)
     heard = [c for said in (*parts, rest) for c in said.columns]
     assert {c.key for c in heard} == {c.key for c in columns}
@@ -243,3 +243,11 @@ def test_skew_on_a_column_that_is_known_to_drift_pages() -> None:
     early = AlarmBook("m")
     run(early, *(window(h, column("a")) for h in range(4)))
     assert pages(run(early, *(window(h, column("a"), kind="skew") for h in range(4, 8)))) == []
+
+
+def test_a_column_that_drifts_for_weeks_does_not_keep_the_alarm_about_a_day_without_it_open() -> None:
+    book = open_for_two_days()
+    gone = run(book, *(window(h, column("a", 2.5, "missing_share")) for h in range(48, 48 + 30)))
+    back = run(book, *(window(h, column("a")) for h in range(78, 90)))
+    assert [s.state for s in gone + back] == ["open", "resolved"]
+    assert [c.statistic for s in book.open_alarms for c in s.culprits] == ["js"]
