@@ -259,6 +259,7 @@ class AlarmBook:
         steps: list[AlarmStep] = []
         for track in gone:
             steps += self._close(track, at_us, reason)
+        self._forget_ended()
         self._retired_us.pop(version, None)
         self._retired_us[version] = at_us
         while len(self._retired_us) > MAX_RETIRED:
