@@ -51,6 +51,8 @@ class Ingest:
         self.ends: dict[TP, int] = {}
         self.brake = Brake(worker, source, metrics)
         self.logs = Logs(worker, source, metrics)
+        self._read_as = self.logs.name
+        """The log that this worker's partitions were of when it last looked."""
         self._unsettled: dict[TP, list[tuple[int, bytes]]] = {}
         self._epoch = -1
         self._reported: dict[TP, tuple[int, bool, bool, int]] = {}
@@ -111,8 +113,16 @@ class Ingest:
         self.schemas.begin(mine, set(self.brake.held))
         self.logs.begin(mine, {*self.brake.held, *self.schemas.waiting})
         for tp in mine:
+            if self.logs.began_anew(tp, self._read_as):
+                # What is committed may be what a worker that did not know had read of the topic before.
+                await self.worker.app.runs.begin_anew(tp)
             self._new_chunker(tp)
         await self._say_where_it_begins(mine)
+        self._note_what_is_read(current.epoch)
+
+    def _note_what_is_read(self, epoch: int) -> None:
+        if self.worker.app.runs.current.epoch == epoch:  # else some of it may not have begun anew
+            self._read_as = self.logs.name
 
     async def _say_where_it_begins(self, partitions: Iterable[TP]) -> None:
         """Publish where partitions are read from, before anything that is read there: a log may begin anew with it."""
@@ -145,17 +155,17 @@ class Ingest:
 
     async def look_at_log(self) -> None:
         """Ask whether the topic is still the one that is read, and begin anew where it is another."""
-        if not self.chunkers:
-            return
         await self.logs.look()
         async with self._lock:
             await self._follow_assignment()
+            epoch = self._epoch
             others = {tp: c.log for tp, c in self.chunkers.items() if c.log != self.logs.name}
             for tp, known in others.items():
                 runs = self.worker.app.runs
                 # Where it was not known which log it is, it is the one that was read.
                 await self._go_to(tp, runs.begin_anew if self.logs.began_anew(tp, known) else runs.rewind)
             await self._say_where_it_begins(others)
+            self._note_what_is_read(epoch)
             for tp in self.chunkers.keys() - self.logs.short.keys():
                 end = self.worker.app.runs.highwater(tp)
                 if self.logs.stays_short(tp, end):

@@ -72,7 +72,7 @@ class Runs:
         self.rewinds[tp] = self.rewinds.get(tp, 0) + 1
 
     async def begin_anew(self, tp: TP) -> None:
-        await self.rewind(tp)
+        self.rewinds[tp] = self.rewinds.get(tp, 0) + 1
         self.current.starts[tp] = self.ledger[tp] = 0
 
 
@@ -526,6 +526,47 @@ async def test_a_topic_that_is_made_again_is_read_from_its_beginning_under_its_n
     await bench.ingest.tick()
     assert bench.runs.ledger == {bench.tp: 10}
     assert names_of(told) == [("A", 0), ("B", 0), ("B", 10)]
+
+
+async def test_what_is_committed_of_a_topic_that_is_no_more_is_not_where_the_next_one_is_read_from() -> None:
+    """A worker that does not know yet commits once more when its partition is taken away."""
+    told = Told()
+    bench = Bench(Settings(chunk_offsets=10), told)
+    bench.ids.found = {bench.tp.topic: "A"}
+    bench.runs.current.starts[bench.tp] = 0
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 25))
+    bench.ids.found = {bench.tp.topic: "B"}
+    bench.runs.current, bench.runs.ledger = Assignment(2, {bench.tp: 20}), {}
+    await bench.ingest.tick()
+    assert bench.runs.ledger == {bench.tp: 0}
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 12))
+    bench.runs.current, bench.runs.ledger = Assignment(3, {bench.tp: 10}), {}
+    await bench.ingest.on_run(bench.run_of(10, [single(T0, 1.0)] * 10))
+    await bench.ingest.look_at_log()
+    assert bench.runs.ledger == {bench.tp: 20}, "that is committed of the new one"
+    assert names_of(told) == [("A", 0), ("B", 0), ("B", 10)]
+
+
+async def test_a_partition_that_is_given_again_while_it_begins_anew_begins_anew_once_more() -> None:
+    bench = Bench(Settings(chunk_offsets=10), Quick())
+    bench.ids.found = {bench.tp.topic: "A"}
+    bench.runs.current.starts[bench.tp] = 0
+    await bench.ingest.on_run(bench.run_of(0, [single(T0, 1.0)] * 25))
+    bench.ids.found = {bench.tp.topic: "B"}
+    begin_anew, begun = bench.runs.begin_anew, []
+
+    async def overtaken(tp: TP) -> None:
+        begun.append(bench.runs.current.epoch)
+        if len(begun) == 1:
+            bench.runs.current, bench.runs.ledger = Assignment(2, {tp: 20}), {}
+        else:
+            await begin_anew(tp)
+
+    bench.runs.begin_anew = overtaken  # type: ignore[method-assign]
+    await bench.ingest.look_at_log()
+    await bench.ingest.tick()
+    assert begun == [1, 2]
+    assert bench.runs.ledger == {bench.tp: 0}
 
 
 async def test_a_log_that_was_cut_short_after_its_last_cut_is_read_again_from_there() -> None:
