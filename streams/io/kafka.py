@@ -171,6 +171,13 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         await consumer.seek_to_beginning(*(TopicPartition(tp.topic, tp.partition) for tp in partitions))
         return {tp: position for tp, position in _positions(consumer) if tp in partitions}
 
+    async def commit_within(self, of: object | None, offsets: Mapping[TP, int]) -> bool:
+        """Commit, unless another assignment has come: somebody else may have got further in between."""
+        return cast("bool", await self.call_thread(self._commit_within, of, offsets))
+
+    async def _commit_within(self, of: object | None, offsets: Mapping[TP, int]) -> bool:
+        return _assigned(self._ensure_consumer()) is of and await self._commit(offsets)
+
     async def check_group(self) -> None:
         """Raise what aiokafka has to say of our place in the group, if anything."""
         await self.call_thread(self._check_group)
@@ -449,6 +456,18 @@ class RunConsumer(driver.Consumer):
         self._acked.clear()
         self._acked_index.clear()
         return (tp for tp in list(self.ledger) if topics is None or tp in topics or tp.topic in topics)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        """Commit what the ledger says, at once: whatever it rests on is acknowledged, so nothing is flushed before.
+
+        Noted as committed is what was, and what the ledger still says.
+        """
+        if not await cast("RunConsumerThread", self._thread).commit_within(self.current.of, offsets):
+            return False
+        done = {tp: offset for tp, offset in offsets.items() if self.ledger.get(tp, -1) >= offset}
+        self._committed_offset.update(done)
+        self.app.monitor.on_tp_commit(done)
+        return True
 
     def _new_offset(self, tp: TP) -> int | None:
         return self.ledger.get(tp)

@@ -15,6 +15,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import IllegalStateError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.util import commit_structure_validate
 from faust.types import TP
 
 from seawall.settings import Settings
@@ -261,6 +262,7 @@ class Client:
         self._subscription.subscribe({TP0.topic})
         self.rebalance()
         self.moved: list[tuple[TP, int]] = []
+        self.commits: list[dict[TopicPartition, int]] = []
         self.asked = lambda: None
 
     def rebalance(self, *partitions: int) -> object:
@@ -274,6 +276,10 @@ class Client:
     async def committed(self, tp: TP) -> int:
         self.asked()
         return 5
+
+    async def commit(self, offsets: dict[TopicPartition, Any]) -> None:
+        offsets = commit_structure_validate(offsets)
+        self.commits.append({tp: found.offset for tp, found in offsets.items()})
 
     def seek(self, tp: TP, offset: int) -> None:
         self._subscription.seek(TopicPartition(*tp), offset)
@@ -369,6 +375,42 @@ async def test_a_partition_that_was_just_revoked_is_not_rewound(monkeypatch: pyt
     client.rebalance(0)
     await app.runs.rewind(TP0)
     assert client.moved == [(TP0, 3)], "the rebalance will seek"
+
+
+@pytest.mark.parametrize("partition", [0, 1])
+async def test_what_was_durable_in_one_assignment_is_not_committed_in_the_next(
+    monkeypatch: pytest.MonkeyPatch, partition: int
+) -> None:
+    """Another worker may have got further in between; and a commit of nothing is an error, which ended the worker."""
+    app, seeks = make_app(Settings()), Seeks({TP0: 3})
+    seeks.answers.set()
+    seeks.install(app, monkeypatch)
+    client, thread = with_client(app)
+    await app.runs.perform_seek()
+    app.runs.ledger[TP0] = 7
+    crashes: list[BaseException] = []
+
+    async def crash(error: BaseException) -> None:
+        crashes.append(error)
+
+    async def at_once(method: Any, *args: Any) -> Any:
+        return await method(*args)
+
+    async def late(method: Any, *args: Any) -> Any:
+        client.rebalance(partition)
+        return await method(*args)
+
+    monkeypatch.setattr(thread, "crash", crash)
+    monkeypatch.setattr(thread, "call_thread", late)
+    assert not await app.runs.commit()
+    assert client.commits == []
+    assert crashes == []
+    monkeypatch.setattr(thread, "call_thread", at_once)
+    client.rebalance(0)
+    await app.runs.perform_seek()
+    app.runs.ledger[TP0] = 7
+    assert await app.runs.commit()
+    assert client.commits == [{TopicPartition(*TP0): 7}]
 
 
 async def test_an_assignment_without_partitions_ends_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
