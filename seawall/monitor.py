@@ -61,11 +61,11 @@ class Effects:
     """Smallest changes worth a page of every statistic but the distance, whose own is `MonitorSpec.effect`."""
 
     missing: float = 0.05
-    """Of the share of missing values, 0..1."""
+    """Of the share of missing values, 0..1; a tenth of it where the baseline has (nearly) none."""
     unseen: float = 0.05
     """Of the share of categories never seen, 0..1."""
     out_of_range: float = 0.05
-    """Of the share of numbers out of range, 0..1."""
+    """Of the share of numbers out of range, 0..1; those that are far out of it count as many."""
     correlation: float = 0.2
     """Of the correlation of two columns, 0..2."""
     mmd: float = 0.03

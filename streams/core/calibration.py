@@ -63,6 +63,11 @@ class Calibration:
     wider: float = 1.0
     """How many times as wide the limits are because the baseline is short."""
 
+    @property
+    def without_wander(self) -> float:
+        """The limit on scores of what no level wanders by: it is not wider because the baseline is short."""
+        return self.limit.score / self.wider
+
     def of_short_windows(self) -> Calibration:
         """Return the same with wider limits, for windows shorter than any of the baseline's."""
         return replace(
@@ -214,7 +219,9 @@ def calibrate(
         return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width))
 
     wander = UNKNOWN_WANDER * np.repeat(_UNITS, len(layout.columns))
-    found = calibrate_windows(seasons, family, Terms(width, min_rows, pages_per_pane, run), compared, wander)
+    terms = Terms(width, min_rows, pages_per_pane, run)
+    # How far the rows went that are out of range is one more look at each number.
+    found = calibrate_windows(seasons, family, terms, compared, wander, besides=len(layout.numeric))
     per_window = max(rows * width / max(len(counts), 1), 1.0)
     return replace(found, scale=_in_clusters(found.scale, layout, float(share_chance(per_window))))
 
@@ -255,6 +262,7 @@ def calibrate_windows(
     terms: Terms,
     compared: Callable[[npt.NDArray[np.intp]], Quantities],
     wander: npt.ArrayLike = UNKNOWN_WANDER,
+    besides: int = 0,
 ) -> Calibration:
     """Learn from windows of the baseline, whatever they are measured by.
 
@@ -267,6 +275,8 @@ def calibrate_windows(
         Compares every window with the panes of all stretches but its own, [W, Q]; told the stretch of each pane.
     wander
         Assumed where there are no two stretches to learn from, of each quantity.
+    besides
+        Scores that share the limit, and need nothing learnt.
     """
     starts, _, pane_rows = seasons.dense_panes()
     width = terms.width
@@ -277,7 +287,7 @@ def calibrate_windows(
     stretches = len(starts) // max(per_day, width) if seasons.pane_us else 0
     if not fold_of_pane.any():
         wider = widening(max(stretches, int(seasons.pane_us > 0)))
-        return _uncalibrated(len(family), terms.pages_per_pane / independent, wider, wander)
+        return _uncalibrated(len(family), besides, terms.pages_per_pane / independent, wider, wander)
     fold = fold_of_pane[width - 1 :]
     window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
     # A window with holes is shorter than it looks.
@@ -285,7 +295,7 @@ def calibrate_windows(
     enough &= window_rows >= terms.min_rows
     found = compared(fold_of_pane)
     # A category has neither location nor spread.
-    quantities = int(np.isfinite(found.chance).any(axis=0).sum())
+    quantities = int(np.isfinite(found.chance).any(axis=0).sum()) + besides
     found.discrepancy[~enough] = np.nan
     scores = np.full_like(found.discrepancy, np.nan)
     effective = enough.sum() / width
@@ -318,8 +328,10 @@ def calibrate_windows(
     return Calibration(scale, limit, max(limit.score, sudden.score), min(rare, limit.score), scores, wider)
 
 
-def _uncalibrated(quantities: int, probability: float, wider: float, wander: npt.ArrayLike) -> Calibration:
-    limit = wider * union_limit(probability, quantities)
+def _uncalibrated(
+    quantities: int, besides: int, probability: float, wider: float, wander: npt.ArrayLike
+) -> Calibration:
+    limit = wider * union_limit(probability, quantities + besides)
     warning = f"the baseline has no two stretches of days to learn from: limits are {wider:.2g} times as wide"
     rare = min(union_limit(1 / RARE, quantities), limit)
     return Calibration(

@@ -21,6 +21,7 @@ from detectors.blocks import blocks_of, padded
 from detectors.compare import Comparison
 from detectors.describe import Description, describe
 from detectors.distinct import estimate
+from detectors.evidence.far import Far, Tails
 from detectors.evidence.limits import looks
 from detectors.evidence.shares import share_at_chance
 from detectors.layout import Layout
@@ -49,6 +50,7 @@ from streams.core.loss_verdicts import (
     usual_means,
 )
 from streams.core.promises import PROMISE_SHARE, watched
+from streams.core.rare_rows import effects_of_missing, hardly_missing, tails_of
 from streams.core.seasons import DAY_US, Seasons
 from streams.core.series import SeriesKey, WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
@@ -88,6 +90,10 @@ class Reference:
     """Which columns the baseline describes."""
     calibrations: dict[tuple[int, int, int, float, float], Calibration]
     """By width in panes, least rows, windows in a row, share of the budget, and windows to a pane of the baseline."""
+    tails: Tails
+    """How far the values of its numbers went."""
+    hardly_missing: npt.NDArray[np.bool_]
+    """Columns that (nearly) always had a value."""
     joint: JointReference | None = None
     """What the baseline says across columns; never of a segment."""
 
@@ -173,7 +179,9 @@ class Judge:
             rows = _rows_in(counts, layout) if segment else baseline.rows
             if not rows:
                 return None  # the baseline knows the segment, and none of these columns
-            found = self._references[key] = Reference(rows, seasons, known, {})
+            found = self._references[key] = Reference(
+                rows, seasons, known, {}, tails_of(baseline, layout), hardly_missing(counts, layout)
+            )
             if source == "predictions" and not segment:
                 found.joint = joint_reference(baseline, seasons)
         return found
@@ -208,8 +216,9 @@ class Judge:
         reference = self.reference(spec, batch)
         expected, totals, reference_rows = self._expected(spec, batch, reference)
         comparison = compare(batch.counts, expected, reference_rows, batch.layout)
+        far = reference.tails.far(batch.counts, batch.moments, reference_rows) if reference else None
         js_limit, share_limits, found = self._limits(
-            spec, batch, reference, comparison, totals, reference_rows
+            spec, batch, reference, comparison, totals, reference_rows, far
         )
         ratio = comparison.js / js_limit
         for name in _SHARES:
@@ -251,7 +260,9 @@ class Judge:
                 drifted = column_verdicts == Verdict.DRIFT
                 if batch.key[1] == "labels":
                     drifted &= losses
-                judgement.sudden = self._sudden(spec, batch, reference, found, comparison.present, drifted)
+                judgement.sudden = self._sudden(
+                    spec, batch, reference, found, comparison.present, drifted, far
+                )
             judgement.joint = self._joint(spec, batch, reference, column_verdicts, enough)
         if judgement.joint is not None:
             # Only what is beyond its limit speaks for the window. A warning of one of hundreds of pairs would end a run
@@ -299,13 +310,19 @@ class Judge:
         comparison: Comparison,
         totals: Floats,
         reference_rows: float,
+        far: Far | None,
     ) -> tuple[Floats, dict[str, Floats], Quantities | None]:
         """Return the limits on the distance and on the excess of each share, and what evidence is made of."""
         effect = effects_on(spec, "js", batch.layout)
         share_effects = {
             name: effects_on(spec, name.removesuffix("_share"), batch.layout) for name in _SHARES
         }
-        if reference is None:
+        if reference is not None and far is not None:
+            share_effects["missing_share"] = effects_of_missing(
+                spec, share_effects["missing_share"], reference.hardly_missing, batch.layout
+            )
+            share_effects["out_of_range_share"] = share_effects["out_of_range_share"] / far.weight
+        if reference is None or far is None:
             limits = {name: np.broadcast_to(v, comparison.js.shape) for name, v in share_effects.items()}
             return np.fmax(effect, comparison.js_chance), limits, None
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -326,6 +343,9 @@ class Judge:
             excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
             # The limit on a share is where its excess would be if its discrepancy were just at the limit.
             at = excess / np.sqrt(np.maximum(gone, 1e-300) / np.maximum(limit, 1e-300))
+            if name == "out_of_range_share":
+                # … or if the rows that are far out of it were just as unlikely as the limit is.
+                at = np.fmin(at, excess * calibration.without_wander / np.maximum(far.score, 1e-300))
             limits[name] = np.fmax(share_effects[name], np.where(excess > 0, at, 0.0))
         return js_limit, limits, found
 
@@ -337,6 +357,7 @@ class Judge:
         found: Quantities,
         present: Floats,
         drifted: Bools,
+        far: Far | None,
     ) -> Bools:
         """Say which columns prove a drift by a single window: [windows, columns]."""
         at = np.flatnonzero(drifted.any(axis=1))
@@ -345,7 +366,10 @@ class Judge:
             calibration = self.calibration(spec, batch, reference)
             scores = calibration.scale_for(present[at]).score(found.discrepancy[at], found.chance[at])
             columns = scores.reshape(len(at), len(WATCHED), -1)
-            out[at] = (columns >= calibration.sudden).any(axis=1) & drifted[at]
+            proven = (columns >= calibration.sudden).any(axis=1)
+            if far is not None:
+                proven |= far.score[at] >= calibration.sudden / calibration.wider
+            out[at] = proven & drifted[at]
         return out
 
     def calibration(self, spec: MonitorSpec, batch: Kind | WindowBatch, reference: Reference) -> Calibration:
