@@ -61,7 +61,7 @@ class Effects:
     """Smallest changes worth a page of every statistic but the distance, whose own is `MonitorSpec.effect`."""
 
     missing: float = 0.05
-    """Of the share of missing values, 0..1; a tenth of it where the baseline has (nearly) none."""
+    """Of the share of missing values, 0..1; by default a tenth of it where the baseline has (nearly) none."""
     unseen: float = 0.05
     """Of the share of categories never seen, 0..1."""
     out_of_range: float = 0.05

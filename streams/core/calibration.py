@@ -27,6 +27,7 @@ from streams.core.seasons import DAY_US, Seasons
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 #: What is watched of each column, in the order of the quantities.
 WATCHED = ("js", "missing_share", "novel_share", "location", "spread")
 #: Windows shorter than a pane of the baseline may wander more than it shows, and have fewer rows, which makes the tails
@@ -133,6 +134,22 @@ class Quantities:
 
     discrepancy: Floats
     chance: Floats
+    silent: Bools | None = None
+    """Which cannot page, however far they go; None for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Which quantities have a say, where not all of them do."""
+
+    counted: Bools
+    """Those that can page at all, [Q]."""
+    are_better: Callable[[Ints, Floats], Bools]
+    """Of windows [W, slots] and what is expected of them: which columns went to the side that is no news, [W, C]."""
+
+    def silent(self, windows: Ints, expected: Floats) -> Bools:
+        """Return which quantities cannot page, [W, Q]."""
+        return np.tile(self.are_better(windows, expected), len(WATCHED)) | ~self.counted
 
 
 def quantities_of(
@@ -194,6 +211,7 @@ def calibrate(
     min_rows: int,
     pages_per_pane: float,
     run: int = 1,
+    say: Say | None = None,
 ) -> Calibration:
     """Learn from the baseline's own windows.
 
@@ -211,17 +229,22 @@ def calibrate(
         How many false pages a step of a pane of the baseline may cost.
     run
         Windows in a row that it takes to page.
+    say
+        Which quantities can page; all of them by default. The others take no part in the limit.
     """
     family = _families(layout)
     _, counts, _ = seasons.dense_panes()
 
     def compared(fold_of_pane: npt.NDArray[np.intp]) -> Quantities:
-        return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width))
+        return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width), say)
 
     wander = UNKNOWN_WANDER * np.repeat(_UNITS, len(layout.columns))
     terms = Terms(width, min_rows, pages_per_pane, run)
     # How far the rows went that are out of range is one more look at each number.
-    found = calibrate_windows(seasons, family, terms, compared, wander, besides=len(layout.numeric))
+    besides = np.array([i in layout.numeric for i in range(len(layout.columns))], dtype=bool)
+    able = np.ones(len(family), dtype=bool) if say is None else say.counted
+    besides &= able.reshape(len(WATCHED), -1)[WATCHED.index("novel_share")]
+    found = calibrate_windows(seasons, family, terms, compared, wander, able, int(besides.sum()))
     per_window = max(rows * width / max(len(counts), 1), 1.0)
     return replace(found, scale=_in_clusters(found.scale, layout, float(share_chance(per_window))))
 
@@ -262,6 +285,7 @@ def calibrate_windows(
     terms: Terms,
     compared: Callable[[npt.NDArray[np.intp]], Quantities],
     wander: npt.ArrayLike = UNKNOWN_WANDER,
+    able: Bools | None = None,
     besides: int = 0,
 ) -> Calibration:
     """Learn from windows of the baseline, whatever they are measured by.
@@ -275,6 +299,8 @@ def calibrate_windows(
         Compares every window with the panes of all stretches but its own, [W, Q]; told the stretch of each pane.
     wander
         Assumed where there are no two stretches to learn from, of each quantity.
+    able
+        Which can page at all, [Q]; all by default.
     besides
         Scores that share the limit, and need nothing learnt.
     """
@@ -287,7 +313,10 @@ def calibrate_windows(
     stretches = len(starts) // max(per_day, width) if seasons.pane_us else 0
     if not fold_of_pane.any():
         wider = widening(max(stretches, int(seasons.pane_us > 0)))
-        return _uncalibrated(len(family), besides, terms.pages_per_pane / independent, wider, wander)
+        looked_at = int(np.sum(able)) if able is not None else len(family)
+        return _uncalibrated(
+            len(family), looked_at + besides, terms.pages_per_pane / independent, wider, wander
+        )
     fold = fold_of_pane[width - 1 :]
     window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
     # A window with holes is shorter than it looks.
@@ -295,7 +324,8 @@ def calibrate_windows(
     enough &= window_rows >= terms.min_rows
     found = compared(fold_of_pane)
     # A category has neither location nor spread.
-    quantities = int(np.isfinite(found.chance).any(axis=0).sum()) + besides
+    has_chance = np.isfinite(found.chance).any(axis=0)
+    quantities = int((has_chance if able is None else has_chance & able).sum()) + besides
     found.discrepancy[~enough] = np.nan
     scores = np.full_like(found.discrepancy, np.nan)
     effective = enough.sum() / width
@@ -307,7 +337,9 @@ def calibrate_windows(
                 found.discrepancy[~here], found.chance[~here], others, effective * np.mean(~here), family
             )
             scores[here] = part.score(found.discrepancy[here], found.chance[here])
-    greatest = np.nanmax(np.where(np.isnan(scores), -np.inf, scores), axis=1, initial=-np.inf)
+    # What went far and is no news is no further than usual; and what is not known is not that.
+    said = scores if found.silent is None else np.where(found.silent, np.minimum(scores, 0.0), scores)
+    greatest = np.nanmax(np.where(np.isnan(said), -np.inf, said), axis=1, initial=-np.inf)
     limit, sudden = (
         score_limit(
             np.where(np.isfinite(greatest), greatest, np.nan),
@@ -329,11 +361,11 @@ def calibrate_windows(
 
 
 def _uncalibrated(
-    quantities: int, besides: int, probability: float, wider: float, wander: npt.ArrayLike
+    quantities: int, looked_at: int, probability: float, wider: float, wander: npt.ArrayLike
 ) -> Calibration:
-    limit = wider * union_limit(probability, quantities + besides)
+    limit = wider * union_limit(probability, looked_at)
     warning = f"the baseline has no two stretches of days to learn from: limits are {wider:.2g} times as wide"
-    rare = min(union_limit(1 / RARE, quantities), limit)
+    rare = min(union_limit(1 / RARE, looked_at), limit)
     return Calibration(
         unknown_scale(quantities, wander),
         Limit(limit, warning),
@@ -373,11 +405,13 @@ def _cross_fitted(
     fold_of_pane: npt.NDArray[np.intp],
     width: int,
     windows: Ints,
+    say: Say | None,
 ) -> Quantities:
     """Compare every window with the panes of all stretches but the one in which it ends."""
     fold = fold_of_pane[width - 1 :]
     shape = (len(windows), len(WATCHED) * len(layout.columns))
-    out = Quantities(np.full(shape, np.nan), np.full(shape, np.nan))
+    silent = None if say is None else np.zeros(shape, dtype=bool)
+    out = Quantities(np.full(shape, np.nan), np.full(shape, np.nan), silent)
     starts, _, pane_rows = seasons.dense_panes()
     window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
     for k in range(int(fold.max()) + 1):
@@ -394,4 +428,6 @@ def _cross_fitted(
             moved = seasons.normal_scores.moved(windows[here], seasons.normal_scores.totals(expected), m)
             found = quantities_of(compared, moved, window_rows[here], m)
         out.discrepancy[here], out.chance[here] = found.discrepancy, found.chance
+        if say is not None and silent is not None:
+            silent[here] = say.silent(windows[here], expected)
     return out

@@ -44,9 +44,11 @@ from streams.core.loss_verdicts import (
     LOSS_SHARE,
     are_better,
     are_losses,
+    can_page,
     effects_on,
     loss_in_words,
     overall,
+    say_of,
     usual_means,
 )
 from streams.core.promises import PROMISE_SHARE, watched
@@ -88,8 +90,9 @@ class Reference:
     seasons: Seasons
     known: npt.NDArray[np.bool_]
     """Which columns the baseline describes."""
-    calibrations: dict[tuple[int, int, int, float, float], Calibration]
-    """By width in panes, least rows, windows in a row, share of the budget, and windows to a pane of the baseline."""
+    calibrations: dict[tuple[int, int, int, float, float, bytes], Calibration]
+    """By width in panes, least rows, windows in a row, share of the budget, windows to a pane of the baseline, and
+    which quantities can page where not all of them can."""
     tails: Tails
     """How far the values of its numbers went."""
     hardly_missing: npt.NDArray[np.bool_]
@@ -333,6 +336,9 @@ class Judge:
             evidence = calibration.evidence(comparison, found.chance, reference_rows)
         js, *shares, location, spread = np.split(evidence, len(WATCHED), axis=1)
         _, missing, novel, moved_by, spread_by = np.split(found.discrepancy, len(WATCHED), axis=1)
+        if batch.key[1] == "labels":
+            *_, moves, spreads = np.split(can_page(spec, batch.layout), len(WATCHED))
+            moved_by, spread_by = np.where(moves, moved_by, np.nan), np.where(spreads, spread_by, np.nan)
         # A distance counts as proven by whichever sees it best: itself, where the values lie, or their spread.
         with np.errstate(divide="ignore", invalid="ignore"):
             for limit, value in ((location, moved_by), (spread, spread_by)):
@@ -365,6 +371,8 @@ class Judge:
         if len(at):
             calibration = self.calibration(spec, batch, reference)
             scores = calibration.scale_for(present[at]).score(found.discrepancy[at], found.chance[at])
+            if batch.key[1] == "labels":
+                scores = np.where(can_page(spec, batch.layout), scores, np.nan)
             columns = scores.reshape(len(at), len(WATCHED), -1)
             proven = (columns >= calibration.sudden).any(axis=1)
             if far is not None:
@@ -378,7 +386,9 @@ class Judge:
             return self._calibration_of_features(spec, batch, reference)
         across = JOINT_SHARE if reference.joint and spec.multivariate else 0.0
         terms, shorter = self._terms(spec, batch, reference, 1.0 - across)
-        key = (terms.width, terms.min_rows, terms.run, terms.pages_per_pane, shorter)
+        say = say_of(spec, batch.layout) if batch.key[1] == "labels" else None
+        able = b"" if say is None else say.counted.tobytes()
+        key = (terms.width, terms.min_rows, terms.run, terms.pages_per_pane, shorter, able)
         if key not in reference.calibrations:
             found = calibrate(
                 reference.seasons,
@@ -388,6 +398,7 @@ class Judge:
                 min_rows=terms.min_rows,
                 pages_per_pane=terms.pages_per_pane,
                 run=terms.run,
+                say=say,
             )
             if shorter > 1:
                 found = found.of_short_windows()
@@ -399,7 +410,7 @@ class Judge:
     ) -> Calibration:
         """Return what is learnt for predictions, which carry the same columns: learning takes a second."""
         terms, shorter = self._terms(spec, batch, reference, 1.0)
-        key = (terms.width, terms.min_rows, terms.run, terms.pages_per_pane, shorter)
+        key = (terms.width, terms.min_rows, terms.run, terms.pages_per_pane, shorter, b"")
         if key not in reference.calibrations:
             version, _, _, segment = batch.key
             whole = Layout.of(

@@ -13,11 +13,14 @@ from detectors.layout import UNDERFLOW, Layout
 from detectors.wasserstein import positions_of
 from seawall.baseline import Baseline
 from seawall.monitor import MonitorSpec
+from streams.core.calibration import WATCHED, Say
 from streams.core.losses import IN_WORDS, ONE_SIDED
 from streams.core.verdicts import Verdict
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+#: Of bins as an error has them.
+_ERROR_EDGES = (0.0, 0.5, 1.0)
 #: Kind of the alarms about losses.
 LOSS = "loss"
 #: Share of the budget of false pages, where a version's baseline knows losses.
@@ -43,6 +46,24 @@ def effects_on(spec: MonitorSpec, statistic: str, layout: Layout) -> Floats:
             own = None if rule is None else rule.effect if statistic == "js" else rule.effects.get(statistic)
             out[i] = default if own is None else own
     return out
+
+
+def can_page(spec: MonitorSpec, layout: Layout) -> Bools:
+    """Say which quantities of windows of labels can page, [quantities] as `WATCHED` has them.
+
+    Those of losses alone; that one is missing where its owner says so. An error is 0 or 1: a distance says all that
+    there is, and where it lies, how spread out and out of range it is would only be more looks at the same number.
+    """
+    losses = are_losses(layout)
+    more = losses & np.array([len(c.edges) > len(_ERROR_EDGES) for c in layout.columns], dtype=bool)
+    missing = losses & np.isfinite(effects_on(spec, "missing", layout))
+    by_name = {"js": losses, "missing_share": missing}
+    return np.concatenate([by_name.get(name, more) for name in WATCHED])
+
+
+def say_of(spec: MonitorSpec, layout: Layout) -> Say:
+    """Say which quantities of labels page, and on which side."""
+    return Say(can_page(spec, layout), lambda windows, expected: are_better(windows, expected, layout))
 
 
 def are_better(counts: npt.NDArray[np.int64], expected: Floats, layout: Layout) -> Bools:
@@ -72,7 +93,7 @@ def mean_of_bins(counts: npt.ArrayLike, edges: tuple[float, ...]) -> Floats:
     """
     held = np.asarray(counts, np.float64)[..., UNDERFLOW:]
     places = positions_of(edges)
-    if len(edges) == 3:
+    if len(edges) == len(_ERROR_EDGES):
         places[1], places[2] = edges[0], edges[2]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: Floats = (held @ places) / held.sum(axis=-1)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from detectors.evidence.far import UNKNOWN, Tail, Tails, tail_of
 from detectors.layout import MISSING, Layout
 from seawall.baseline import Baseline
-from seawall.monitor import MonitorSpec
+from seawall.monitor import Effects, MonitorSpec
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -60,13 +60,10 @@ def effects_of_missing(spec: MonitorSpec, effects: Floats, hardly: Bools, layout
     """Return the smallest share of missing values worth a page, [columns].
 
     A share that was 4 % and is 5 % is a change of size; the same hundredth of a column that was never missing is a
-    change of kind, and a tenth of the effect will do. Where the owner says how much it takes of a column, that holds.
+    change of kind, and a tenth of the default will do. What the owner says, of all columns or of one, holds as it is.
     """
-    own = np.array(
-        [
-            (rule := spec.columns.get(c.name)) is not None and "missing" in rule.effects
-            for c in layout.columns
-        ],
-        dtype=bool,
-    )
+    if spec.effects.missing != Effects.missing:
+        return effects
+    rules = [spec.columns.get(c.name) for c in layout.columns]
+    own = np.array([rule is not None and "missing" in rule.effects for rule in rules], dtype=bool)
     return np.where(hardly & ~own, FIRST * effects, effects)

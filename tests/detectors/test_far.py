@@ -46,7 +46,8 @@ def slowly(values: np.ndarray, tail: Tail = TAIL) -> tuple[float, float]:
             outside += 1
     if outside < 2:
         return 1.0, -np.inf
-    reach = (max(sum(squares[:-1]) - within, 0.0) / (outside - 1)) ** 0.5
+    # Sums of squares are only believed to a thousand-millionth of them.
+    reach = (max(sum(squares[:-1]) - within - 1e-9 * sum(squares), 0.0) / (outside - 1)) ** 0.5
     weight = max((reach - tail.furthest) / (UNIT * tail.std), 1.0)
     if reach <= tail.furthest:
         return weight, -np.inf

@@ -54,7 +54,7 @@ def _drifted(spec: MonitorSpec, missing: float) -> set[str]:
     batch = batch_of(panes(10, seed=4))
     for name in ("x", "y"):
         at = batch.layout.slice_of(batch.layout.index[f"feature/{name}"])
-        gone = np.round(batch.counts[:, at] * missing).astype(np.int64)
+        gone = np.random.default_rng(5).binomial(batch.counts[:, at], missing)
         batch.counts[:, at] -= gone
         batch.counts[:, at.start] += gone.sum(axis=1)
     verdicts = judged(spec, batch).column_verdicts
@@ -145,3 +145,11 @@ def test_relations_near_their_limit_are_no_warning_for_the_window() -> None:
         warned += int(np.count_nonzero((windows == Verdict.WARNING) & (worst < Verdict.WARNING)))
     assert reports
     assert warned == 0
+
+
+def test_the_first_missing_values_need_a_tenth_of_the_effect_unless_the_owner_says_how_many() -> None:
+    plain = replace(SPEC, columns={})
+    assert _drifted(plain, 0.03) == {"x", "y"}
+    assert _drifted(replace(plain, effects=Effects(missing=0.06)), 0.03) == set()
+    own = {"y": ColumnRule(effects={"missing": 0.05})}
+    assert _drifted(replace(plain, columns=own), 0.03) == {"x"}
