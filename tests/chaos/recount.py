@@ -5,6 +5,7 @@ Only the bins' edges and categories are read from the store, since a count means
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from seawall.frames import Columns
 from streams.io.clickhouse import Store
-from tests.chaos.traffic import DEAD, FLOWS, GOOD, HORIZONS, LATE, MINUTE, Flow, Sent
+from tests.chaos.traffic import DEAD, FLOWS, GOOD, HORIZONS, LATE, MINUTE, POSITIVE, Flow, Sent
 
 #: (model, version, source, segment, has a label, panes of the horizon, end in microseconds)
 WindowKey = tuple[str, str, str, str, bool, int, int]
@@ -44,6 +46,8 @@ class Found:
     """Windows in a second layout of their flow, or in one that is not stored."""
 
 
+#: What labels that carry predictions of two classes are counted by.
+LOSSES = ("loss/error", "loss/brier", "loss/log_loss")
 #: Columns that make a row of each table unique.
 KEYS = {
     "windows": "model, version, source, segment, horizon_us, end, layout_id",
@@ -169,15 +173,19 @@ def _count_flow(
         key, name = f"{c['role']}/{c['name']}", c["name"]
         if c["role"] == "score":
             values[key] = gather(lambda x, name=name: x.scores[name])
+        elif c["role"] == "loss":
+            values[key] = gather(lambda x, name=name: losses_sent(x)[name])
         elif c["role"] == "feature" and c["kind"] == "numeric":
             values[key] = gather(lambda x, name=name: x.numeric[name])
         elif c["role"] == "feature":
             values[key] = gather(lambda x, name=name: _words(x.categorical[name]))
         else:
             values[key] = gather(lambda x: _words(x.label))
+    # Losses that a layout lacks are wanted all the same: no bins are equal to none.
+    wanted = [key for key in LOSSES if flow.score and key not in values and columns]
     segments: dict[str, Any] = {"": np.ones(len(ts), dtype=bool)}
     if flow.model == "loans":
-        origin = gather(lambda x: _words(x.categorical["origin"]))
+        origin = gather(lambda x: _words((x.segments or x.categorical)["origin"]))
         segments |= {f"origin={o}": origin == o for o in set(origin.tolist()) - {None}}
     widths = (1, HORIZONS[flow.model])
     for segment, inside in segments.items():
@@ -193,8 +201,25 @@ def _count_flow(
                     f"{c['role']}/{c['name']}": _slots(c, values[f"{c['role']}/{c['name']}"][at])
                     for c in columns or ()
                 }
+                slots |= {key: [] for key in wanted}
                 window = (flow.model, flow.version, flow.source, segment, flow.labelled, width, end)
                 truth.windows[window] = (int(b - a), slots)
+
+
+def losses_sent(labels: Columns) -> dict[str, list[float]]:
+    """Say row by row what predictions cost: NaN where the truth or the prediction is missing, or no probability."""
+    found: dict[str, list[float]] = {"error": [], "brier": [], "log_loss": []}
+    (scores,) = labels.scores.values()
+    for truth, said, score in zip(
+        _words(labels.label), _words(labels.predicted), scores.tolist(), strict=True
+    ):
+        is_known = truth is not None and 0 <= score <= 1
+        off = score - (truth == POSITIVE)
+        given = score if truth == POSITIVE else 1 - score
+        found["error"].append(math.nan if truth is None or said is None else float(said != truth))
+        found["brier"].append(off * off if is_known else math.nan)
+        found["log_loss"].append(-math.log(max(given, 1e-15)) if is_known else math.nan)
+    return found
 
 
 def _words(c: Any) -> Any:
@@ -255,4 +280,4 @@ def differences(truth: Truth, found: Found, end_us: int) -> list[str]:
     return out
 
 
-__all__ = ["Found", "Layouts", "Truth", "differences", "recount", "stored"]
+__all__ = ["Found", "Layouts", "Truth", "differences", "losses_sent", "recount", "stored"]

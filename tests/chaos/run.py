@@ -40,7 +40,7 @@ from streams.io.offsets import end_offsets
 from tests.chaos.proxy import Proxy
 from tests.chaos.recount import differences, recount, stored
 from tests.chaos.schedule import Fault, Schedule, draw
-from tests.chaos.traffic import MINUTE, MONITORS, ORIGINS, PARTITIONS, SOURCES, Sent, Traffic
+from tests.chaos.traffic import MINUTE, MONITORS, ORIGINS, PARTITIONS, POSITIVE, SOURCES, Sent, Traffic
 from tests.chaos.watch import Watch
 from tests.streams.io.registry_server import ThreadedRegistry
 
@@ -612,8 +612,10 @@ def publish_control(settings: Settings, start_us: int) -> None:
         "origin": rng.choice(ORIGINS, rows),
     }
     ts = start_us - (np.arange(rows, dtype=np.int64) + 1) * MINUTE
+    scores = rng.random(rows)
+    truths = np.where(rng.random(rows) < scores, POSITIVE, "bad")
     publish_baseline(
-        settings, build_baseline(table, model="loans", version="v1", ts=ts, scores=rng.random(rows))
+        settings, build_baseline(table, model="loans", version="v1", ts=ts, scores=scores, truths=truths)
     )
     for model, text in MONITORS.items():
         publish_monitor(settings, model, text)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from seawall.frames import Categorical, Columns
 from seawall.settings import Settings
 from streams.io.clickhouse import Store, arrow_rows
-from tests.chaos.recount import Found, Truth, differences, stored
+from tests.chaos.recount import Found, Truth, differences, losses_sent, stored
 from tests.chaos.traffic import MINUTE
 
 END = 1_700_000_040_000_000
@@ -97,6 +100,23 @@ def test_a_row_that_replaces_another_is_there_once_and_one_that_does_not_is_ther
     (told,) = stored(client)[0].doubles
     assert told.startswith("windows has ('ads', 'a', 'predictions'")
     assert told.endswith("2 times")
+
+
+def test_losses_are_made_of_each_row_and_of_nothing_that_is_missing_or_no_probability() -> None:
+    labels = Columns(
+        "labels", "loans", "v2", np.zeros(5, dtype=np.int64),
+        label=Categorical.of(["good", "bad", None, "good", "good"]),
+        predicted=Categorical.of(["good", "good", "bad", None, "bad"]),
+        scores={"good": np.array([0.75, 0.25, 0.5, 1.5, 0.0])},
+    )  # fmt: skip
+    found = losses_sent(labels)
+    nan = math.nan
+    for name, wanted in {
+        "error": [0.0, 1.0, nan, nan, 1.0],
+        "brier": [0.0625, 0.0625, nan, nan, 1.0],
+        "log_loss": [-math.log(0.75), -math.log(0.75), nan, nan, -math.log(1e-15)],
+    }.items():
+        assert np.array_equal(found[name], wanted, equal_nan=True), name
 
 
 def test_what_is_there_twice_is_a_difference() -> None:

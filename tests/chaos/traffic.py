@@ -32,6 +32,8 @@ from tests.streams.io.registry_server import RegistryServer
 MINUTE = 60_000_000
 ORIGINS = ("EWR", "JFK", "LGA")
 LABELS = ("bad", "good")
+#: What scores speak for.
+POSITIVE = "good"
 GOOD, LATE, DEAD = 0, 1, 2
 PARTITIONS = 4
 #: Event time that passes between two rounds.
@@ -60,6 +62,8 @@ class Flow:
     source: Source
     labelled: bool = False
     singles: bool = False
+    score: str = ""
+    """Name of the score that labels carry beside the predicted label; without one they carry no prediction."""
 
 
 FLOWS = (
@@ -70,10 +74,14 @@ FLOWS = (
     Flow("ads", "a", "predictions", singles=True),
     Flow("ads", "a", "predictions", labelled=True),
     Flow("ads", "a", "labels", labelled=True),
+    # Of v1 the baseline knows losses, and which class its score speaks for; of v2 the score's name says that.
+    Flow("loans", "v1", "labels", labelled=True, singles=True, score="score"),
+    Flow("loans", "v2", "labels", labelled=True, score=POSITIVE),
 )
 MONITORS = {
     "loans": "model: loans\nwindows: {pane: 1m, horizons: [5m], lateness: 1m, grace: 20m, min_rows: 20}\n"
-    "segments: [origin]\nnotify: [log]\n",
+    "segments: [origin]\nnotify: [log]\ntask: binary_classification\n"
+    'promise: {performance: {brier: "<= 0.5", log_loss: "<= 3"}}\n',
     "ads": "model: ads\nwindows: {pane: 1m, horizons: [3m], lateness: 2m, grace: 15m, min_rows: 20}\nnotify: [log]\n",
 }
 HORIZONS = {"loans": 5, "ads": 3}
@@ -117,6 +125,8 @@ class Traffic:
         self._rng = np.random.default_rng(self.seed)
         # Of its own, so that a seed's other events are what they were without a registry.
         self._framing = np.random.default_rng([self.seed, 1])
+        # The same of labels with predictions.
+        self._pricing = np.random.default_rng([self.seed, 2])
         self._rounds = 0
         self.confluent = 0
         """Events that named a schema of the registry."""
@@ -178,34 +188,37 @@ class Traffic:
             self.failure = error
 
     def _round(self) -> None:
-        rng = self._rng
         self.clock_us += STEP_US
         self._rounds += 1
         for flow in FLOWS:
+            rng = self._draws(flow)
             partition = int(rng.integers(PARTITIONS))
             if flow.singles:
-                for ts in self._times(int(rng.integers(1, 12))):
+                for ts in self._times(flow, int(rng.integers(1, 12))):
                     self._single(flow, int(rng.integers(PARTITIONS)), int(ts))
                 if rng.random() < 0.05 and self._may_be_late(flow):
-                    self._single(flow, partition, self._late_time(), fate=LATE)
+                    self._single(flow, partition, self._late_time(flow), fate=LATE)
             else:
-                self._frame(flow, partition, self._times(int(rng.integers(1, 60))))
-        if rng.random() < 0.1:
-            self._poison(SOURCES[int(rng.integers(3))], int(rng.integers(PARTITIONS)))
+                self._frame(flow, partition, self._times(flow, int(rng.integers(1, 60))))
+        if self._rng.random() < 0.1:
+            self._poison(SOURCES[int(self._rng.integers(3))], int(self._rng.integers(PARTITIONS)))
 
-    def _times(self, rows: int) -> npt.NDArray[np.int64]:
-        early = self._rng.integers(0, OUT_OF_ORDER_US, rows)
+    def _draws(self, flow: Flow) -> np.random.Generator:
+        return self._pricing if flow.score else self._rng
+
+    def _times(self, flow: Flow, rows: int) -> npt.NDArray[np.int64]:
+        early = self._draws(flow).integers(0, OUT_OF_ORDER_US, rows)
         return np.maximum(self.clock_us - early, self.start_us).astype(np.int64)
 
     def _may_be_late(self, flow: Flow) -> bool:
         return (flow.model, flow.source) in self.late_allowed
 
-    def _late_time(self) -> int:
+    def _late_time(self, flow: Flow) -> int:
         # Few minutes, so that late events of several layouts fall together.
-        return int(self.start_us - 10 * 60 * MINUTE - self._rng.integers(0, 3) * MINUTE)
+        return int(self.start_us - 10 * 60 * MINUTE - self._draws(flow).integers(0, 3) * MINUTE)
 
     def _columns(self, flow: Flow, ts: npt.NDArray[np.int64], *, strange: bool = True) -> Columns:
-        rng, n = self._rng, len(ts)
+        rng, n = self._draws(flow), len(ts)
         columns = Columns(flow.source, flow.model, flow.version, ts, frame_id="f")
         if flow.source != "labels":
             x = np.where(rng.random(n) < 0.03, np.nan, rng.normal(10, 4, n).round(3))
@@ -218,19 +231,40 @@ class Traffic:
             columns.scores = {"score": rng.random(n)}
         if flow.labelled:
             columns.label = Categorical.of([LABELS[int(i)] for i in rng.integers(0, 2, n)])
+        if flow.score:
+            self._say_what_was_predicted(flow, columns, strange=strange)
         return columns
+
+    def _say_what_was_predicted(self, flow: Flow, columns: Columns, *, strange: bool) -> None:
+        """Put predictions into labels: some scores are missing, some no probability, some predicted labels missing."""
+        rng, n = self._draws(flow), columns.rows
+        score = rng.random(n).round(4)
+        score[rng.random(n) < 0.03] = np.nan
+        if strange:
+            score[rng.random(n) < 0.02] = 1.5
+            score[rng.random(n) < 0.01] = np.inf
+        columns.scores = {flow.score: score}
+        said: list[str | None] = [LABELS[int(i)] for i in rng.integers(0, 2, n)]
+        if not flow.singles:  # of a single event without it, the columns are others
+            said = [
+                None if is_missing else word
+                for word, is_missing in zip(said, rng.random(n) < 0.05, strict=True)
+            ]
+        columns.predicted = Categorical.of(said)
+        origins = rng.choice(np.array([*ORIGINS, None], dtype=object), n, p=[0.5, 0.3, 0.15, 0.05])
+        columns.segments = {"origin": Categorical.of(list(origins))}
 
     def _frame(
         self, flow: Flow, partition: int, ts: npt.NDArray[np.int64], *, is_closing: bool = False
     ) -> None:
-        rng, rows = self._rng, len(ts)
+        rng, rows = self._draws(flow), len(ts)
         fate = np.zeros(rows, dtype=np.int8)
         if rows > 5 and rng.random() < 0.06:  # a clock that counts milliseconds, for a few rows of the frame
             fate[:2] = DEAD
             ts = np.where(fate == DEAD, 1_700_000_000_000, ts)
         elif rows > 5 and rng.random() < 0.1 and self._may_be_late(flow):
             fate[:3] = LATE
-            ts = np.where(fate == LATE, self._late_time(), ts)
+            ts = np.where(fate == LATE, self._late_time(flow), ts)
         columns = self._columns(flow, ts)
         contract = f"{_CONTRACT[flow.source]}_frame"
         self._send(
@@ -238,28 +272,29 @@ class Traffic:
         )
 
     def _single(self, flow: Flow, partition: int, ts: int, fate: int = GOOD) -> None:
-        as_json = self._rng.random() < 0.3
+        as_json = self._draws(flow).random() < 0.3
         columns = self._columns(flow, np.array([ts], dtype=np.int64), strange=not as_json)
-        origin = columns.categorical["origin"]
         event: dict[str, Any] = {
             "event_id": f"e{len(self.sent)}",
             "model": flow.model,
             "version": flow.version,
             "ts": ts,
-            "numeric": [
-                {"name": n, "value": None if np.isnan(v[0]) else float(v[0])}
-                for n, v in columns.numeric.items()
-            ],
-            "categorical": [
-                {"name": "origin", "value": origin.dictionary[0] if origin.codes[0] >= 0 else None}
-            ],
-            "scores": [{"name": "score", "value": float(columns.scores["score"][0])}],
+            "scores": _numbers_of(columns.scores),
         }
+        if flow.source == "labels":
+            event["predicted"] = None if columns.predicted is None else _word_of(columns.predicted)
+            event["segments"] = _words_of(columns.segments)
+        else:
+            event["numeric"], event["categorical"] = (
+                _numbers_of(columns.numeric),
+                _words_of(columns.categorical),
+            )
         if columns.label is not None:
-            event["label"] = columns.label.dictionary[0]
+            event["label"] = _word_of(columns.label)
         contract = _CONTRACT[flow.source]
         payload = json.dumps(event).encode() if as_json else encode(contract, event)
-        if not as_json and self._framing.random() < CONFLUENT_SHARE:
+        framing = self._pricing if flow.score else self._framing
+        if not as_json and framing.random() < CONFLUENT_SHARE:
             payload = self._confluent(contract, payload)
         self._send(flow.source, partition, flow, columns, np.array([fate], dtype=np.int8), payload)
 
@@ -313,6 +348,18 @@ class Traffic:
                 return
 
 
+def _numbers_of(columns: Mapping[str, npt.NDArray[np.float64]]) -> list[dict[str, Any]]:
+    return [{"name": n, "value": None if np.isnan(v[0]) else float(v[0])} for n, v in columns.items()]
+
+
+def _words_of(columns: Mapping[str, Categorical]) -> list[dict[str, Any]]:
+    return [{"name": n, "value": _word_of(c)} for n, c in columns.items()]
+
+
+def _word_of(column: Categorical) -> str | None:
+    return column.dictionary[0] if column.codes[0] >= 0 else None
+
+
 __all__ = [
     "DEAD",
     "FLOWS",
@@ -322,6 +369,7 @@ __all__ = [
     "MINUTE",
     "MONITORS",
     "PARTITIONS",
+    "POSITIVE",
     "Flow",
     "Sent",
     "Traffic",
