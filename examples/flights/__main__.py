@@ -119,6 +119,7 @@ def run(arguments: argparse.Namespace, console: Console) -> results.Results:
             results.peak_rss_bytes(_pids(stack)),
             time.monotonic() - began_s,
             year.performance,
+            questions.errors(),
         )
         say("writing the report")
         out.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,11 @@ NO_VERSION = ""
 MIXED_FLIGHTS = 16
 
 
+def warnings_of(scores: npt.NDArray[np.float64]) -> list[str]:
+    """Return what travellers are told."""
+    return np.where(scores >= WARN_FROM, "late", "on time").tolist()
+
+
 class Product:
     """Serves flights in event time.
 
@@ -79,7 +84,7 @@ class Product:
         self._client.log_predictions(
             SERVING[version](stored),
             scores={SCORE: scores},
-            labels=np.where(scores >= WARN_FROM, "late", "on time").tolist(),
+            labels=warnings_of(scores),
             ts=ts,
             event_ids=ids,
             model=MODEL,
@@ -90,11 +95,14 @@ class Product:
         self.served_by[a:b] = version
 
     def _land(self, version: str, landed: npt.NDArray[np.int64]) -> None:
-        """Say of flights that one version served whether they came in late."""
+        """Say of flights that one version served whether they came in late, and what had been said of them."""
         world = self._world
+        scores = None if version == NO_VERSION else world.scores[version][landed]
         self._client.log_labels(
             world.event_ids[landed].tolist(),
             np.where(world.late[landed] == 1, "late", "on time").tolist(),
+            scores=None if scores is None else {SCORE: scores},
+            predicted=None if scores is None else warnings_of(scores),
             ts=world.landed_us[landed],
             model=MODEL,
             version=version,

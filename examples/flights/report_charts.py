@@ -198,6 +198,10 @@ def quality(told: Told) -> str:
             f"its broken pipeline, it scored {reached['brier']:.3f} and was right about {reached['accuracy']:.0%} of "
             "them. Labels come hours after predictions; the rollback did not have to wait for them."
         )
+    wrong = {v: of["errors"] / of["labels"] for v, of in told.results.errors.items() if of["labels"]}
+    if wrong:
+        said = ", ".join(f"{share:.1%} by {version}" for version, share in wrong.items())
+        words += f" Labels carry what was predicted, so Seawall counts errors too: {said}."
     keys = legend(("v1", "v1, by week"), ("v2", "v2, the hours that it served"))
     return section("Was it right?", words, keys, chart.svg("Brier score per week"))
 

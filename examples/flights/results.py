@@ -34,6 +34,8 @@ class Results:
     peak_rss_bytes: dict[str, int]
     wall_seconds: float
     performance: dict[str, dict[str, float]] = field(default_factory=dict)
+    errors: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By version, from the store: labels that said what had been predicted, and of how many it was wrong."""
 
     @property
     def is_exact(self) -> bool:
@@ -76,6 +78,7 @@ class Results:
                 },
                 "replayed_us": list(story.YEAR),
                 "performance_out_of_fold": self.performance,
+                "errors": self.errors,
             },
             indent=1,
         )
@@ -231,6 +234,9 @@ def summary(results: Results) -> Table:
             else ""
         )
         table.add_row("rollback", f"{entry['from_version']} → {entry['to_version']}: {entry['state']}{delay}")
+    for version, of in results.errors.items():
+        share = of["errors"] / max(of["labels"], 1)
+        table.add_row(f"errors of {version}", f"{share:.1%} of {of['labels']:,} labels")
     table.add_row(
         "speed",
         f"{results.events_per_second:,.0f} events/s, {results.full_speed_events_per_second:,.0f} at full speed",

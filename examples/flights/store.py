@@ -34,6 +34,17 @@ _COUNTED = """
     WHERE model = {model:String} AND segment = '' AND horizon_us = {pane:Int64} GROUP BY source
 """
 _LATE = "SELECT source, toInt64(sum(rows)) AS n FROM late_events FINAL WHERE model = {model:String} GROUP BY source"
+#: Two bins hold an error: right and wrong, after missing, invalid and below.
+_ERRORS = """
+    SELECT version, toInt64(sum(counts[first_slot + 4] + counts[first_slot + 5])) AS labels,
+        toInt64(sum(counts[first_slot + 5])) AS errors
+    FROM windows FINAL
+    INNER JOIN (
+        SELECT layout_id, first_slot FROM layouts FINAL WHERE role = 'loss' AND name = 'error'
+    ) AS places USING (layout_id)
+    WHERE model = {model:String} AND source = 'labels' AND segment = '' AND horizon_us = {pane:Int64}
+    GROUP BY version ORDER BY version
+"""
 _DEAD = "SELECT topic, toInt64(sum(events)) AS n FROM dead_letters FINAL GROUP BY topic"
 
 
@@ -62,6 +73,11 @@ class Questions:
         for row in self.rows(_DEAD):
             found[row["topic"].removeprefix(self._prefix)]["dead_lettered"] = row["n"]
         return dict(found)
+
+    def errors(self) -> dict[str, dict[str, int]]:
+        """Return by version how many labels said what had been predicted, and of how many it was wrong."""
+        rows = self.rows(_ERRORS, pane=PANE_US)
+        return {row["version"]: {"labels": row["labels"], "errors": row["errors"]} for row in rows}
 
     def worst(self, upto_us: int) -> list[tuple[str, list[float]]]:
         """Return the columns that are furthest from their baseline, with the recent course of each."""

@@ -92,9 +92,25 @@ def sent_events(
             "ts": world.landed_us[landed],
             "version": served_by[landed],
             "label/label": np.where(world.late[landed] == 1, "late", "on time"),
+            **_losses(world, served_by, landed),
         }
     )
     return {"features": features, "predictions": pd.concat(predictions), "labels": labels}
+
+
+def _losses(
+    world: World, served_by: npt.NDArray[np.object_], landed: Ints
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Say what the predictions of flights cost; NaN for those that no version served."""
+    score, is_late = np.full(len(landed), np.nan), world.late[landed] == 1
+    for version, scores in world.scores.items():
+        score = np.where(served_by[landed] == version, scores[landed], score)
+    given = np.where(is_late, score, 1 - score)
+    return {
+        "loss/error": np.where(np.isnan(score), np.nan, (score >= WARN_FROM) != is_late),
+        "loss/brier": (1 - given) ** 2,
+        "loss/log_loss": -np.log(np.maximum(given, 1e-15)),
+    }
 
 
 def verify(

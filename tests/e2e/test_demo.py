@@ -28,5 +28,8 @@ def test_the_demo_rolls_the_bad_release_back_and_every_window_equals_a_recount(
     assert 0 < rollback["delay_hours"] <= 8
     drifts = [a for a in told["alarms"] if a["version"] == "v2" and a["kind"] == "drift"]
     assert [a["attribution"] for a in drifts] == ["version"]
+    wrong = {version: of["errors"] / of["labels"] for version, of in told["errors"].items()}
+    assert wrong["v1"] < 0.3
+    assert wrong["v2"] > 0.4
     assert "recount in pandas: " in capsys.readouterr().out
     assert "<svg" in (out / "demo.html").read_text(encoding="utf-8")
