@@ -147,13 +147,13 @@ def test_it_pages_about_each_fault_and_says_when_and_why(told: Backtest) -> None
 def test_a_page_lists_what_joined_its_alarm_later_and_when() -> None:
     columns = history(0, 4000, 2)
     columns.numeric["x"][1000:] += 3.0
-    columns.numeric["y"][2400:] += 3.0
+    columns.numeric["y"][1060:] += 3.0
     (outcome,) = backtest(columns, [AS_WRITTEN]).outcomes
     (page,) = [p for p in outcome.pages if p.kind == "drift"]
     assert [c.name for c in page.culprits] == ["x"]
     assert [(j.name, j.role) for j in page.later if j.role == "feature"] == [("y", "feature")]
     (y,) = [j for j in page.later if j.name == "y"]
-    assert 0 < y.at_us - (T0 + 1200 * MINUTE) <= 60 * MINUTE
+    assert 0 < y.at_us - (T0 + 530 * MINUTE) <= 60 * MINUTE
     assert f"y ({utc_text(y.at_us)})" in page.later_said
 
 
