@@ -65,7 +65,7 @@ def pages(kind: str, rate: float, days: int, seed: int, flipped: float = 0.0) ->
     )
     live = errors(kind, rate, days * 24, 2 * seed + 1)
     live = live ^ (np.random.default_rng(seed).random(len(live)) < flipped)
-    test = Backtest([Setting("default", SPEC)], [baseline], source="labels")
+    test = Backtest([Setting("default", SPEC)], [baseline], sources=["labels"])
     test.feed(labels(live, LEARNT_HOURS))
     return test.finish()[0].pages
 
