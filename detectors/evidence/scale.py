@@ -20,9 +20,6 @@ UNKNOWN_MEAN, UNKNOWN_STD = 0.80, 0.43
 _PRIOR = 12.0
 #: Smallest spread believed, relative to a mean of one: 90 degrees of freedom.
 _LEAST_STD = 0.05
-#: Windows with more than so many times the rows of those learnt from are judged as if they had no more: a wander that
-#: is small beside chance cannot be told from it.
-DENSER = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,11 @@ class Scale:
     mean: Floats
     std: Floats
     finest: npt.ArrayLike = 0.0
-    """The least line of chance that is believed: that of `DENSER` times the rows of the windows learnt from."""
+    """The least line of chance that is believed: that of the usual rows of the windows learnt from.
+
+    Windows with more are judged as if they had no more. A wander that is small beside chance cannot be told from it,
+    and it is all there is where rows are many.
+    """
 
     def score(self, discrepancy: Floats, chance: Floats) -> Floats:
         """Return the standard score of each discrepancy, [W, Q]; NaN where it is, and where it and its scale are 0."""
@@ -129,7 +130,7 @@ def fit_scale(
         np.where(known, b, unknown.wander),
         np.where(known, mean, unknown.mean),
         np.where(known, std, unknown.std),
-        np.where(known, 1 / (DENSER * np.maximum(rows, 1e-300)), 0.0),
+        np.where(known, 1 / np.maximum(rows, 1e-300), 0.0),
     )
 
 

@@ -45,8 +45,6 @@ JOINT_SHARE = 0.2
 #: Rows below which nothing is said across columns, whatever `min_rows` is: a correlation of a few rows is anything,
 #: and Fisher's transform of ±1 is infinite.
 LEAST_ROWS = 30
-#: Rows of the overall sums mixed into each slot's, so that a thin slot is not taken at its word.
-_PRIOR_ROWS = 200.0
 
 
 def plan_of(baseline: Baseline | None) -> Plan | None:
@@ -91,7 +89,7 @@ class JointReference:
     seasons: Seasons
     rows: int
     per_slot: Floats
-    """Sums per row of each slot of the seasons, [slots, sums]."""
+    """Return sums per row of each slot of the seasons, [slots, sums]."""
     reconstruction: Reconstruction
     calibrations: dict[Terms, Calibration] = field(default_factory=dict)
 
@@ -126,13 +124,9 @@ def joint_reference(baseline: Baseline, seasons: Seasons) -> JointReference | No
 
 
 def _per_slot(seasons: Seasons, starts: Ints, sums: Ints) -> Floats:
-    """Divide the sums of each slot by its rows; a thin slot is mostly like all of them."""
-    overall: Floats = sums.sum(axis=0) / max(float(sums[:, 0].sum()), 1.0)
-    by_slot = seasons.sums_by_slot(starts, sums)
-    if len(by_slot) == 1:
-        return overall[None, :]
-    out: Floats = (by_slot + _PRIOR_ROWS * overall) / (by_slot[:, :1] + _PRIOR_ROWS)
-    return out
+    """Return sums per row of each slot of the seasons, [slots, sums]."""
+    rows = sums[:, :1].astype(np.float64)
+    return seasons.means_by_slot(starts, sums, rows, np.zeros(sums.shape[1], dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)

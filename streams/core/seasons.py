@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from detectors.evidence.normal_scores import NormalScores
 from detectors.layout import Layout
+from streams.core.credibility import means_by_slot
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
-#: Rows of the overall distribution mixed into each slot's, so that a thin slot is not taken at its word.
-_PRIOR_ROWS = 200.0
 #: Days of data below which hours are not told apart.
 _MIN_DAYS = 7
 _MIN_WEEKS = 6
@@ -55,11 +54,13 @@ class Seasons:
         self._counts = counts
         self._starts = pane_starts
         self.slots = _slots_for(pane_starts, pane_us) if slots is None else slots
-        overall = counts.sum(axis=0)[None, :].astype(np.float64)
-        shares = _normalised(overall, layout)
+        overall = _normalised(counts.sum(axis=0).astype(np.float64), layout)
+        shares = overall[None, :]
         if self.slots > 1:
-            by_slot = _sums_by_slot(self.slot_of(pane_starts), counts, self.slots)
-            shares = _normalised(by_slot + _PRIOR_ROWS * shares, layout)
+            rows = np.add.reduceat(counts, layout.first_slots, axis=1).astype(np.float64)
+            # of a share, chance gives a variance that goes with the share itself
+            weight = np.divide(1.0, overall, out=np.zeros_like(overall), where=overall > 0)
+            shares = self.means_by_slot(pane_starts, counts, rows, layout.column_of_slot, weight)
         self.shares: Floats = shares
         """float64 [slots, slots of the layout]: per column, sums to one (or to zero where unknown)."""
 
@@ -82,11 +83,14 @@ class Seasons:
 
     def slot_of(self, starts_us: Ints) -> Ints:
         """Slot of each time."""
-        if self.slots == 1:
+        return self._slot_of(starts_us, self.slots)
+
+    def _slot_of(self, starts_us: Ints, slots: int) -> Ints:
+        if slots == 1:
             return np.zeros(len(starts_us), dtype=np.int64)
         local = starts_us + offsets_us(self.timezone, starts_us)
         hour = local // HOUR_US
-        if self.slots == 24:
+        if slots == 24:
             return hour % 24
         return (hour + 72) % 168  # 1970-01-01 was a Thursday: slot 0 is Monday 00:00
 
@@ -109,9 +113,26 @@ class Seasons:
         out: Floats = np.where(rows > 0, mixed / np.maximum(rows, 1), 1.0 / self.slots)
         return out
 
-    def sums_by_slot(self, pane_starts_us: Ints, counts: Ints) -> Floats:
-        """Add up any counts of panes, [panes, n], slot by slot: float64 [slots of the seasons, n]."""
-        return _sums_by_slot(self.slot_of(pane_starts_us), counts, self.slots)
+    def means_by_slot(
+        self,
+        pane_starts_us: Ints,
+        sums: Ints,
+        rows: Floats,
+        group: Ints,
+        weight: Floats | None = None,
+    ) -> Floats:
+        """Mean of any sums of panes, [panes, n], in each slot of the seasons: float64 [slots, n].
+
+        An hour of the week is drawn towards that hour of all days, and this towards all of the data, by as much as the
+        data says (`streams.core.credibility`).
+        """
+        behind = rows.sum(axis=0)[group]
+        means: Floats = np.divide(sums.sum(axis=0), behind, out=np.zeros(len(group)), where=behind > 0)[None]
+        for slots in (24, 168) if self.slots == 168 else (self.slots,) if self.slots > 1 else ():
+            coarser = means[np.arange(slots) % len(means)]
+            slot = self._slot_of(pane_starts_us, slots)
+            means = means_by_slot(sums, rows, group, weight, slot, coarser)
+        return means
 
     def dense_panes(self) -> tuple[Ints, Ints, Ints]:
         """Consecutive panes from first to last: starts [panes], counts [panes, slots], rows [panes]."""
@@ -126,16 +147,6 @@ class Seasons:
         return starts, counts, rows
 
 
-def _sums_by_slot(slot: Ints, counts: Ints, slots: int) -> Floats:
-    """Add up the panes of each slot: float64 [slots, slots of the layout]. Thirty times faster than ``add.at``."""
-    out = np.zeros((slots, counts.shape[1]))
-    if len(slot):
-        order = np.argsort(slot, kind="stable")
-        present, first = np.unique(slot[order], return_index=True)
-        out[present] = np.add.reduceat(counts[order], first, axis=0)
-    return out
-
-
 def _slots_for(starts: Ints, pane_us: int) -> int:
     if pane_us == 0 or pane_us > HOUR_US or not len(starts):
         return 1
@@ -146,7 +157,7 @@ def _slots_for(starts: Ints, pane_us: int) -> int:
 
 
 def _normalised(counts: Floats, layout: Layout) -> Floats:
-    totals = np.add.reduceat(counts, layout.first_slots, axis=1)[:, layout.column_of_slot]
+    totals = np.add.reduceat(counts, layout.first_slots)[layout.column_of_slot]
     return np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
 
 

@@ -22,7 +22,6 @@ from detectors.evidence.limits import (
     widening,
 )
 from detectors.evidence.scale import (
-    DENSER,
     LEAST_CHANCE,
     UNKNOWN_MEAN,
     UNKNOWN_STD,
@@ -115,7 +114,8 @@ def test_a_scale_is_the_weighted_line_and_the_moments_of_cube_roots(sizes: str):
     scores = fitted.score(d, chance)
     for w, q in [(0, 0), (7, 3), (159, 5)]:
         a, b, mu, sigma = slow[q]
-        y = (d[w, q] / (a * chance[w, q] + b)) ** (1 / 3)
+        usual_line = 1 / statistics.fmean((1 / chance[:, q]).tolist())
+        y = (d[w, q] / (a * max(chance[w, q], usual_line) + b)) ** (1 / 3)
         assert scores[w, q] == pytest.approx((y - mu) / sigma)
 
 
@@ -130,11 +130,11 @@ def test_windows_that_could_not_be_compared_are_no_part_of_a_scale():
         assert getattr(among, name)[0] == pytest.approx(getattr(alone, name)[0])
 
 
-def test_windows_of_many_more_rows_than_those_learnt_from_are_scored_as_if_of_three_times_as_many():
+def test_windows_of_more_rows_than_those_learnt_from_are_scored_as_if_of_as_many():
     rng = np.random.default_rng(15)
     chance = 1 / rng.integers(10, 30, (90, 1))
     scale = fit_scale(chance * rng.chisquare(3, (90, 1)) / 3, chance, np.repeat(np.arange(3), 30), 90.0)
-    rows = DENSER * float(np.mean(1 / chance))
+    rows = float(np.mean(1 / chance))
     at, beyond, within = (scale.limit(4.0, np.array([[1 / n]])) for n in (rows, 100 * rows, rows / 2))
     assert at == pytest.approx(beyond)
     assert within > at
@@ -152,16 +152,20 @@ def test_a_scale_learns_chance_and_wander_apart():
     assert fitted.wander[1] == pytest.approx(0.02, rel=0.1)
 
 
-def test_scores_are_standard_normal_whatever_the_size_of_windows():
+def test_scores_are_standard_normal_up_to_the_usual_size_of_windows_and_smaller_beyond():
     rng = np.random.default_rng(4)
-    chance = 16.9 / rng.integers(50, 5000, 20_000)[:, None]
+    rows = rng.integers(50, 5000, 20_000)
+    chance = 16.9 / rows[:, None]
     fold = np.arange(20_000) // 2500
     for df in (2, 9, 30):
         d = (0.6 * chance + 0.003) * rng.chisquare(df, chance.shape) / df
         scores = fit_scale(d, chance, fold, 20_000).score(d, chance)
-        assert abs(scores.mean()) < 0.05
-        assert scores.std() == pytest.approx(1, abs=0.05)
-        assert np.mean(scores > 3) < 0.004
+        usual, large = scores[rows <= rows.mean()], scores[rows > rows.mean()]
+        assert abs(usual.mean()) < 0.05
+        assert usual.std() == pytest.approx(1, abs=0.05)
+        assert np.mean(usual > 3) < 0.004
+        assert large.mean() < 0.0
+        assert np.mean(large > 3) < 0.004
 
 
 def test_the_limit_of_a_scale_is_the_inverse_of_its_score():

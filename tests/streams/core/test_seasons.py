@@ -10,6 +10,7 @@ import pytest
 
 from detectors.layout import Column, Layout
 from streams.core.seasons import DAY_US, HOUR_US, Seasons, offsets_us
+from tests.streams.core.test_credibility import slow_means
 
 NEW_YORK = "America/New_York"
 LAYOUT = Layout.of(
@@ -103,23 +104,25 @@ def test_nine_in_the_morning_stays_nine_in_the_morning_across_the_change() -> No
 
 
 @pytest.mark.parametrize(("days", "slots"), [(4, 1), (20, 24), (50, 168)])
-def test_the_shares_of_a_slot_are_its_panes_and_two_hundred_rows_of_all(days: int, slots: int) -> None:
+def test_an_hour_of_the_week_is_drawn_towards_that_hour_of_all_days_and_this_towards_all(
+    days: int, slots: int
+) -> None:
     starts, counts = panes(at("2026-02-20"), days)
     counts[:, LAYOUT.slice_of(LAYOUT.index["feature/n"])] = 0  # of which nothing is known
     found = Seasons(LAYOUT, counts, starts, HOUR_US, NEW_YORK)
     assert found.shares.shape == (slots, LAYOUT.slots)
-    for slot in range(slots):
-        held = [
-            c for us, c in zip(starts.tolist(), counts, strict=True) if slow_slot(us, NEW_YORK, slots) == slot
-        ]
-        for i in range(len(LAYOUT.columns)):
-            at_column = LAYOUT.slice_of(i)
-            overall = counts[:, at_column].sum(axis=0)
-            if not overall.sum():
-                assert not found.shares[slot, at_column].any()
-                continue
-            mixed = np.sum(held, axis=0)[at_column] + (200 * overall / overall.sum() if slots > 1 else 0)
-            np.testing.assert_allclose(found.shares[slot, at_column], mixed / mixed.sum())
+    assert not found.shares[:, LAYOUT.slice_of(LAYOUT.index["feature/n"])].any()
+    at_column = LAYOUT.slice_of(LAYOUT.index["feature/c"])
+    held = counts[:, at_column]
+    overall = held.sum(axis=0) / held.sum()
+    rows, group = held.sum(axis=1)[:, None].astype(np.float64), np.zeros(len(overall), dtype=np.int64)
+    shares = overall[None, :]
+    for level in {1: [], 24: [24], 168: [24, 168]}[slots]:
+        slot = np.array([slow_slot(us, NEW_YORK, level) for us in starts.tolist()])
+        coarser = np.array([shares[s % len(shares)] for s in range(level)])
+        shares = slow_means(held, rows, group, 1 / overall, slot, coarser)
+    np.testing.assert_allclose(found.shares[:, at_column], shares)
+    np.testing.assert_allclose(found.shares[:, at_column].sum(axis=1), 1.0)
 
 
 @pytest.mark.parametrize("days", [20, 50])
