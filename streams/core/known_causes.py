@@ -89,7 +89,13 @@ class Known:
 
 
 def extent(column: ColumnVerdict) -> float:
-    """Return how far a column moved, in standard deviations; of what has no such number, in limits."""
+    """Return how far a column moved, in standard deviations; of what has no such number, in limits.
+
+    Traffic that is gone is gone as far as it can be, whatever is usual for the hour: an outage that outlasts its night
+    is not another one by day.
+    """
+    if column.statistic == "rows" and column.value == 0:
+        return MOST
     if column.moved is not None:
         return min(column.moved, MOST)
     if column.evidence is not None:

@@ -186,6 +186,19 @@ def test_volume_that_was_down_pages_when_it_is_gone() -> None:
     assert pages(few) == pages(none) == [["volume"]]
 
 
+def test_traffic_that_is_gone_by_night_is_not_gone_again_by_day() -> None:
+    def gone(usual: float) -> ColumnVerdict:
+        return ColumnVerdict("volume", "feature", DRIFT, "rows", 0.0, usual / 4, usual, evidence=usual)
+
+    book = AlarmBook("m")
+    night, day = (
+        [window(h, gone(u), kind="volume", version="") for h in at]
+        for u, at in ((60.0, range(48)), (600.0, range(48, 72)))
+    )
+    assert pages(run(book, *night)) == [["volume"]]
+    assert run(book, *day) == []
+
+
 @pytest.mark.parametrize("kind", ["classic", "freshness"])
 def test_classic_detectors_and_silence_have_one_alarm(kind: str) -> None:
     book = open_for_two_days(kind=kind)

@@ -149,7 +149,7 @@ def test_relations_near_their_limit_are_no_warning_for_the_window() -> None:
 
 def test_the_first_missing_values_need_a_tenth_of_the_effect_unless_the_owner_says_how_many() -> None:
     plain = replace(SPEC, columns={})
-    assert _drifted(plain, 0.03) == {"x", "y"}
-    assert _drifted(replace(plain, effects=Effects(missing=0.06)), 0.03) == set()
+    assert _drifted(plain, 0.04) == {"x", "y"}
+    assert _drifted(replace(plain, effects=Effects(missing=0.06)), 0.04) == set()
     own = {"y": ColumnRule(effects={"missing": 0.05})}
-    assert _drifted(replace(plain, columns=own), 0.03) == {"x"}
+    assert _drifted(replace(plain, columns=own), 0.04) == {"x"}
