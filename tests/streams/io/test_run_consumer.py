@@ -19,7 +19,8 @@ from aiokafka.util import commit_structure_validate
 from faust.types import TP
 
 from seawall.settings import Settings
-from streams.io.kafka import Assignment, Fetched, Run, RunApp, _leave_unwrapped, make_app
+from streams.io.consumer_thread import Fetched, _leave_unwrapped
+from streams.io.kafka import Assignment, Run, RunApp, make_app
 
 
 async def test_the_end_of_a_partition_that_was_just_revoked_is_not_known() -> None:
