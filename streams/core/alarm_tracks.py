@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from seawall.monitor import DAY_US
 from streams.core.alarm_steps import AlarmStep, Culprit
+from streams.core.inherited_causes import Inherited
 from streams.core.known_causes import MOST, Known
 from streams.core.streaks import Streak
 from streams.core.verdicts import Verdict
@@ -98,6 +99,15 @@ class Track:
     """Worst column of the last drifted window."""
     reach: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Of the newest window of each stream: rows, and how many times its limit the worst column was, 0 when none was."""
+    inherited: Inherited | None = None
+    """A cause that is known from other versions and that this one may show yet."""
+
+    @property
+    def known(self) -> Known:
+        """What is known of the cause that is heard here."""
+        if self.alarm:
+            return self.alarm.known
+        return self.inherited.known if self.inherited else Known()
 
     def part(self, at_us: int) -> None:
         """Remember an alarm that goes back to its baseline, and forget what is too long ago to be back."""
@@ -127,6 +137,7 @@ class Track:
             "visits": {key: list(visit) for key, visit in sorted(self.visits.items())},
             "worst": self.worst.to_record() if self.worst else None,
             "reach": {name: list(reach) for name, reach in self.reach.items()},
+            "inherited": self.inherited.snapshot() if self.inherited else None,
         }
 
     @classmethod
@@ -139,6 +150,7 @@ class Track:
             {key: Visit(*visit) for key, visit in state.get("visits", {}).items()},
             Culprit.from_record(state["worst"]) if state["worst"] else None,
             {name: (rows, ratio) for name, (rows, ratio) in state.get("reach", {}).items()},
+            Inherited.restore(state["inherited"]) if state.get("inherited") else None,
         )
 
 

@@ -12,7 +12,8 @@ the same alarm, each through a streak of its own:
   life; of what comes back, after it stayed away for longer (`streams.core.alarm_tracks.Visit`).
 
 Once nothing new joined it for as long as the longest horizon, its cause is known, and what that does not explain
-opens an alarm of its own (`streams.core.known_causes`).
+opens an alarm of its own (`streams.core.known_causes`). Versions that come later inherit what is known
+(`streams.core.inherited_causes`).
 
 A warning ends a streak of either kind, and so does one of a pair that the alarm named; what could not be measured
 leaves streaks alone (`streams.core.streaks`, also on revised windows). An alarm opened by a window whose revision
@@ -63,7 +64,8 @@ from streams.core.causes import (
     may_speak_for,
     with_member,
 )
-from streams.core.known_causes import MOST, NEVER_KNOWN, Known, drifted_in, held_by, part_of, without
+from streams.core.inherited_causes import Inherited
+from streams.core.known_causes import MOST, NEVER_KNOWN, drifted_in, held_by, part_of, without
 from streams.core.story import story_of
 from streams.core.streaks import Streak
 from streams.core.verdicts import Verdict, WindowVerdict
@@ -156,10 +158,12 @@ class AlarmBook:
         if verdict.start_us < self._retired_us.get(verdict.version, verdict.start_us):
             return []
         key = TrackKey(verdict.version, verdict.segment, verdict.kind)
+        if key not in self._tracks:
+            self._inherit(key, verdict.end_us)
         self._set_aside(key, verdict, spec)
         mine = self._known.get(key, [])
         overall = self._known.get(key._replace(segment=""), []) if key.segment else []
-        causes = {at: self._cause_of(at) for at in (*mine, *overall)}
+        causes = {at: self._tracks[at].known for at in (*mine, *overall)}
         known = list(causes.values())
         parts = [
             (at._replace(segment=key.segment), part_of(verdict, cause, known[:n]))
@@ -168,8 +172,7 @@ class AlarmBook:
         steps: list[AlarmStep] = []
         for at, said in [*parts, (key, without(verdict, known))]:
             steps += self._take(at, said, spec, attribute, explain)
-        self._forget_ended()
-        return steps
+        return steps + self._forget_ended(verdict.end_us)
 
     def _take(
         self,
@@ -181,8 +184,8 @@ class AlarmBook:
     ) -> list[AlarmStep]:
         """Take what a window says to one track."""
         track = self._tracks.setdefault(key, Track())
-        if track.alarm:
-            verdict = held_by(verdict, track.alarm.known)
+        if track.alarm or track.inherited:
+            verdict = held_by(verdict, track.known)
         culprits = culprits_of(verdict)
         heard = _Heard(key, verdict, culprits, spec, attribute, explain)
         stream = f"{verdict.source}/{verdict.horizon_us}"
@@ -198,14 +201,34 @@ class AlarmBook:
                 track.alarm.drifted_us = max(track.alarm.drifted_us, verdict.end_us)
                 return self._news(track.alarm, streak, heard)
             # A part of traffic that a known cause touches is a part of its incident.
-            return [] if key.cause else self._open(track, streak, heard)
+            is_part = key.cause and track.inherited is None
+            return [] if is_part else self._open(track, streak, heard)
         if verdict.verdict is Verdict.STABLE and track.alarm:
             return self._resolve_if_stable(track, track.alarm, verdict, spec)
+        if track.inherited and track.inherited.is_over(track.streams, verdict.end_us, spec.resolve_after):
+            track.inherited = None
         return []
 
-    def _cause_of(self, key: TrackKey) -> Known:
-        alarm = self._tracks[key].alarm
-        return alarm.known if alarm else Known()
+    def _inherit(self, key: TrackKey, since_us: int) -> None:
+        """Let a version that is heard for the first time hear apart what is known from others."""
+        causes: dict[str, OpenAlarm] = {}
+        for of, known in self._known.items():
+            if of.version == key.version or of._replace(version=key.version) != key:
+                continue
+            for at in known:
+                alarm = self._tracks[at].alarm
+                if key._replace(cause=at.cause) in self._tracks:
+                    continue  # it served before, and left this to others
+                # What one shows of another's cause counts only where nothing else is left of that.
+                if alarm and (at.cause not in causes or at.cause == alarm.step.alarm_id):
+                    causes[at.cause] = alarm
+        for cause, alarm in list(causes.items())[:MAX_KNOWN]:
+            at = key._replace(cause=cause)
+            inherited = Inherited(
+                alarm.known, frozenset(alarm.drifted), alarm.is_back, alarm.hold_us, since_us
+            )
+            self._tracks[at] = Track(inherited=inherited)
+            self._known.setdefault(key, []).append(at)
 
     def _set_aside(self, key: TrackKey, verdict: WindowVerdict, spec: MonitorSpec) -> None:
         """Give an alarm whose cause is known tracks of its own, so that what is new is heard as if there were none.
@@ -234,16 +257,49 @@ class AlarmBook:
                 self._tracks[part._replace(cause=cause)] = Track(of.streams, worst=of.worst, reach=of.reach)
                 self._tracks[part] = Track(closed=of.closed, visits=of.visits)
 
-    def _forget_ended(self) -> None:
+    def _forget_ended(self, at_us: int) -> list[AlarmStep]:
         """Hear the windows of what ended as one with all the rest again."""
-        for key, known in list(self._known.items()):
-            for at in [at for at in known if self._tracks[at].alarm is None]:
-                track = self._tracks[key]
-                track.visits |= self._tracks[at].visits
-                known.remove(at)
-                self._tracks = {k: t for k, t in self._tracks.items() if k.cause != at.cause}
-            if not known:
-                del self._known[key]
+        steps: list[AlarmStep] = []
+        while ended := [at for known in self._known.values() for at in known if self._is_ended(at)]:
+            for at in ended:
+                key = at._replace(cause="")
+                self._known[key].remove(at)
+                if not self._known[key]:
+                    del self._known[key]
+                if key in self._tracks:  # not of a version that was retired
+                    self._tracks[key].visits |= self._tracks[at].visits
+                self._tracks = {
+                    k: t for k, t in self._tracks.items() if (k.version, k.cause) != (at.version, at.cause)
+                }
+            steps += self._end_unshown({at.cause for at in ended}, at_us)
+        return steps
+
+    def _end_unshown(self, causes: Iterable[str], at_us: int) -> list[AlarmStep]:
+        """Resolve alarms of known causes that were kept for a version to show, once there is none."""
+        kept = [
+            track
+            for cause in sorted(causes)
+            if not self._is_awaited(cause)
+            for track in self._tracks_of(cause)
+            if track.alarm and track.alarm.is_settled and not self._members(track.alarm)
+        ]
+        return [step for track in kept for step in self._close(track, at_us, "no version shows it any more")]
+
+    def _is_ended(self, at: TrackKey) -> bool:
+        """Tell whether a known cause is over for a version, or was all that it could inherit."""
+        track = self._tracks[at]
+        if track.alarm:
+            return False
+        return track.inherited is None or not any(t.alarm for t in self._tracks_of(at.cause))
+
+    def _tracks_of(self, cause: str) -> list[Track]:
+        """Return where the versions hear a known cause, the one that it was first known of before the others."""
+        found = [self._tracks[at] for known in self._known.values() for at in known if at.cause == cause]
+        return sorted(found, key=lambda t: t.alarm is None or t.alarm.step.alarm_id != cause)
+
+    def _is_awaited(self, cause: str) -> bool:
+        """Tell whether a version may show a known cause yet."""
+        return any(t.inherited for t in self._tracks_of(cause))
 
     def retire(
         self, version: str, at_us: int, reason: str = "the version no longer serves"
@@ -251,20 +307,48 @@ class AlarmBook:
         """Resolve the alarms of a version that stopped serving, and forget its streaks.
 
         Its long windows go on closing, over traffic of before; only windows that begin at `at_us` or later,
-        when it serves again, are listened to.
+        when it serves again, are listened to. An alarm whose cause is known, and that others show or may show yet,
+        stays open for them.
         """
-        gone = [t for k, t in self._tracks.items() if k.version == version and t.alarm]
-        self._tracks = {k: t for k, t in self._tracks.items() if k.version != version}
-        self._known = {k: at for k, at in self._known.items() if k.version != version}
+        kept = self._outlived_by(version)
+        causes = {k.cause for k in self._tracks if k.version == version and k.cause}
+        gone = [
+            t for k, t in self._tracks.items() if k.version == version and k.cause not in kept and t.alarm
+        ]
+        self._tracks = {k: t for k, t in self._tracks.items() if k.version != version or k.cause in kept}
+        self._known = {
+            key: at
+            for key, known in self._known.items()
+            if (at := [k for k in known if k.version != version or k.cause in kept])
+        }
         steps: list[AlarmStep] = []
         for track in gone:
             steps += self._close(track, at_us, reason)
-        self._forget_ended()
+        for cause in kept:
+            for track in self._tracks_of(cause):
+                if track.alarm and track.alarm.step.version == version:
+                    track.alarm.is_settled = True
+        steps += self._end_unshown(causes, at_us) + self._forget_ended(at_us)
         self._retired_us.pop(version, None)
         self._retired_us[version] = at_us
         while len(self._retired_us) > MAX_RETIRED:
             del self._retired_us[next(iter(self._retired_us))]
         return steps
+
+    def _outlived_by(self, version: str) -> set[str]:
+        """Return the known causes whose alarms a version leaves to others."""
+        return {
+            at.cause
+            for known in self._known.values()
+            for at in known
+            if at.version == version
+            and (alarm := self._tracks[at].alarm)
+            and alarm.step.alarm_id == at.cause
+            and (
+                self._is_awaited(at.cause)
+                or any(member.step.version != version for member in self._members(alarm))
+            )
+        }
 
     def close(self, at_us: int, reason: str) -> list[AlarmStep]:
         """Resolve every alarm and forget every streak: of a model that nobody hears of any more."""
@@ -315,6 +399,8 @@ class AlarmBook:
             away = span_text(max(opened_us - visit.drifted_us, 0))
             step = replace(step, summary=f"{step.summary}; back after {away}")
         speaker = self._speaker_for(step, verdict)
+        if track.inherited and step.attribution != "version":
+            speaker = self._speaker_of(heard.key.cause) or speaker
         step = replace(step, incident_id=speaker.step.incident_id if speaker else alarm_id)
         if speaker:
             step = replace(step, notify=())
@@ -323,8 +409,13 @@ class AlarmBook:
         alarm = OpenAlarm(step, keys, drifted, drifted_us=verdict.end_us, named_us=verdict.end_us)
         if visit:
             alarm.is_back, alarm.hold_us = True, visit.hold_after(opened_us, verdict.kind)
+        if track.inherited:
+            alarm.is_back, alarm.hold_us = track.inherited.is_back, track.inherited.hold_us
+            alarm.known = track.inherited.known
+            track.inherited = None
+        else:
+            alarm.known.learn(verdict, keys)
         track.alarm = alarm
-        track.alarm.known.learn(verdict, keys)
         steps = [step]
         reason = f"all traffic is affected, see alarm {step.incident_id}"
         for other in self._merged_by(track.alarm):
@@ -426,6 +517,11 @@ class AlarmBook:
             default=None,
         )
 
+    def _speaker_of(self, cause: str) -> OpenAlarm | None:
+        """Return the alarm that speaks for a known cause, while any version shows it."""
+        incidents = [t.alarm.step.incident_id for t in self._tracks_of(cause) if t.alarm]
+        return next((a for _, a in self._speakers() if a.step.alarm_id in incidents[:1]), None)
+
     def _is_cause_of(self, leader: OpenAlarm, step: AlarmStep, verdict: WindowVerdict) -> bool:
         """Tell whether an alarm that opens with a window has the cause of one that is open.
 
@@ -442,8 +538,11 @@ class AlarmBook:
     def _key_of(self, step: AlarmStep) -> TrackKey:
         """Return where the windows of an open alarm are heard."""
         key = TrackKey(step.version, step.segment, step.kind)
-        known = key._replace(cause=step.alarm_id)
-        return known if known in self._tracks else key
+        for at in self._known.get(key, ()):
+            alarm = self._tracks[at].alarm
+            if alarm and alarm.step.alarm_id == step.alarm_id:
+                return at
+        return key
 
     def _outdone_by(self, alarm: OpenAlarm) -> list[Track]:
         """Return the speakers for the same cause that may not speak for `alarm`."""
@@ -514,7 +613,8 @@ class AlarmBook:
                 continue
             told = with_member(speaker.step, member)
             speaker.step = replace(told, story=story_of(told))
-            if speaker.is_settled and not self._members(speaker):
+            is_last = not self._members(speaker) and not self._is_awaited(speaker.step.alarm_id)
+            if speaker.is_settled and is_last:
                 track.part(at_us)
                 return self._close(track, at_us, "back to its baseline, and so is all that began with it")
         return []
@@ -660,7 +760,7 @@ class AlarmBook:
         for key, saved in state["tracks"]:
             at, track = TrackKey(*key), Track.restore(saved)
             book._tracks[at] = track
-            if track.alarm and at.cause:
+            if at.cause and (track.alarm or track.inherited):
                 book._known.setdefault(at._replace(cause=""), []).append(at)
         return book
 

@@ -6,10 +6,11 @@ Predictions of four features go hour by hour through the real chunks, merge, jud
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ Fault = Callable[[Columns, Floats], None]
 """Changes rows in place, by the days since the story began."""
 
 
-def rows(first_us: int, days: int, seed: int) -> Columns:
+def rows(first_us: int, days: int, seed: int, version: str = "v1") -> Columns:
     rng = np.random.default_rng(seed)
     hours = days * 24
     ts = first_us + np.repeat(np.arange(hours), PER_HOUR) * HOUR_US
@@ -53,14 +54,17 @@ def rows(first_us: int, days: int, seed: int) -> Columns:
     }
     origin = Categorical(rng.integers(0, 2, len(ts)).astype(np.int32), ["JFK", "LGA"])
     return Columns(
-        "predictions", "m", "v1", ts, numeric=numeric, categorical={"origin": origin}, frame_id="p"
+        "predictions", "m", version, ts, numeric=numeric, categorical={"origin": origin}, frame_id="p"
     )
 
 
 @cache
-def reference() -> Baseline:
-    columns = rows(T0 - WEEKS * 7 * DAY_US, WEEKS * 7, seed=0)
-    return build_baseline(columns, model="m", version="v1", now_us=0)
+def reference(version: str = "v1", *, is_newer: bool = False) -> Baseline:
+    """What a version is compared with: weeks from before the story, or from after the change that is accepted."""
+    columns = rows(T0 - WEEKS * 7 * DAY_US, WEEKS * 7, seed=0, version=version)
+    if is_newer:
+        columns.numeric["a"][:] += 1.0
+    return build_baseline(columns, model="m", version=version, now_us=0)
 
 
 @cache
@@ -69,12 +73,26 @@ def judge_for(segments: tuple[str, ...], horizons_us: tuple[int, ...]) -> Judge:
     control = Control()
     control.set_monitor(replace(SPEC, segments=segments, horizons_us=horizons_us))
     control.set_baseline(reference())
+    control.set_baseline(reference("v2"))
+    control.set_baseline(reference("v3", is_newer=True))
     return Judge(control)
 
 
-def happens(days: int, *faults: Fault, spec: MonitorSpec = SPEC, restarts: bool = False) -> list[AlarmStep]:
-    """Every step of every alarm, when these faults befall the rows of so many days, hour by hour."""
+def happens(
+    days: int,
+    *faults: Fault,
+    spec: MonitorSpec = SPEC,
+    restarts: bool = False,
+    releases: Mapping[str, float] = MappingProxyType({}),
+) -> list[AlarmStep]:
+    """Every step of every alarm, when these faults befall the rows of so many days, hour by hour.
+
+    `releases` says from which day on a version serves all traffic; the first one does before.
+    """
     columns = rows(T0, days, seed=1)
+    serving = ["v1"] * (days * 24)
+    for version, day in releases.items():
+        serving[int(day * 24) :] = [version] * (days * 24 - int(day * 24))
     for fault in faults:
         fault(columns, (columns.ts - T0) / DAY_US)
     engine = engine_for(spec)
@@ -85,7 +103,8 @@ def happens(days: int, *faults: Fault, spec: MonitorSpec = SPEC, restarts: bool 
     edges = np.searchsorted(columns.ts, T0 + np.arange(days * 24 + 1) * HOUR_US)
     for hour, (at, end) in enumerate(pairwise(edges.tolist())):
         now_us = T0 + (hour + 1) * HOUR_US
-        value = encode(FRAME_CONTRACT["predictions"], to_record(rows_of(columns, np.arange(at, end))))
+        sent = replace(rows_of(columns, np.arange(at, end)), version=serving[hour])
+        value = encode(FRAME_CONTRACT["predictions"], to_record(sent))
         found = [
             s
             for cut in chunker.feed([Record(hour, now_us, value)] if end > at else [])
@@ -161,6 +180,38 @@ def test_a_new_fault_pages_while_a_drift_is_open_for_weeks(fault: Fault, named: 
     (_, first), (day, second) = pages(happens(5, ACCEPTED, fault))
     assert first[0] == "a"
     assert (second[0], 4 <= day <= 4.5) == (named, True)
+
+
+def test_what_is_lived_with_pages_no_second_time_under_a_new_version_and_ends_with_the_last_that_shows_it() -> (
+    None
+):
+    story = (moves("a", 1.0, since=1, until=9), goes_missing("c", since=6, until=7))
+    steps = happens(12, *story, releases={"v2": 4})
+    (_, first), (day, second) = pages(steps)
+    assert (first[0], second[0], 6 <= day <= 6.5) == ("a", "c", True)
+    known = next(s for s in steps if s.state == "open")
+    in_v2 = next(s for s in steps if s.state == "open" and s.version == "v2")
+    assert (in_v2.incident_id, in_v2.notify) == (known.alarm_id, ())
+    (ended,) = [s.resolved_us for s in steps if s.alarm_id == known.alarm_id and s.state == "resolved"]
+    assert ended is not None
+    assert 9 <= (ended - T0) / DAY_US <= 10.5
+    assert steps == happens(12, *story, releases={"v2": 4}, restarts=True)
+
+
+@pytest.mark.parametrize(
+    "fault", [moves("a", 50.0, since=6), goes_missing("a", since=6)], ids=["it goes further", "it is missing"]
+)
+def test_what_a_new_version_makes_of_it_pages(fault: Fault) -> None:
+    (_, first), (day, second) = pages(happens(7, ACCEPTED, fault, releases={"v2": 4}))
+    assert (first[0], second[0], 6 <= day <= 6.5) == ("a", "a", True)
+
+
+def test_a_version_compared_with_newer_data_ends_it_and_pages_when_the_world_turns_back() -> None:
+    steps = happens(10, moves("a", 1.0, since=1, until=8), releases={"v3": 4})
+    assert [(round(day), named[0]) for day, named in pages(steps)] == [(1, "a"), (8, "a")]
+    (ended,) = [s for s in steps if s.state == "resolved"]
+    assert ended.version == "v1"
+    assert 4 <= (ended.updated_us - T0) / DAY_US <= 7
 
 
 def test_the_new_fault_ends_by_itself_and_the_known_one_stays_open() -> None:
