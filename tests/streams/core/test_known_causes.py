@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
 from streams.core.alarm_steps import AlarmStep
-from streams.core.alarms import MAX_KNOWN, AlarmBook, in_order
+from streams.core.alarms import AlarmBook, in_order
 from streams.core.known_causes import FAR, Known, held_by, part_of, without
+from streams.core.track_table import MAX_KNOWN
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
 SPEC = MonitorSpec("m", pane_us=HOUR_US, horizons_us=(HOUR_US, DAY_US), resolve_after=3, notify=("log",))
