@@ -26,8 +26,10 @@ from seawall.monitor import DAY_US, Effects, MonitorSpec
 from streams.core.histograms import Histogram, histogram_of
 from streams.core.joint import plan_of
 from streams.core.layouts import SOURCE_ROLES, baseline_layout
+from streams.core.loss_verdicts import are_losses
 from streams.core.losses import TRUTH, rule_for, with_losses
 from streams.core.one_off_joint import compare_sums
+from streams.core.rare_rows import effects_of_missing, hardly_missing
 from streams.core.rows import to_rows
 from streams.core.verdicts import ColumnVerdict, Verdict
 
@@ -125,7 +127,8 @@ def compare_once(
     effect
         Smallest Jensen-Shannon distance that is drift, 0..1.
     effects
-        Smallest changes of everything else that are drift.
+        Smallest changes of everything else that are drift; of missing values a tenth where the reference had none and
+        this has the default (`streams.core.rare_rows`).
     min_rows
         Fewer present values than this, on either side, are not enough data.
     only
@@ -254,13 +257,14 @@ def _findings(
     sizes = _sizes(result, int(block.rows[0]), baseline.rows)
     shares = _expected(result, sizes, before, layout)
     at_chance = _at_chance(result, shares, sizes)
+    smallest_of = _smallest(baseline, panes, layout, *smallest)
     moved = movement(result)[0].tolist()
     described = {f"{c.role}/{c.name}": c for c in baseline.columns}
     means = dict(zip(layout.numeric, block.moments[0, :, MEAN].tolist(), strict=True))
     found = []
     for i, column in enumerate(layout.columns):
         at = layout.slice_of(i)
-        best = _best(result, wander, at_chance, shares, i, sizes, *smallest)
+        best = _best(result, wander, at_chance, shares, i, sizes, smallest_of)
         asked = "missing_share" if best.statistic == "missing_share" else _NOVEL[0]
         enough = sizes[asked].least[i] >= min_rows
         verdict = (
@@ -376,6 +380,23 @@ def _at_chance(
     return out
 
 
+def _smallest(
+    baseline: Baseline, panes: Ints, layout: Layout, effect: float, effects: Effects
+) -> dict[str, Floats]:
+    """Return the smallest changes that are drift, by statistic and column: those of a monitor with these effects."""
+    every = np.ones(len(layout.columns))
+    spec = MonitorSpec(baseline.model, effect=effect, effects=effects)
+    missing = effects.missing * every
+    # A label without what was predicted has no loss, and never had one.
+    of_values = effects_of_missing(spec, missing, hardly_missing(panes, layout), layout)
+    return {
+        "js": effect * every,
+        "missing_share": np.where(are_losses(layout), missing, of_values),
+        "unseen_share": effects.unseen * every,
+        "out_of_range_share": effects.out_of_range * every,
+    }
+
+
 def _best(
     result: Comparison,
     wander: dict[str, Floats],
@@ -383,13 +404,12 @@ def _best(
     shares: dict[str, Floats],
     i: int,
     sizes: dict[str, _Sizes],
-    effect: float,
-    effects: Effects,
+    smallest: dict[str, Floats],
 ) -> _Best:
     """Return the statistic that is furthest beyond its limit."""
     js, chance = float(result.js[0, i]), float(result.js_chance[0, i])
     noise = CHANCE_MARGIN * chance
-    limit = float(np.nanmax([effect, WANDER_MARGIN * wander["js"][i], noise]))
+    limit = float(np.nanmax([smallest["js"][i], WANDER_MARGIN * wander["js"][i], noise]))
     best = _Best("js", js, limit, chance, np.nan, js / limit, js > noise)
     for name in _SHARES:
         value = float(getattr(result, name)[0, i])
@@ -398,9 +418,7 @@ def _best(
         p = float(np.clip(expected, 0.5 / n, 1.0 - 0.5 / n))
         # Bernstein's inequality: holds for few rows and rare values, where a normal bound does not.
         noise = float(np.sqrt(2 * p * (1 - p) * CHANCE_LOG / n) + CHANCE_LOG / (3 * n)) + expected - usual
-        allowed = float(
-            np.nanmax([getattr(effects, name.removesuffix("_share")), WANDER_MARGIN * wander[name][i], noise])
-        )
+        allowed = float(np.nanmax([smallest[name][i], WANDER_MARGIN * wander[name][i], noise]))
         ratio = abs(value - usual) / allowed
         if np.isfinite(ratio) and not ratio <= best.ratio:
             edge = usual + allowed if value >= usual else usual - allowed

@@ -374,13 +374,48 @@ def test_the_smallest_change_of_each_statistic_is_the_callers(
     gone = pl.when(pl.int_range(ROWS) % 33 == 0).then(None).otherwise(pl.col("temp"))
     table(2).with_columns(temp=gone).write_parquet("gaps.parquet")
     command = ["compare", "reference.parquet", "gaps.parquet", "--fail-on", "drift", "--json"]
-    assert main(command) == 0
+    assert main([*command, "--effect", "missing=0.06"]) == 0
     capsys.readouterr()
     assert main([*command, "--effect", "missing=0.02"]) == 3
     temp = findings(capsys.readouterr().out)["temp"]
     assert (temp["verdict"], temp["statistic"], temp["limit"]) == ("drift", "missing_share", 0.02)
     turned = {"effect": {"correlation": 1.9, "mmd": 2, "reconstruction": 1}}
     assert seawall.compare(pair(4), pair(6, -1.0), **turned).verdict == "stable"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effect", "verdict"),
+    [
+        (0, 40, {}, "drift"),
+        (1, 40, {}, "drift"),
+        (0, 3, {}, "stable"),
+        (160, 200, {}, "stable"),
+        (0, 40, {"missing": 0.02}, "stable"),
+    ],
+    ids=[
+        "the first hundredth",
+        "all but one before",
+        "three of 4000",
+        "a hundredth more",
+        "as its owner says",
+    ],
+)
+def test_the_first_missing_values_of_a_column_are_drift_as_in_a_monitor(
+    before: int, after: int, effect: dict[str, float], verdict: str
+) -> None:
+    def lacking(seed: int, lost: int) -> pl.DataFrame:
+        return table(seed).with_columns(temp=pl.when(pl.int_range(ROWS) >= lost).then(pl.col("temp")))
+
+    report = seawall.compare(lacking(1, before), lacking(2, after), columns=["temp"], effect=effect)
+    assert report.verdict == verdict
+
+
+def test_labels_that_first_lack_what_was_predicted_are_no_drift_by_the_rule_of_the_first_missing() -> None:
+    every = table(1).with_columns(p=pl.col("p").round(2))
+    some = table(2).with_columns(p=pl.when(pl.int_range(ROWS) >= 40).then(pl.col("p")))
+    report = seawall.compare(every, some, scores="p", truths="late")
+    said = {f.key: f.verdict.name for f in report.found.columns}
+    assert (said["score/score"], said["loss/brier"]) == ("DRIFT", "STABLE")
 
 
 def pair(seed: int, turned: float = 1.0) -> pl.DataFrame:
