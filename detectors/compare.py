@@ -233,13 +233,15 @@ def _reference(block: Block, reference: Floats, *, shared: bool, only_deciding: 
 def _order(block: Block, share: Floats, cumulative: Floats) -> _Order:
     gaps = np.diff(block.positions)
     centre = row_sums(share * block.positions)[..., None]
-    return _Order(
-        gaps,
-        kolmogorov_smirnov_point(share, cumulative),
+    # Where values go beyond 1e38 single precision does not hold them, and beyond 1e154 nothing holds their squares:
+    # such a column has no line of chance in its own units, and no standard deviation.
+    with np.errstate(over="ignore", invalid="ignore"):
         # A line of chance is right to a few per cent: single precision takes half the time.
-        wasserstein_line(*wasserstein_null(cumulative[..., :-1].astype(np.float32), gaps.astype(np.float32))),
-        np.sqrt(row_sums(share * np.square(block.positions - centre))),
-    )
+        line = wasserstein_line(
+            *wasserstein_null(cumulative[..., :-1].astype(np.float32), gaps.astype(np.float32))
+        )
+        deviation = np.sqrt(row_sums(share * np.square(block.positions - centre)))
+    return _Order(gaps, kolmogorov_smirnov_point(share, cumulative), line, deviation)
 
 
 def _grouped(block: Block, cumulative: Floats, groups: Ints) -> _Groups:

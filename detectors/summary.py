@@ -239,10 +239,10 @@ def _moments_of(values: Floats, group: Ints, starts: Ints, finite: Ints) -> Floa
     _less(shifted, shift_mean, group, starts, shifted)
     if absent is not None:
         shifted[absent] = 0.0
-    np.square(shifted, out=shifted)
-    found = np.stack(
-        [centre + shift_mean, np.add.reduceat(shifted, starts, axis=1), centre, highest], axis=-1
-    )
+    with np.errstate(over="ignore"):  # a spread beyond 1e154 has no square, and is infinite
+        np.square(shifted, out=shifted)
+        squares = np.add.reduceat(shifted, starts, axis=1)
+    found = np.stack([centre + shift_mean, squares, centre, highest], axis=-1)
     found[~some] = np.nan
     return found.transpose(1, 0, 2)
 

@@ -33,7 +33,9 @@ class Reference:
     truths: Categorical | Floats | None
     task: str
     left_out: tuple[str, ...]
-    """Columns that are neither number nor text (times), so no features."""
+    """Columns that are times, so no features."""
+    unreadable: Mapping[str, str]
+    """Columns that are neither numbers nor text nor vectors, and why; of those that were not asked for by name."""
 
 
 def build_baseline(
@@ -106,6 +108,10 @@ def build_baseline(
         features=features,
         categorical=categorical,
     )
+    for (
+        why
+    ) in reference.unreadable.values():  # a table can be given without it, and nobody would read a note here
+        raise ContractError(why)
     return build_from(
         reference,
         positive=positive,
@@ -125,7 +131,7 @@ def build_from(
     performance: Mapping[str, float] | None = None,
     importance: Mapping[str, float] | None = None,
 ) -> Baseline:
-    """Build a baseline from a table that was read already."""
+    """Build a baseline from a table that was read already; what could not be read of it is not there."""
     try:
         from streams.core.build_baseline import build_baseline as build  # noqa: PLC0415
     except ImportError as error:
@@ -169,7 +175,14 @@ def read_reference(
     features: Collection[str] | None = None,
     categorical: Collection[str] = (),
 ) -> Reference:
-    """Read a table; the parameters are those of `build_baseline`."""
+    """Read a table; the parameters are those of `build_baseline`.
+
+    A column that cannot be read is `Reference.unreadable`, unless `features` names it: then it is an error.
+    """
+    for about, said in (("model", model), ("version", version)):
+        if not said.strip():
+            msg = f"{about}: {said!r}: expected a name"
+            raise ContractError(msg)
     if isinstance(scores, Mapping):
         named = {name: pick(table, f"score {name!r}", column) for name, column in scores.items()}
         score_columns = {c for c in scores.values() if isinstance(c, str)}
@@ -190,22 +203,30 @@ def read_reference(
     names = [name for name in names if name not in left_out]
     _check_names(table, names, categorical)
     columns = Columns("predictions", clean(model), clean(version), np.empty(0, dtype=np.int64))
+    unreadable: dict[str, str] = {}
     for name in names:
         text = clean(str(name))
-        if name in categorical:
-            columns.categorical[text] = read_labels(f"column {text!r}", table[name])
-        else:
-            read_feature(text, table[name], columns.numeric, columns.categorical)
+        try:
+            if name in categorical:
+                columns.categorical[text] = read_labels(f"column {text!r}", table[name])
+            else:
+                read_feature(text, table[name], columns.numeric, columns.categorical)
+        except ContractError as error:
+            if features is not None:
+                raise
+            unreadable[text] = str(error)
     columns.scores = read_scores(named)
     columns.label = None if predicted is None else read_labels("labels", predicted)
     lengths = _lengths(columns, found_truths)
+    if not lengths and unreadable:
+        raise ContractError(next(iter(unreadable.values())))
     rows = lengths[0][1] if lengths else 0
     given_ts = pick(table, "ts", ts)
     columns.ts = (
         np.zeros(rows, dtype=np.int64) if given_ts is None else read_reference_times(given_ts, time_unit)
     )
     checked_lengths(rows, iter([*lengths, ("ts", columns.rows)]))
-    return Reference(columns, found_truths, task, tuple(str(name) for name in left_out))
+    return Reference(columns, found_truths, task, tuple(str(name) for name in left_out), unreadable)
 
 
 def guess_task(truths: Categorical | Floats | None) -> str:

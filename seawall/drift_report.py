@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seawall.baseline import Baseline
 from seawall.build import Reference, build_from, read_reference
+from seawall.embeddings import names_of
 from seawall.errors import ConfigError
 from seawall.frames import Categorical, Columns
 from seawall.monitor import Effects, MonitorSpec
@@ -25,7 +26,7 @@ from seawall.monitor_yaml.problems import any_of, did_you_mean
 from seawall.monitor_yaml.rules import EFFECTS
 from seawall.sparks import spark_pair
 from seawall.tables import column_names
-from seawall.values import clean
+from seawall.values import clean, printable
 
 if TYPE_CHECKING:
     from streams.core.one_off import ColumnFinding, OneOff
@@ -67,7 +68,10 @@ class DriftReport:
     def names(self) -> dict[str, str]:
         """What columns are called, by ``role/name``: by name, and where two share one by their role as well."""
         many = Counter(c.name for c in self.found.columns)
-        return {c.key: f"{c.name} ({c.role})" if many[c.name] > 1 else c.name for c in self.found.columns}
+        return {
+            c.key: f"{printable(c.name)} ({c.role})" if many[c.name] > 1 else printable(c.name)
+            for c in self.found.columns
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; what is not defined is None."""
@@ -179,6 +183,7 @@ def compare(
         msg = f"comparing needs {error.name}: pip install 'seawall[service]'"
         raise ConfigError(msg) from error
     roles: dict[str, Any] = {"scores": scores, "labels": labels, "truths": truths}
+    unreadable: dict[str, str] = {}
     if isinstance(reference, Baseline):
         baseline = reference
     else:
@@ -191,8 +196,8 @@ def compare(
             categorical=[name for name in categorical if name in column_names(reference)],
             **roles,
         )
-        baseline = build_from(read)
-    _check_columns(columns, baseline)
+        baseline, unreadable = build_from(read), dict(read.unreadable)
+    columns = None if columns is None else _named_columns(columns, baseline)
     texts = {c.name for c in baseline.columns if c.role == "feature" and c.kind == "categorical"}
     there = column_names(current)
     asked = {name for name in (ts, *roles.values()) if isinstance(name, str)}
@@ -211,7 +216,10 @@ def compare(
     found = compare_once(
         baseline, _parts(rows), effect=distance, effects=others, min_rows=min_rows, only=columns
     )
-    return DriftReport(found)
+    unreadable |= rows.unreadable
+    return DriftReport(
+        replace(found, notes=(*found.notes, *(f"left out: {why}" for why in unreadable.values())))
+    )
 
 
 def _effects(effect: float | Mapping[str, float]) -> tuple[float, Effects]:
@@ -227,12 +235,17 @@ def _effects(effect: float | Mapping[str, float]) -> tuple[float, Effects]:
     return given.pop("js", MonitorSpec.effect), Effects(**given)
 
 
-def _check_columns(columns: Collection[str] | None, baseline: Baseline) -> None:
-    known = {c.name for c in baseline.columns}
-    for name in columns or ():
-        if name not in known:
-            msg = f"columns: {name!r} is none of the reference's columns {', '.join(sorted(known))}"
+def _named_columns(columns: Collection[str], baseline: Baseline) -> list[str]:
+    """Return the reference's columns that were asked for; the name of a vector stands for all its numbers."""
+    known, found = {c.name for c in baseline.columns}, []
+    for name in columns:
+        parts = [name] if name in known else [n for n in names_of(name) if n in known]
+        if not parts:
+            hint = did_you_mean(name, known)
+            msg = f"columns: {name!r} is none of the reference's columns {', '.join(sorted(known))}{hint}"
             raise ConfigError(msg)
+        found += parts
+    return found
 
 
 def _parts(rows: Reference) -> list[Columns]:

@@ -11,10 +11,12 @@ import numpy as np
 from seawall.errors import ConfigError, ContractError
 from seawall.frames import Ints
 from seawall.series import as_list
-from seawall.values import time_us
+from seawall.values import LATEST_US, shown, time_us
 
 #: Microseconds per unit; nanoseconds divide.
 _UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
+#: What numbers that lie too far in the future are likelier to count.
+_FINER = {"s": "ms, us or ns", "ms": "us or ns", "us": "ns", "ns": ""}
 #: The spring of 1973. Fewer microseconds than this are more likely another unit.
 _SUSPECT_US = 100_000_000_000_000
 
@@ -74,12 +76,20 @@ def _from_numbers(listed: list[Any], unit: str) -> Ints:
         if array.dtype.kind not in "iuf" or array.ndim != 1:
             raise TypeError
     except (TypeError, ValueError, OverflowError):
-        msg = f"ts: {listed[0]!r} in row 0 is no time, expected datetimes, ISO 8601 text or numbers"
+        msg = f"ts: {shown(listed[0])} in row 0 is no time, expected datetimes, ISO 8601 text or numbers"
         raise ContractError(msg) from None
     if array.dtype.kind in "iu" and unit in {"us", "ns"}:
-        times: Ints = array.astype(np.int64) // (1 if unit == "us" else 1000)  # exact, where a float is not
+        counted = array.astype(np.int64) // (1 if unit == "us" else 1000)  # exact, where a float is not
     else:
-        times = np.round(array * _UNITS_US[unit]).astype(np.int64)
+        counted = np.round(array.astype(np.float64) * _UNITS_US[unit])
+    if len(counted) and counted.max() > LATEST_US:
+        row = int(np.argmax(counted))
+        hint = (
+            _FINER[unit] and f"; if the numbers count something else, say so with time_unit ({_FINER[unit]})"
+        )
+        msg = f"ts: {listed[row]} {unit} in row {row} is later than 2262, expected an earlier time{hint}"
+        raise ContractError(msg)
+    times: Ints = counted.astype(np.int64)
     if unit == "us" and len(times) and 0 < np.abs(times).max() < _SUSPECT_US:
         msg = (
             f"ts: {listed[0]} microseconds are in the early 1970s, expected a later time; "
@@ -96,7 +106,7 @@ def _time(row: int, value: Any) -> int:
             return time_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except ValueError:
         pass
-    msg = f"ts: {value!r} in row {row} is no time, expected ISO 8601 such as 2026-01-31T12:00:00Z"
+    msg = f"ts: {shown(value)} in row {row} is no time, expected ISO 8601 such as 2026-01-31T12:00:00Z"
     raise ContractError(msg)
 
 

@@ -25,6 +25,10 @@ from seawall.values import (
 )
 
 _NUMERIC_KINDS = "fiub"
+#: From here on a float64 does not hold every whole number.
+_FIRST_INEXACT = 2.0**53
+#: What polars makes of whole numbers too large for 64 bits; numpy has no such type.
+_BEYOND_NUMPY = frozenset({"Int128", "UInt128"})
 
 
 def read_column(field: str, values: Any) -> Floats | Categorical:
@@ -56,6 +60,8 @@ def read_labels(field: str, values: Any) -> Categorical:
     column = read_column(field, values)
     if isinstance(column, Categorical):
         return column
+    if (np.abs(column) >= _FIRST_INEXACT).any():  # ids of 64 bits, say: two of them may be one float
+        return texts([as_text(field, value) for value in as_list(field, values)])
     present, places = np.unique(column, return_inverse=True)
     words = [as_text(field, value) for value in present.tolist()]
     codes = np.array([i if word is not None else -1 for i, word in enumerate(words)], dtype=np.int32)
@@ -151,4 +157,6 @@ def _is_text_dtype(dtype: Any) -> bool:
 
 
 def _is_polars_numeric(dtype: Any) -> bool:
-    return bool(getattr(dtype, "is_numeric", lambda: False)()) or str(dtype) == "Boolean"
+    name = str(dtype)
+    is_number = bool(getattr(dtype, "is_numeric", lambda: False)()) or name == "Boolean"
+    return is_number and name not in _BEYOND_NUMPY

@@ -31,7 +31,7 @@ _MISSING_TYPE_NAMES = frozenset({"NAType", "NaTType"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Microseconds before 1980 or beyond 2262 are another unit. The service refuses what lies before, too.
 _EARLIEST_US = 315_532_800_000_000
-_LATEST_US = 9_223_372_036_854_775
+LATEST_US = 9_223_372_036_854_775
 
 
 def clean(text: str) -> str:
@@ -119,7 +119,7 @@ def time_us(value: Any) -> int:
     else:
         msg = f"ts: {shown(value)} is a {type(value).__name__}, expected an aware datetime or an int"
         raise ContractError(msg)
-    if not _EARLIEST_US <= time <= _LATEST_US:
+    if not _EARLIEST_US <= time <= LATEST_US:
         msg = f"ts: {value} is not within 1980 to 2262, expected microseconds since 1970 UTC (another unit?)"
         raise ContractError(msg)
     return time
@@ -151,3 +151,14 @@ def shown(value: Any) -> str:
     except Exception:
         text = "the value"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def printable(text: str) -> str:
+    r"""Write a name of anyone's making so that a person sees all of it, on one line; nothing at all is two quotes.
+
+    Examples
+    --------
+    >>> printable("größe"), printable("new\nline"), printable("")
+    ('größe', 'new\\nline', "''")
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text) or "''"

@@ -116,6 +116,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 #: Budgets that are tried where none is named, as parts and multiples of the monitor's.
 LADDER = {"×1/4": 0.25, "×4": 4.0}
+#: Screens narrower than this have no room for reasons beside what they are of.
+WIDE = 100
 #: What stands for no budget but the monitor's.
 ONLY = "only"
 #: The backtest, what came of each setting, notes, and the seconds that it took.
@@ -305,6 +307,7 @@ def as_json(backtest: Backtest, outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def _show(outcomes: Sequence[Outcome]) -> None:
     from rich.console import Console
     from rich.markup import escape
+    from rich.padding import Padding
     from rich.table import Table
 
     from streams.core.words import span_text, utc_text
@@ -329,6 +332,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
     if not first.pages:
         console.print("nothing would have paged")
         return
+    is_wide = console.width >= WIDE
     pages = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("paged", "lasted", "what", "why"):
         pages.add_column(title, no_wrap=title != "why")
@@ -338,5 +342,11 @@ def _show(outcomes: Sequence[Outcome]) -> None:
         what = f"{page.kind} {page.segment}".strip()
         colour = "red" if page.severity in {"error", "critical"} else "yellow"
         why = "\n".join(filter(None, (page.summary, page.later_said)))
-        pages.add_row(utc_text(page.paged_us), lasted, f"[{colour}]{escape(what)}[/]", escape(why))
-    console.print(pages)
+        told = (utc_text(page.paged_us), lasted, f"[{colour}]{escape(what)}[/]")
+        if is_wide:
+            pages.add_row(*told, escape(why))
+        else:
+            console.print("  ".join(told))
+            console.print(Padding(escape(why), (0, 0, 0, 2)))
+    if is_wide:
+        console.print(pages)

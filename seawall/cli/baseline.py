@@ -7,12 +7,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seawall.baseline import Baseline
 from seawall.durations import format_duration
 from seawall.errors import ConfigError, WireError
 from seawall.monitor import HOUR_US, MonitorSpec
 from seawall.settings import Settings
+
+if TYPE_CHECKING:
+    from seawall.build import Reference
 
 _TASKS = ("binary_classification", "multiclass_classification", "regression")
 
@@ -130,20 +134,21 @@ def build(arguments: argparse.Namespace, settings: Settings) -> int:
         )
     _write(baseline, out)
     _print(baseline, as_json=arguments.json, file=str(out))
-    for note in _notes(baseline, reference.left_out, arguments.pane):
+    for note in _notes(baseline, reference, arguments.pane):
         print(f"note: {note}", file=sys.stderr)
     if arguments.publish:
         _publish(settings, baseline)
     return 0
 
 
-def _notes(baseline: Baseline, left_out: Sequence[str], pane: str | None) -> list[str]:
+def _notes(baseline: Baseline, reference: Reference, pane: str | None) -> list[str]:
     from seawall.cli.notes import short_horizons
     from seawall.monitor_yaml.traffic import windows_for
 
     notes = []
-    if left_out:
-        notes.append(f"left out, being times: {', '.join(left_out)}")
+    if reference.left_out:
+        notes.append(f"left out, being times: {', '.join(reference.left_out)}")
+    notes += [f"left out: {why}" for why in reference.unreadable.values()]
     if pane is None and baseline.pane_us > HOUR_US:
         notes.append(
             f"the period is so long that panes are {format_duration(baseline.pane_us)} wide, "

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from seawall.baseline import Baseline, BaselineColumn
 from seawall.durations import format_duration
+from seawall.values import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,8 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 16
 #: A longer name would leave no room for the rest of its line.
 _LONGEST_NAME = 40
+#: … and so would a text as a value.
+_LONGEST_VALUE = 24
 
 
 def show_baseline(baseline: Baseline, console: Console) -> None:
@@ -44,7 +47,7 @@ def show_baseline(baseline: Baseline, console: Console) -> None:
     for column, counts in zip(baseline.columns, _counts(baseline), strict=True):
         share = column.missing / max(baseline.rows, 1)
         table.add_row(
-            escape(shortened(column.name, _LONGEST_NAME)),
+            escape(shortened(printable(column.name), _LONGEST_NAME)),
             column.role,
             *(
                 (f"{column.importance:.3g}" if column.importance is not None else "[dim]–[/]",)
@@ -160,9 +163,11 @@ def _values(column: BaselineColumn, counts: npt.NDArray[np.int64]) -> str:
         if column.minimum == column.maximum:
             return f"always {column.minimum:.6g}"
         middle = column.quantiles[len(column.quantiles) // 2]
-        return f"{column.minimum:.6g} … {middle:.6g} … {column.maximum:.6g}"
+        # A logarithm of 1 may be -0, which says nothing to anybody.
+        return " … ".join(f"{value + 0.0:.6g}" for value in (column.minimum, middle, column.maximum))
     shares = [
-        f"{name} {n / column.count:.0%}" for name, n in zip(column.categories[:3], counts[2:5], strict=False)
+        f"{shortened(printable(name), _LONGEST_VALUE)} {n / column.count:.0%}"
+        for name, n in zip(column.categories[:3], counts[2:5], strict=False)
     ]
     more = column.distinct - len(shares)
     return ", ".join(shares) + (f" and {more} more" if more > 0 else "")

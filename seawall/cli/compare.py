@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: What `--fail-on` ends with; 1 and 2 are taken by failures and wrong usage.
 FAILED = 3
-#: Narrower consoles are shown no histograms.
-WIDE = 100
+#: Columns of a screen on which nothing has to be cut.
+_UNBOUNDED = 1000
 #: What a long name may be folded to.
 NARROWEST_NAME = 20
 _STYLES = {"drift": "bold red", "warning": "yellow", "stable": "green"}
@@ -153,6 +153,7 @@ def _reference(path: Path, missing: Any) -> Any:
 
 
 def _show(report: DriftReport) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.markup import escape
 
@@ -162,7 +163,12 @@ def _show(report: DriftReport) -> None:
     style = _STYLES.get(report.verdict, "dim")
     head, rest = report.headline().split(":", 1)
     console.print(f"[{style}]{head}[/]:{escape(rest)}", soft_wrap=True)
-    console.print(_table(report, is_wide=console.width >= WIDE))
+    table = _table(report, is_wide=True)
+    asked = console.measure(table, options=console.options.update(width=_UNBOUNDED)).maximum
+    longest = max(map(cell_len, report.names.values()), default=0)
+    if asked - max(longest - NARROWEST_NAME, 0) > console.width:
+        table = _table(report, is_wide=False)
+    console.print(table)
     for r in report.found.relations:
         told = r.verdict.name.lower()
         console.print(f"[{_STYLES.get(told, 'dim')}]{told}[/] {escape(relation_said(r))}", soft_wrap=True)
@@ -184,7 +190,7 @@ def _show(report: DriftReport) -> None:
 
 
 def _table(report: DriftReport, *, is_wide: bool) -> Table:
-    """Lay out the columns; a narrow console (a pipe, the log of a build) has no room for histograms."""
+    """Lay out the columns; a narrow console (a pipe, the log of a build) may have no room for histograms."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 #: What CSV writers put where there is nothing; pandas takes the same ones.
 MISSING_WORDS: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 _BLOCK_BYTES = 1 << 20
+_SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d|$)")
 
 
@@ -101,9 +104,10 @@ def read_data_file(path: Path, missing_words: Sequence[str] = MISSING_WORDS) -> 
         if is_parquet:
             table = pl.read_parquet(path)
         else:
+            _check_header(path, _separator(path))
             table = pl.read_csv(
                 path,
-                separator="\t" if ".tsv" in path.suffixes else ",",
+                separator=_separator(path),
                 infer_schema_length=None,  # a late text in a numeric column must not fail the read
                 null_values=list(missing_words),
             )
@@ -113,12 +117,60 @@ def read_data_file(path: Path, missing_words: Sequence[str] = MISSING_WORDS) -> 
         raise ConfigError(msg) from error
     except pl.exceptions.PolarsError as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        msg = f"{path}: is neither Parquet nor CSV that can be read: {said}"
+        what = "is Parquet that cannot" if is_parquet else "is neither Parquet nor CSV that can"
+        if not is_parquet and (long := _too_long(path)):
+            said = long
+        msg = f"{path}: {what} be read: {said}"
         raise ConfigError(msg) from error
     if not table.height:
         msg = f"{path}: holds no row, expected at least one below the header"
         raise ConfigError(msg)
     return table
+
+
+def _check_header(path: Path, separator: str) -> None:
+    """Refuse a header that would be read as something else: another separator, or a name that occurs twice.
+
+    Raises
+    ------
+    ConfigError
+        Naming the separator, or the name.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        try:
+            names = next(csv.reader(file, delimiter=separator), [])
+        except csv.Error:  # no line end in what is no text: the reader will say so
+            return
+    if len(names) == 1 and (other := next((s for s in _SEPARATORS if s in names[0]), "")):
+        msg = (
+            f"{path}: its columns seem to be separated by {_SEPARATORS[other]}, expected {_SEPARATORS[separator]}; "
+            "a file with tabs is called .tsv"
+        )
+        raise ConfigError(msg)
+    twice = next((name for name, many in Counter(names).items() if many > 1), None)
+    if twice is not None:
+        msg = f"{path}: {twice!r} is the name of {names.count(twice)} columns, expected each name once"
+        raise ConfigError(msg)
+
+
+def _too_long(path: Path) -> str:
+    """Say which line has more fields than the header; the CSV reader does not."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        lines = csv.reader(file, delimiter=_separator(path))
+        try:
+            width = len(next(lines, []))
+            for fields in lines:
+                if len(fields) > width:
+                    return (
+                        f"line {lines.line_num} has {len(fields)} fields, expected {width} as in the header"
+                    )
+        except csv.Error:
+            pass  # a field longer than the module takes: what polars said must do
+    return ""
+
+
+def _separator(path: Path) -> str:
+    return "\t" if ".tsv" in path.suffixes else ","
 
 
 def _with_times(table: pl.DataFrame) -> pl.DataFrame:

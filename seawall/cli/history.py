@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from seawall.baseline import Baseline
 from seawall.build import read_reference
+from seawall.embeddings import names_of
 from seawall.errors import ConfigError, ContractError
 from seawall.frames import Categorical, Columns, Floats
 from seawall.monitor import MonitorSpec
@@ -66,7 +67,7 @@ def read_history(
     scores = _scores(arguments)
     _check_names(table, scores, arguments)
     features = {c.name: c.kind for c in baseline.columns if c.role == "feature"}
-    wanted = [n for n in table.columns if n in features or n in spec.segments]
+    wanted = [n for n in table.columns if _is_known(n, features) or n in spec.segments]
     reference = read_reference(
         table,
         model=spec.model,
@@ -78,7 +79,12 @@ def read_history(
         labels=arguments.prediction_column,
         truths=arguments.label_column,
         features=wanted,
-        categorical=[n for n in wanted if features.get(n, "categorical") == "categorical"],
+        categorical=[n for n in wanted if _is_text(n, features)],
+    )
+    read = {*reference.columns.numeric, *reference.columns.categorical}
+    absent = [name for name in features if name not in read]
+    lost = (
+        [f"not in {arguments.data.name}, and so missing in every row: {', '.join(absent)}"] if absent else []
     )
     losses = watched_losses(spec, baseline)
     if reference.truths is None:
@@ -86,9 +92,19 @@ def read_history(
             f"no labels are played, and the monitor watches losses ({', '.join(losses)}): "
             "--label-column names what turned out"
         )
-        return History(reference.columns, None, [note] if losses else [])
+        return History(reference.columns, None, [*lost, *([note] if losses else [])])
     labels, notes = _labels(table, reference.columns, reference.truths, spec, arguments)
-    return History(reference.columns, labels, [*notes, *_unseen(labels, losses, spec, baseline, arguments)])
+    unseen = _unseen(labels, losses, spec, baseline, arguments)
+    return History(reference.columns, labels, [*lost, *notes, *unseen])
+
+
+def _is_known(name: str, features: Mapping[str, str]) -> bool:
+    """Whether the baseline has the column, or the numbers that it becomes if it holds vectors."""
+    return name in features or names_of(name)[-1] in features
+
+
+def _is_text(name: str, features: Mapping[str, str]) -> bool:
+    return not _is_known(name, features) or features.get(name) == "categorical"
 
 
 def watched_losses(spec: MonitorSpec, baseline: Baseline) -> list[str]:

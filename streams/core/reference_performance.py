@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from detectors import quality
+from seawall.errors import ContractError
 from seawall.frames import Categorical, Columns, Floats
 from seawall.values import as_text
 
@@ -56,13 +57,22 @@ def task_of(labels: Categorical | Floats, task: str = "") -> str:
 
 
 def positive_of(labels: Categorical | Floats, score_names: Sequence[str], positive: str = "") -> str:
-    """Return the class of two that a binary score speaks for; empty where there are not two, or not this one."""
+    """Return the class of two that a binary score speaks for; empty where there are not two.
+
+    Raises
+    ------
+    ContractError
+        For a `positive` that is neither of the two.
+    """
     labels = labels if isinstance(labels, Categorical) else as_classes(labels)
     classes = _classes(labels)
     if len(classes) != 2:
         return ""
     said = positive or positive_class(classes, score_names)
-    return said if said in classes else ""
+    if said not in classes:
+        msg = f"positive: {said!r}: expected one of the classes {classes[0]!r} and {classes[1]!r}"
+        raise ContractError(msg)
+    return said
 
 
 def _finite(found: Mapping[str, float]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from seawall.build import build_baseline, guess_task, read_reference
 from seawall.errors import ConfigError, ContractError
 from seawall.frames import Categorical
 from seawall.reference_times import read_reference_times
+from seawall.series import read_column, read_labels
 
 COLUMNS: dict[str, list[Any]] = {
     "ts": [dt.datetime(2026, 1, 1, h, tzinfo=dt.UTC) for h in range(4)],
@@ -137,6 +138,55 @@ def test_every_way_of_writing_a_time_is_read(values: Any, unit: str) -> None:
 def test_a_time_that_cannot_be_read_is_named(values: Any, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         read_reference_times(values)
+
+
+@pytest.mark.parametrize(
+    ("unit", "many"), [("us", 1_767_225_600_000_000_000), ("s", 1_767_225_600_000), ("s", 10**18)]
+)
+def test_numbers_of_a_finer_unit_are_no_times_of_the_year_fifty_thousand(unit: str, many: int) -> None:
+    with pytest.raises(
+        ContractError, match=rf"{many} {unit} in row 1 is later than 2262.*time_unit \(.*ns\)"
+    ):
+        read_reference_times([1, many], unit)
+
+
+def test_a_positive_class_that_is_none_of_the_two_is_refused() -> None:
+    with pytest.raises(
+        ContractError, match=r"positive: 'laet': expected one of the classes 'late' and 'on time'"
+    ):
+        build_baseline(COLUMNS, model="m", version="1", positive="laet", **ROLES)
+
+
+@pytest.mark.parametrize("about", ["model", "version"])
+def test_a_baseline_of_nobody_is_refused(about: str) -> None:
+    with pytest.raises(ContractError, match=f"{about}: ' ': expected a name"):
+        build_baseline(COLUMNS, **{"model": "m", "version": "1", about: " "})
+
+
+def test_whole_numbers_of_more_than_53_bits_stay_apart_as_text() -> None:
+    """As `log_prediction` writes them: two neighbours would be one float."""
+    ids = [2**60 + 1, 2**60 + 2, 2**64 + 1]
+    for column in (
+        ids[:2],
+        np.array(ids[:2]),
+        pd.Series([*ids[:2], None], dtype="Int64"),
+        pl.Series(ids[:2]),
+    ):
+        assert read_labels("id", column).dictionary == ["1152921504606846977", "1152921504606846978"]
+    beyond = pl.Series(ids, dtype=pl.Int128)
+    assert read_labels("id", beyond).dictionary[-1] == "18446744073709551617"
+    np.testing.assert_array_equal(read_column("id", beyond), np.array(ids, dtype=float))
+
+
+def test_a_column_that_is_no_feature_is_told_and_an_error_where_it_is_asked_for() -> None:
+    table = {**COLUMNS, "raw": [b"a", b"b", b"c", b"d"]}
+    read = read_reference(table, model="m", version="1", **ROLES)
+    assert list(read.unreadable) == ["raw"]
+    assert "raw" not in {**read.columns.numeric, **read.columns.categorical}
+    with pytest.raises(ContractError, match="column 'raw'"):
+        read_reference(table, model="m", version="1", features=["raw", "temp"], **ROLES)
+    with pytest.raises(ContractError, match="column 'raw'"):
+        build_baseline(table, model="m", version="1", **ROLES)
 
 
 def test_a_column_that_is_not_there_is_named() -> None:

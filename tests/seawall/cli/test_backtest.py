@@ -172,6 +172,46 @@ def test_a_baseline_too_short_to_learn_from_is_said_on_the_screen_and_in_the_htm
     assert json.loads(capsys.readouterr().out)["notes"][0].startswith(said)
 
 
+def test_an_embedding_is_played_as_the_numbers_that_the_baseline_has(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(3)
+    for name in ("reference", "history"):
+        read = pl.read_parquet(f"{name}.parquet")
+        vectors = pl.Series("text", rng.normal(size=(read.height, 8)))
+        read.with_columns(vectors, pl.lit(15.0).alias("temp")).write_parquet(f"{name}.parquet")
+    roles = ["--time-column", "ts", "--score-column", "p", "--out", "late.baseline"]
+    main(["baseline", "build", "reference.parquet", "--model", "late", "--version", "7", *roles])
+    capsys.readouterr()
+    assert main([*RUN, "--budget", "only", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["settings"][0]["pages"] == []
+    assert not any("missing in every row" in note for note in told["notes"])
+
+
+def test_columns_that_the_history_does_not_have_are_told(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.read_parquet("history.parquet").drop("temp").write_parquet("history.parquet")
+    capsys.readouterr()
+    assert main([*RUN, "--budget", "only"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "note: not in history.parquet, and so missing in every row: temp" in shown
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_reasons_have_room_on_a_narrow_screen_too(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    capsys.readouterr()
+    assert main([*RUN, "--budget", "only"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    why = next(line[line.index("late 7") :] for line in lines if "late 7" in line)
+    assert len(why.rstrip()) > 55
+
+
 def test_a_version_is_judged_by_the_baseline_that_is_given(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

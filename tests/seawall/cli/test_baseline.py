@@ -163,7 +163,7 @@ def test_what_cannot_be_built_is_said_in_words(
         (None, "cannot be read: No such file"),
         (b"", "data.csv:"),
         (b"a,b\n", "holds no row"),
-        (b"PAR1junk", "neither Parquet nor CSV"),
+        (b"PAR1junk", "is Parquet that cannot be read"),
     ],
 )
 def test_a_data_file_that_cannot_be_read_is_named(
@@ -174,6 +174,59 @@ def test_a_data_file_that_cannot_be_read_is_named(
         path.write_bytes(content)
     assert main(["baseline", "build", str(path), *BUILD]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,a,b\n1,2,x\n", "'a' is the name of 2 columns, expected each name once"),
+        ("a;b\n1,5;x\n", "separated by semicolons, expected commas"),
+        ("a\tb\n1\tx\n", "separated by tabs, expected commas; a file with tabs is called .tsv"),
+        ("a,b\n1,x\n2,y,3\n", "line 3 has 3 fields, expected 2 as in the header"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_file_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    (tmp_path / "d.csv").write_text(text)
+    assert main(["baseline", "build", str(tmp_path / "d.csv"), *BUILD]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_columns_that_are_neither_numbers_nor_text_are_left_out_and_said_so(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pl.read_parquet(data).with_columns(
+        raw=pl.lit(b"\xff"), tags=pl.Series([["a"] * (i % 3) for i in range(400)]), parts=pl.struct("temp")
+    )
+    table.write_parquet(data)
+    assert main(["baseline", "build", str(data), *BUILD, *roles()]) == 0
+    noted = capsys.readouterr().err
+    for name in ("raw", "tags", "parts"):
+        assert f"note: left out: column '{name}'" in noted
+    built = Baseline.from_bytes(Path("late-1.baseline").read_bytes())
+    assert [c.name for c in built.columns if c.role == "feature"] == ["code", "origin", "temp"]
+
+
+def test_ids_beyond_64_bits_in_csv_are_numbers(tmp_path: Path) -> None:
+    rows = "".join(f"{2**63 + i * 10**6},{i}\n" for i in range(50))
+    (tmp_path / "d.csv").write_text("id,x\n" + rows)
+    assert main(["baseline", "build", str(tmp_path / "d.csv"), *BUILD, "--out", str(tmp_path / "b")]) == 0
+    assert {c.name: c.kind for c in Baseline.from_bytes((tmp_path / "b").read_bytes()).columns} == {
+        "id": "numeric",
+        "x": "numeric",
+    }
+
+
+def test_names_and_values_of_anyones_making_take_one_line(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = [f"{'lorem ipsum ' * 50}{i % 3}" for i in range(400)]
+    pl.read_parquet(data).with_columns(pl.Series("two\nlines", long)).write_parquet(data)
+    assert main(["baseline", "build", str(data), *BUILD, *roles()]) == 0
+    shown = capsys.readouterr().out
+    assert "two\\nlines" in shown
+    assert shown.count("lorem") == 3
 
 
 def test_a_file_that_is_no_baseline_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

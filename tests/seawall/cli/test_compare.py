@@ -101,6 +101,21 @@ def test_a_narrow_screen_keeps_names_and_numbers_whole(
     assert long in "".join(line.split("  ")[0].strip() for line in lines)
 
 
+@pytest.mark.parametrize("width", range(78, 125, 3))
+def test_no_screen_cuts_the_table(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    pl.read_parquet("reference.parquet").with_columns(
+        pl.when(pl.col("code") == 1).then(pl.col("temp")).alias("temp")
+    ).write_parquet("thin.parquet")
+    monkeypatch.setenv("COLUMNS", str(width))
+    main(["compare", "reference.parquet", "thin.parquet", "--columns", "temp,origin"])
+    header, temp, *_ = capsys.readouterr().out.splitlines()[1:]
+    assert ("before" in header) == ("missing" in header) == ("% → " in temp)
+    assert header.rstrip().endswith("missing" if "before" in header else "chance")
+    assert "before" in header or width < 110
+
+
 def test_two_columns_of_one_name_are_told_apart_by_their_roles(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,7 +321,7 @@ def test_a_limit_that_nothing_can_reach_is_none_on_the_screen_in_the_text_and_in
     gone.write_parquet("gone.parquet")
     main(["compare", "gone.parquet", "gone.parquet", "--html", "gone.html"])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gone ")]
-    assert line.split() == ["gone", "stable", "missing", "100.0%", "none", "100.0%"]
+    assert line.split()[:6] == ["gone", "stable", "missing", "100.0%", "none", "100.0%"]
     assert "missing 100.0% (limit none, usually 100.0%" in repr(seawall.compare(gone, gone))
     page = Path("gone.html").read_text()
     assert "limit none" in page
@@ -465,3 +480,30 @@ def test_chance_alone_changes_no_relation() -> None:
     reference = pair(7)
     found = [seawall.compare(reference, pair(8 + k)[:200], min_rows=100).found.relations for k in range(60)]
     assert sum(r.verdict.name == "DRIFT" for rs in found for r in rs) == 0
+
+
+def test_a_vector_is_asked_for_by_its_own_name() -> None:
+    rng = RNG(3)
+    before, after = ({"v": list(rng.normal(size=(400, 4))), "x": rng.normal(size=400)} for _ in range(2))
+    found = seawall.compare(before, after, columns=["v"]).found.columns
+    assert len(found) == 17
+    assert {c.name.split("[")[0] for c in found} == {"v"}
+    with pytest.raises(ConfigError, match="did you mean x"):
+        seawall.compare(before, after, columns=["xx"])
+
+
+def test_a_column_that_cannot_be_compared_is_a_note(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("reference", "quiet"):
+        pl.read_parquet(f"{name}.parquet").with_columns(raw=pl.lit(b"x")).write_parquet(f"{name}.parquet")
+    assert main(["compare", "reference.parquet", "quiet.parquet", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sum("left out: column 'raw'" in note for note in told["notes"]) == 1
+    assert "raw" not in {c["name"] for c in told["columns"]}
+
+
+def test_numbers_at_the_ends_of_what_a_float_holds_are_compared() -> None:
+    rng = RNG(4)
+    huge = {"x": rng.normal(size=500) * 1e300, "y": rng.normal(size=500) * 1e39}
+    report = seawall.compare(huge, huge)
+    assert report.verdict == "stable"
+    assert seawall.compare(huge, {"x": huge["x"] * 0.5, "y": huge["y"]}).drifted == ["x"]
