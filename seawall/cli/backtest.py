@@ -63,6 +63,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="when that became known (default: the time of the prediction)",
     )
     parser.add_argument(
+        "--features",
+        type=Path,
+        metavar="FILE",
+        help="Parquet or CSV, one row per feature event: what the feature store said, compared with the predictions",
+    )
+    parser.add_argument(
+        "--features-time-column", metavar="COLUMN", help="its event times (default: as --time-column)"
+    )
+    parser.add_argument(
         "--budget",
         action="append",
         default=[],
@@ -103,10 +112,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         print(f"note: {note}")
     if backtest.dead_rows:
         print(f"note: {backtest.dead_rows:,} rows could not be counted (bad event times)", file=sys.stderr)
-    labels = backtest.rows_of["labels"]
+    others = [
+        f"{n:,} of them {source}" for source in ("labels", "features") if (n := backtest.rows_of[source])
+    ]
+    said = f"({', '.join(others)}) " if others else ""
     print(
-        f"{backtest.rows:,} rows {f'({labels:,} of them labels) ' if labels else ''}in {took_s:.1f} s "
-        f"({backtest.rows / max(took_s, 1e-9):,.0f} a second)",
+        f"{backtest.rows:,} rows {said}in {took_s:.1f} s ({backtest.rows / max(took_s, 1e-9):,.0f} a second)",
         file=sys.stderr,
     )
     if arguments.html:
@@ -127,6 +138,7 @@ _Ran = tuple["Backtest", list["Outcome"], list[str], float]
 def _of_file(arguments: argparse.Namespace, settings: Settings) -> _Ran:
     from seawall.cli.baseline import read_baseline
     from seawall.cli.data_file import MISSING_WORDS, progress, read_data_file
+    from seawall.cli.feature_file import read_features
     from seawall.cli.history import read_history
     from streams.core.backtest import Backtest, side_by_side
 
@@ -136,20 +148,27 @@ def _of_file(arguments: argparse.Namespace, settings: Settings) -> _Ran:
         )
     if arguments.since or arguments.until:
         raise ConfigError("--since, --until: only with --from-store; cut the data file instead")
+    if arguments.features_time_column and not arguments.features:
+        raise ConfigError("--features-time-column: only with --features, which names the file that has it")
     baseline = read_baseline(arguments.baseline)
     baseline = replace(baseline, version=arguments.version or baseline.version)
     spec = _monitor(arguments.monitor, baseline)
     tried = settings_of(spec, arguments.budget, arguments.effect)
     with progress(f"backtest of {spec.model}") as begin:
         begin("reading")
-        table = read_data_file(arguments.data, arguments.missing or MISSING_WORDS)
-        history = read_history(table, baseline, spec, arguments)
-        backtest = Backtest(tried, [baseline], sources=[columns.source for columns in history.parts])
+        missing = arguments.missing or MISSING_WORDS
+        history = read_history(read_data_file(arguments.data, missing), baseline, spec, arguments)
+        parts, notes = list(history.parts), [*notes_on(spec, baseline), *history.notes]
+        if arguments.features:
+            table = read_data_file(arguments.features, missing)
+            features, said = read_features(table, history.predictions, baseline, spec, arguments)
+            parts.append(features)
+            notes += said
+        backtest = Backtest(tried, [baseline], sources=[columns.source for columns in parts])
         step, began = begin("running"), time.monotonic()
-        for part in side_by_side(history.parts):
+        for part in side_by_side(parts):
             backtest.feed(*part)
-            step(backtest.rows, sum(columns.rows for columns in history.parts))
-        notes = [*notes_on(spec, baseline), *history.notes]
+            step(backtest.rows, sum(columns.rows for columns in parts))
         return backtest, backtest.finish(), notes, time.monotonic() - began
 
 
@@ -161,10 +180,10 @@ def _of_store(arguments: argparse.Namespace, settings: Settings) -> _Ran:
     from streams.core.backtest import Backtest
     from streams.io.history import StoredHistory
 
-    for option in ("label_column", "label_time_column"):
+    for option in ("label_column", "label_time_column", "features", "features_time_column"):
         if getattr(arguments, option):
-            name = f"--{option.replace('_', '-')}"
-            msg = f"{name}: only with --data; from the store labels are taken as they were counted"
+            name, what = f"--{option.replace('_', '-')}", option.split("_")[0].removesuffix("s")
+            msg = f"{name}: only with --data; from the store {what}s are taken as they were counted"
             raise ConfigError(msg)
     given = read_baseline(arguments.baseline) if arguments.baseline else None
     spec = _monitor(arguments.monitor, given)
@@ -282,6 +301,7 @@ def as_json(backtest: Backtest, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "model": outcomes[0].setting.spec.model,
         "rows": backtest.rows_of["predictions"],
         "labels": backtest.rows_of["labels"],
+        "features": backtest.rows_of["features"],
         "dead_rows": backtest.dead_rows,
         "start_us": outcomes[0].start_us,
         "end_us": outcomes[0].end_us,

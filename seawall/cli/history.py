@@ -67,7 +67,7 @@ def read_history(
     scores = _scores(arguments)
     _check_names(table, scores, arguments)
     features = {c.name: c.kind for c in baseline.columns if c.role == "feature"}
-    wanted = [n for n in table.columns if _is_known(n, features) or n in spec.segments]
+    wanted = [n for n in table.columns if is_known(n, features) or n in spec.segments]
     reference = read_reference(
         table,
         model=spec.model,
@@ -79,7 +79,7 @@ def read_history(
         labels=arguments.prediction_column,
         truths=arguments.label_column,
         features=wanted,
-        categorical=[n for n in wanted if _is_text(n, features)],
+        categorical=[n for n in wanted if is_text(n, features)],
     )
     read = {*reference.columns.numeric, *reference.columns.categorical}
     absent = [name for name in features if name not in read]
@@ -98,13 +98,14 @@ def read_history(
     return History(reference.columns, labels, [*lost, *notes, *unseen])
 
 
-def _is_known(name: str, features: Mapping[str, str]) -> bool:
+def is_known(name: str, features: Mapping[str, str]) -> bool:
     """Whether the baseline has the column, or the numbers that it becomes if it holds vectors."""
     return name in features or names_of(name)[-1] in features
 
 
-def _is_text(name: str, features: Mapping[str, str]) -> bool:
-    return not _is_known(name, features) or features.get(name) == "categorical"
+def is_text(name: str, features: Mapping[str, str]) -> bool:
+    """Whether the baseline has the column as text, as is a column that it does not know and that cuts traffic."""
+    return not is_known(name, features) or features.get(name) == "categorical"
 
 
 def watched_losses(spec: MonitorSpec, baseline: Baseline) -> list[str]:

@@ -173,7 +173,7 @@ class Outcome:
 
     @property
     def others(self) -> dict[str, int]:
-        """How many pages there were of kinds that keep no budget: classic detectors, volume, freshness."""
+        """How many pages there were of kinds that keep no budget: skew, classic detectors, volume, freshness."""
         return dict(sorted(Counter(p.kind for p in self.pages if p.kind not in BUDGETED).items()))
 
     @property

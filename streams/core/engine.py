@@ -242,7 +242,7 @@ class PartitionEngine:
         rows_by_pane: Counter[int] = Counter()
         ver = self._ver_base + offset
         for batch in state.merge.advance(spec, now_us):
-            judgement = self.judge.judge(spec, batch, self._served(state, batch))
+            judgement = self.judge.judge(spec, batch, self._served(state, batch) if spec.skew else None)
             self._report(effects, report_record(model, spec.pane_us, ver, judgement))
             effects.closed_windows += batch.windows
             effects.revised_windows += int(np.count_nonzero(batch.revisions))

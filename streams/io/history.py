@@ -22,7 +22,7 @@ from streams.io.clickhouse import Store, utc
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHERE = """
-model = {model:String} AND source IN ('predictions', 'labels') AND ({version:String} = '' OR version = {version:String})
+model = {model:String} AND ({version:String} = '' OR version = {version:String})
     AND start >= {since:DateTime64(6)} AND start < {until:DateTime64(6)}
 """
 _PANE = f"""
@@ -62,7 +62,7 @@ class StoredRange:
 
 
 class StoredHistory:
-    """Reads one model's history of predictions and labels. Blocking.
+    """Reads one model's history of predictions, labels and feature events. Blocking.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class StoredHistory:
         The store does not answer.
     """
 
-    sources: tuple[Source, ...] = ("predictions", "labels")
+    sources: tuple[Source, ...] = ("predictions", "labels", "features")
 
     def __init__(
         self,

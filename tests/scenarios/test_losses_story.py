@@ -100,14 +100,18 @@ def effects_of(
     cut_bytes: int = 1 << 20,
     bare: bool = False,
     known: Sequence[Baseline] | None = None,
+    features: Columns | None = None,
 ) -> list[Effects]:
-    """Everything that comes of these rows, when they come hour by hour."""
-    topics = {source: source for source in SOURCES}
+    """Everything that comes of these rows, and of what a feature store says beside them, hour by hour."""
+    sent = {"predictions": rows.predictions(), "labels": rows.labels(with_predictions=not bare)}
+    if features is not None:
+        sent["features"] = features
+    topics: dict[str, Source] = {columns.source: columns.source for columns in sent.values()}
     engine = PartitionEngine(
         control_of(spec, known), RegistryView(), Watermarks(topics, HOUR_US, replay=True)
     )
     rule = ChunkRule(bytes=cut_bytes)
-    chunkers = {s: PartitionChunker(s, 0, s, LayoutBook(engine.control), rule) for s in SOURCES}
+    chunkers = {s: PartitionChunker(s, 0, topics[s], LayoutBook(engine.control), rule) for s in topics}
     found: list[Effects] = []
     offset = 0
 
@@ -119,14 +123,13 @@ def effects_of(
 
     for chunker in chunkers.values():
         chunker.start_at(0)
-    sent = {"predictions": rows.predictions(), "labels": rows.labels(with_predictions=not bare)}
     first_us = int(rows.ts.min()) // HOUR_US * HOUR_US
     last_us = int(rows.ts.max()) + LAG_US
     for start_us in range(first_us, last_us + HOUR_US, HOUR_US):
         now_us = start_us + HOUR_US
         for source, columns in sent.items():
             at = np.flatnonzero((columns.ts >= start_us) & (columns.ts < now_us))
-            chunker = chunkers[source]  # type: ignore[index]  # a source
+            chunker = chunkers[source]
             value = encode(FRAME_CONTRACT[columns.source], to_record(rows_of(columns, at)))
             records = [Record(chunker.next_offset, now_us, value)] if len(at) else []
             for cut in chunker.feed(records):

@@ -378,6 +378,76 @@ def test_a_loss_that_the_history_cannot_have_is_a_note(
     assert "labels were known before their prediction was made" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.fixture
+def stored_features(files: Path) -> Path:
+    """What a feature store said a minute before each of some quiet predictions, for thirty hours in another unit."""
+    rows = table(0, 150, 2)
+    rows.write_parquet("history.parquet")
+    is_other = pl.col("ts").is_between(START + 60 * HOUR_US, START + 90 * HOUR_US)
+    said = pl.when(is_other).then(pl.col("temp") * 1.8 + 32).otherwise(pl.col("temp"))
+    rows.select(when=pl.col("ts") - 60_000_000, temp=said, origin="origin").write_parquet("features.parquet")
+    return files
+
+
+FEATURES = ["--features", "features.parquet", "--features-time-column", "when"]
+
+
+def test_predictions_made_of_other_numbers_than_the_feature_stores_are_a_skew(
+    stored_features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main([*RUN, *FEATURES, "--json", "--budget", "only"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["features"]) == (3000, 3000)
+    first = told["settings"][0]
+    (skew,) = [p for p in first["pages"] if p["kind"] == "skew" and not p["segment"]]
+    assert [c["name"] for c in skew["culprits"]] == ["temp"]
+    assert 60 * HOUR_US < skew["paged_us"] - START <= 70 * HOUR_US
+    assert first["pages_outside"]["skew"] >= 1
+    assert main([*RUN, *FEATURES, "--budget", "only"]) == 0
+    assert "(3,000 of them features) in" in capsys.readouterr().err
+
+
+def test_feature_events_of_which_nothing_can_be_said_are_told(
+    stored_features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.read_parquet("features.parquet").with_columns(pl.col("when") + 10**15).write_parquet("later.parquet")
+    later = ["--features", "later.parquet", "--features-time-column", "when"]
+    assert main([*RUN, *later, "--json", "--budget", "only"]) == 0
+    assert "no feature event is of the time of the predictions" in str(
+        json.loads(capsys.readouterr().out)["notes"]
+    )
+    Path("monitor.yaml").write_text(MONITOR + "skew: false\n")
+    assert main([*RUN, *FEATURES, "--json", "--budget", "only"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "feature events are counted, and say nothing" in str(told["notes"])
+    assert told["settings"][0]["pages"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--features", "features.parquet"],
+            "--time-column: 'ts': expected a column of features.parquet: when, temp",
+        ),
+        ([*FEATURES[:3], "wen"], "--features-time-column: 'wen': expected a column of features.parquet"),
+        (
+            ["--features", "other.parquet"],
+            "other.parquet has none of the baseline's features: expected some of",
+        ),
+        (["--features-time-column", "ts"], "--features-time-column: only with --features"),
+    ],
+)
+def test_a_feature_file_that_cannot_be_read_is_named(
+    stored_features: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    table(0, 3, 2).select("ts", "p").write_parquet("other.parquet")
+    capsys.readouterr()
+    assert main([*RUN, *options]) == 1
+    assert said in capsys.readouterr().err
+
+
 def test_a_monitor_of_another_model_is_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("monitor.yaml").write_text("model: early\n")
     capsys.readouterr()

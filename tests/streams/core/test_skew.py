@@ -112,6 +112,15 @@ def test_a_service_that_reads_another_unit_is_a_skew():
     assert alarm.features[0].statistic == "skew_js"
 
 
+def test_a_monitor_that_does_not_ask_for_skew_is_told_of_none():
+    loop, x = Loop(replace(SPEC, skew=False)), values()
+    for m in range(MINUTES):
+        loop.send("predictions", range(m, m + 1), x * 60)
+        loop.send("features", range(m, m + 1), x)
+    assert loop.skews() == []
+    assert [a.kind for a in loop.alarms if a.state == "open"] == ["drift"]
+
+
 def test_a_skew_below_the_columns_own_effect_is_none():
     shifted, x = {}, values()
     for effect in (None, 0.9):

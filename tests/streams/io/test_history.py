@@ -10,12 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seawall.baseline import Baseline
 from seawall.cli import main
 from seawall.errors import ConfigError
-from seawall.monitor import DetectorRule, MonitorSpec
+from seawall.frames import Columns
+from seawall.monitor import HOUR_US, DetectorRule, MonitorSpec
 from seawall.settings import Settings
 from seawall.wire import encode
 from streams.agents.results import _MAKERS, Sink
@@ -146,6 +148,18 @@ def test_losses_and_the_promise_of_accuracy_are_decided_as_the_worker_decided(se
     means = {c.name: c.detail for s in found if s.kind == "loss" for c in s.culprits}
     assert re.fullmatch(r"error rate \d\d\.\d%, usually \d\d\.\d%", means["error"])
     assert means["log_loss"] == "mean log loss is worse than usual"
+
+
+def test_a_feature_store_that_disagrees_is_told_as_the_worker_told_it(settings: Settings) -> None:
+    spec = replace(losses.SPEC, multivariate=False)
+    rows = losses.Rows(T0, 4 * 24, seed=1)
+    said = np.where(rows.ts < T0 + 48 * HOUR_US, rows.x, rows.x * 60)
+    features = Columns("features", "m", "v1", rows.ts, numeric={"x": said}, frame_id="f")
+    seen_live = losses.effects_of(rows, spec, features=features)
+    store_all(settings, seen_live, losses.reference())
+    found = over_the_store(settings, spec)
+    assert {s.kind for s in found} == {"skew"}
+    assert told(found) == told([s for e in seen_live for s in e.alarms])
 
 
 def told(steps: list[AlarmStep]) -> list[Any]:
