@@ -245,7 +245,7 @@ def worse(one: str, other: str) -> str:
 
 
 def drift_sentence(
-    verdict: WindowVerdict, culprits: tuple[Culprit, ...], segments: tuple[str, ...], opened_us: int
+    verdict: WindowVerdict, culprits: tuple[Culprit, ...], only_in: tuple[str, ...], opened_us: int
 ) -> str:
     """Say what is wrong, where, and since when."""
     since = f"since {utc_text(opened_us)}"
@@ -267,7 +267,7 @@ def drift_sentence(
     apart = next((c.apart for c in verdict.columns if (c.key, c.detail) == (worst.key, worst.detail)), "")
     since += f"; {apart}" if apart else ""
     also = f"; also {list_text([c.name for c in others])}" if others else ""
-    where = f"; in {list_text(segments)}" if segments else ""
+    where = f"; only in {list_text(only_in)}" if only_in and only_in != (verdict.segment,) else ""
     name = subject(verdict.model, verdict.version, verdict.segment)
     # A loss is told by its mean, which its name is that of.
     is_mean = worst.role == "loss" and worst.statistic == "js"
@@ -307,7 +307,9 @@ def resolved_sentence(step: AlarmStep, at_us: int, reason: str) -> str:
     """Say that it is over, and why."""
     lasted = span_text(at_us - step.opened_us)
     name = subject(step.model, step.version, step.segment)
-    return f"{name}: {step.kind} alarm resolved at {utc_text(at_us)} after {lasted}: {reason}"
+    columns = [c.name for c in step.culprits] if step.kind not in _SAID_OF_TRAFFIC else []
+    about = f" on {list_text(columns)}" if columns else ""
+    return f"{name}: {step.kind} alarm{about} resolved at {utc_text(at_us)} after {lasted}: {reason}"
 
 
 def subject(model: str, version: str, segment: str) -> str:

@@ -387,10 +387,7 @@ class AlarmBook:
 
     def _told(self, step: AlarmStep, heard: _Heard) -> AlarmStep:
         """Complete a step that is going to be told."""
-        segments = drifting_segments(self._tracks, heard.key)
-        summary = drift_sentence(
-            heard.verdict, heard.culprits, tuple(s.name for s in segments), step.opened_us
-        )
+        summary = drift_sentence(heard.verdict, heard.culprits, step.only_in, step.opened_us)
         step = self._attributed(replace(step, summary=summary), heard.attribute)
         step = replace(step, summary=spread_sentence(step))
         if heard.explain:

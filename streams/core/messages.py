@@ -12,7 +12,9 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
+from seawall.monitor import HOUR_US
 from seawall.sparks import spark_pair
 
 Step = Mapping[str, Any]
@@ -24,6 +26,9 @@ WEBHOOK_MAX_BYTES = 20_000 - 1
 SHOWN_FEATURES = 10
 
 SEVERITIES = ("critical", "error", "warning", "info")
+#: Dashboard of one model (`dashboards.panels.MODEL_UID`), and how much before and after an alarm it shows at least.
+MODEL_UID = "seawall-model"
+AROUND_US = 6 * HOUR_US
 
 
 def pagerduty_event(alarm: Step, routing_key: str, *, link: str = "") -> dict[str, Any]:
@@ -32,14 +37,14 @@ def pagerduty_event(alarm: Step, routing_key: str, *, link: str = "") -> dict[st
     Parameters
     ----------
     link
-        Where a person can look; left out when empty.
+        Grafana's address; the event then leads to the model's dashboard around the alarm.
     """
     key = dedup_key(alarm)
     if alarm["state"] == "resolved":
         return {"routing_key": routing_key, "event_action": "resolve", "dedup_key": key}
     details = _details(alarm)
     payload = {
-        "summary": clip(_headline(alarm), PAGERDUTY_SUMMARY_CHARS),
+        "summary": clip(alarm["summary"], PAGERDUTY_SUMMARY_CHARS),
         "source": clip(alarm["model"] or "seawall", 255),
         "severity": severity_of(alarm),
         "timestamp": iso(alarm["updated_us"]),
@@ -56,8 +61,8 @@ def pagerduty_event(alarm: Step, routing_key: str, *, link: str = "") -> dict[st
         "payload": payload,
     }
     if link:
-        event["client_url"] = link
-        event["links"] = [{"href": link, "text": "Dashboard"}]
+        event["client_url"] = dashboard_url(alarm, link)
+        event["links"] = [{"href": event["client_url"], "text": "Dashboard"}]
     return _shrunk(event, details, PAGERDUTY_MAX_BYTES)
 
 
@@ -67,6 +72,31 @@ def dedup_key(alarm: Step) -> str:
     if len(alarm_id) <= PAGERDUTY_KEY_CHARS:
         return alarm_id
     return "sha256:" + hashlib.sha256(alarm_id.encode()).hexdigest()
+
+
+def dashboard_url(step: Step, root: str) -> str:
+    """Address of the model's dashboard around an alarm or a rollback, in the Grafana at `root`."""
+    chosen = {"var-model": step["model"]}
+    if "rollback_id" in step:
+        first_us = last_us = int(step["ts"])
+        around_us = AROUND_US
+    else:
+        # Silence and volume are the model's: any version will do, so none is chosen.
+        chosen |= {"var-version": step["version"]} if step["version"] else {}
+        chosen |= {"var-source": _source_of(step), "var-segment": step["segment"] or "(all)"}
+        began_us = step["opened_us"] if step["onset_us"] is None else step["onset_us"]
+        first_us, last_us = min(began_us, step["opened_us"]), step["updated_us"]
+        around_us = max(AROUND_US, step["horizon_us"])
+    span = {"from": (first_us - around_us) // 1000, "to": (last_us + around_us) // 1000}
+    return f"{root.rstrip('/')}/d/{MODEL_UID}?{urlencode(span | chosen, errors='replace')}"
+
+
+def _source_of(alarm: Step) -> str:
+    """Return the stream whose windows an alarm is about: of losses that is labels, of skew feature events."""
+    is_of_labels = any(f["role"] in {"loss", "promise"} for f in alarm["features"][:1])
+    if is_of_labels or alarm["kind"] in {"loss", "promise"}:
+        return "labels"
+    return "features" if alarm["kind"] == "skew" else "predictions"
 
 
 def webhook_body(alarm: Step) -> bytes:
@@ -149,6 +179,8 @@ _SHRINKS: tuple[Callable[[dict[str, Any]], None], ...] = (
 
 def _details(alarm: Step) -> dict[str, Any]:
     details = {
+        "story": alarm["story"],  # PagerDuty shows details in this order, and a phone the first few
+        "see": f"seawall alarms show {alarm['alarm_id']}",
         "alarm_id": alarm["alarm_id"],
         "revision": alarm["revision"],
         "model": alarm["model"],
@@ -164,7 +196,6 @@ def _details(alarm: Step) -> dict[str, Any]:
         "features": [_pictured(feature) for feature in alarm["features"]],
         "attribution": alarm["attribution"],
         "attribution_why": alarm["attribution_why"],
-        "story": alarm["story"],
         "began": None if alarm["onset_us"] is None else iso(alarm["onset_us"]),
         "moved": alarm["moved"],
         "only_in": list(alarm["only_in"]),
@@ -201,10 +232,6 @@ def severity_of(alarm: Step) -> str:
     """Severity in PagerDuty's words. An unknown one pages as an error: better woken than not."""
     severity = str(alarm["severity"])
     return severity if severity in SEVERITIES else "error"
-
-
-def _headline(alarm: Step) -> str:
-    return f"{' '.join(filter(None, (alarm['model'], alarm['version'])))}: {alarm['summary']}"
 
 
 def iso(at_us: int) -> str:

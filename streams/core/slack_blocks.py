@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seawall.sparks import spark_pair
-from streams.core.messages import SEVERITIES, SHOWN_FEATURES, Step, clip, iso, severity_of
-from streams.core.words import SILENCE, silence_text, value_text
+from streams.core.messages import SEVERITIES, SHOWN_FEATURES, Step, clip, dashboard_url, severity_of
+from streams.core.words import SILENCE, silence_text, utc_text, value_text
 
 HEADER_CHARS = 150
 SECTION_CHARS = 2900
@@ -25,9 +25,15 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def slack_message(alarm: Step, *, link: str = "") -> dict[str, Any]:
-    """Render a Block Kit message. An incoming webhook cannot edit: a resolved alarm is a second message."""
+    """Render a Block Kit message. An incoming webhook cannot edit: a resolved alarm is a second message.
+
+    Parameters
+    ----------
+    link
+        Grafana's address; the message then leads to the model's dashboard around the step.
+    """
     if "rollback_id" in alarm:
-        return _slack_rollback(alarm)
+        return _slack_rollback(alarm, link)
     state = alarm["state"]
     icon = "✅" if state == "resolved" else _ICONS[severity_of(alarm)]
     of = " ".join(filter(None, (alarm["model"], alarm["version"], alarm["kind"])))
@@ -45,13 +51,17 @@ def slack_message(alarm: Step, *, link: str = "") -> dict[str, Any]:
         if len(alarm["features"]) > len(shown):
             lines.append(f"… and {len(alarm['features']) - len(shown)} more")
         blocks.append(_section("\n".join(lines)))
-    why = escape(str(alarm["attribution_why"]), 800)
+    why = str(alarm["attribution_why"])
     context = (
-        f"{iso(alarm['window_start_us'])} to {iso(alarm['window_end_us'])} · {alarm['rows']} rows · "
+        f"{utc_text(alarm['window_start_us'])} to {utc_text(alarm['window_end_us'])} · {alarm['rows']:,} rows · "
         f"severity {severity_of(alarm)} · at fault: {escape(str(alarm['attribution']), 40)}"
     )
-    blocks.append(_context(context + (f" ({why})" if why else "") + _slack_link(link)))
-    return {"text": escape(title + " – " + str(alarm["summary"]), 500), "blocks": blocks}
+    if why and why not in alarm["story"]:
+        context += f" ({escape(why, 800)})"
+    context += f" · `seawall alarms show {_code(alarm['alarm_id'])}`"
+    blocks.append(_context(context + _slack_link(link and dashboard_url(alarm, link))))
+    # What a phone shows before it is unlocked: the summary names the model itself.
+    return {"text": escape(f"{icon} {state.capitalize()}: {alarm['summary']}", 500), "blocks": blocks}
 
 
 def digest(alarms: Sequence[Step], *, link: str = "") -> dict[str, Any]:
@@ -103,15 +113,15 @@ def _digest_line(alarm: Step) -> str:
     return f"{icon} {alarm['state']} {what} {escape(str(alarm['summary']), 160)}"
 
 
-def _slack_rollback(step: Step) -> dict[str, Any]:
+def _slack_rollback(step: Step, link: str) -> dict[str, Any]:
     title = f"↩️ Rollback {step['state'].replace('_', ' ')}: {step['model']}"
     moves = f"{_code(step['from_version'])} → {_code(step['to_version'])}"
     blocks = [
         _header(title),
         _section(f"{moves}\n{escape(str(step['reason']), 2000)}"),
         _context(
-            f"{iso(step['ts'])} · mode {_code(step['mode'])} · by {_code(step['actor'])} · "
-            f"{_code(step['rollback_id'])}"
+            f"{utc_text(step['ts'])} · mode {_code(step['mode'])} · by {_code(step['actor'])} · "
+            f"{_code(step['rollback_id'])}{_slack_link(link and dashboard_url(step, link))}"
         ),
     ]
     return {"text": escape(f"{title} – {step['reason']}", 500), "blocks": blocks}

@@ -39,7 +39,7 @@ def alarm(**changes: Any) -> dict[str, Any]:
         "updated_us": T0_US + 60_000_000,
         "resolved_us": None,
         "emitted_us": T0_US + 61_000_000,
-        "summary": "dep_delay has moved",
+        "summary": "late-arrival 3: dep_delay has moved",
         "window_start_us": T0_US - 300_000_000,
         "window_end_us": T0_US,
         "horizon_us": 300_000_000,

@@ -5,13 +5,18 @@ from __future__ import annotations
 import copy
 import json
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards.build import committed
+from dashboards.panels import MODEL_UID
 from seawall.contracts import contracts_dir
+from seawall.monitor import HOUR_US
+from streams.core.messages import dashboard_url
 from streams.core.notify import (
     LedgerEntry,
     NotificationRow,
@@ -136,7 +141,7 @@ def test_samples_are_what_the_schemas_say() -> None:
 
 def test_pagerduty_triggers_and_resolves_under_one_key() -> None:
     opened = pagerduty_event(alarm(), "K")
-    updated = pagerduty_event(alarm(state="updated", revision=1), "K", link="https://grafana.example/d/1")
+    updated = pagerduty_event(alarm(state="updated", revision=1), "K", link="https://grafana.example/")
     resolved = pagerduty_event(alarm(state="resolved", revision=2), "K")
     assert [event["event_action"] for event in (opened, updated, resolved)] == [
         "trigger",
@@ -147,7 +152,7 @@ def test_pagerduty_triggers_and_resolves_under_one_key() -> None:
     assert opened["payload"]["custom_details"]["features"][0]["name"] == "dep_delay"
     assert opened["payload"]["custom_details"]["window"]["end"] == "2023-11-14T22:13:20.000Z"
     assert opened["payload"]["custom_details"]["attribution"] == "version"
-    assert updated["links"][0]["href"] == "https://grafana.example/d/1"
+    assert updated["links"][0]["href"].startswith("https://grafana.example/d/seawall-model?")
 
 
 def test_a_long_alarm_id_still_gives_one_short_key() -> None:
@@ -157,8 +162,7 @@ def test_a_long_alarm_id_still_gives_one_short_key() -> None:
 
 
 def test_a_long_summary_is_cut_between_characters_even_at_an_emoji() -> None:
-    prefix = len("late-arrival 3: ")
-    summary = pagerduty_event(alarm(summary="x" * (1023 - prefix - 1) + "🌊🌊🌊"), "K")["payload"]["summary"]
+    summary = pagerduty_event(alarm(summary="x" * (1023 - 1) + "🌊🌊🌊"), "K")["payload"]["summary"]
     assert len(summary) == 1024
     assert summary.endswith("🌊…")
     summary.encode()
@@ -178,6 +182,52 @@ def test_an_unknown_severity_pages_and_a_number_json_cannot_say_is_null() -> Non
     event = pagerduty_event(alarm(severity="dreadful", features=[feature(value=float("nan"))]), "K")
     assert event["payload"]["severity"] == "error"
     assert event["payload"]["custom_details"]["features"][0]["value"] is None
+
+
+def test_a_page_names_the_model_once_and_says_where_to_look() -> None:
+    event, message = pagerduty_event(alarm(), "K"), slack_message(alarm())
+    assert event["payload"]["summary"] == "late-arrival 3: dep_delay has moved"
+    assert message["text"] == "🔴 Open: late-arrival 3: dep_delay has moved"
+    see = "seawall alarms show late-arrival/3/all/drift/1700000000"
+    assert list(event["payload"]["custom_details"])[:2] == ["story", "see"]
+    assert event["payload"]["custom_details"]["see"] == see
+    assert f"`{see}`" in message["blocks"][-1]["elements"][0]["text"]
+
+
+def test_why_it_is_whose_fault_is_said_once_in_a_slack_message() -> None:
+    why = "version 2 does not see it on the same traffic"
+    for story in ("", f"The version is at fault: {why}."):
+        said = json.dumps(slack_message(alarm(attribution_why=why, story=story)))
+        assert said.count(why) == 1
+
+
+def test_a_page_leads_to_the_models_dashboard_at_the_time_that_it_is_about() -> None:
+    step = alarm(model="late arrival", segment="origin=JFK", kind="promise")
+    url = urlsplit(pagerduty_event(step, "K", link="https://grafana.example/")["client_url"])
+    assert (url.netloc, url.path) == ("grafana.example", f"/d/{MODEL_UID}")
+    chosen = {name: value for name, (value,) in parse_qs(url.query).items()}
+    assert chosen.pop("from") == str((step["onset_us"] - 6 * HOUR_US) // 1000)
+    assert chosen.pop("to") == str((step["updated_us"] + 6 * HOUR_US) // 1000)
+    variables = {v["name"] for v in committed()["model.json"]["templating"]["list"]}
+    assert {name.removeprefix("var-") for name in chosen} <= variables
+    assert chosen == {
+        "var-model": "late arrival", "var-version": "3", "var-source": "labels", "var-segment": "origin=JFK"
+    }  # fmt: skip
+    link = slack_message(rollback(), link="https://grafana.example")["blocks"][-1]["elements"][0]["text"]
+    assert f"https://grafana.example/d/{MODEL_UID}?" in link
+
+
+@pytest.mark.parametrize(
+    ("changes", "source"),
+    [
+        ({}, "predictions"),
+        ({"kind": "skew"}, "features"),
+        ({"kind": "loss", "features": []}, "labels"),
+        ({"kind": "classic", "features": [feature(role="loss")]}, "labels"),
+    ],
+)
+def test_a_page_leads_to_the_stream_that_it_is_about(changes: dict[str, Any], source: str) -> None:
+    assert f"var-source={source}&" in dashboard_url(alarm(**changes), "https://g")
 
 
 def test_slack_says_a_silence_in_words() -> None:
