@@ -307,8 +307,10 @@ def resolved_sentence(step: AlarmStep, at_us: int, reason: str) -> str:
     """Say that it is over, and why."""
     lasted = span_text(at_us - step.opened_us)
     name = subject(step.model, step.version, step.segment)
-    columns = [c.name for c in step.culprits] if step.kind not in _SAID_OF_TRAFFIC else []
-    about = f" on {list_text(columns)}" if columns else ""
+    of_what = () if step.kind in _SAID_OF_TRAFFIC else step.culprits
+    # Two incidents of a model may be open: which of them is over? What follows from columns is told without them only.
+    named = [c.name for c in of_what if c.role not in ACROSS] or [c.name for c in of_what]
+    about = f" on {list_text(named)}" if named else ""
     return f"{name}: {step.kind} alarm{about} resolved at {utc_text(at_us)} after {lasted}: {reason}"
 
 

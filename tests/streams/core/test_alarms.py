@@ -106,6 +106,14 @@ def test_only_drift_opens_and_only_stable_resolves(
     assert states(*verdicts) == expected, said
 
 
+def test_the_end_says_of_which_incident_it_is() -> None:
+    columns = {"distance": 0.5, "wind": 0.3}
+    *_, end = run(
+        *(window(i, DRIFT, columns=columns) for i in range(2)), *(window(i, STABLE) for i in (2, 3, 4))
+    )
+    assert end.summary.startswith("late-arrival v2: drift alarm on distance, wind resolved at ")
+
+
 def ends(
     *parts: tuple[Verdict, int], columns: str = "a", every: int = 1, kind: str = "drift"
 ) -> list[tuple[int, int]]:
