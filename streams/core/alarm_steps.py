@@ -266,7 +266,8 @@ def drift_sentence(
         numbers = f"({worst.statistic} {worst.value:.2f}, limit {worst.limit:.2f}, chance {worst.chance:.2f})"
     apart = next((c.apart for c in verdict.columns if (c.key, c.detail) == (worst.key, worst.detail)), "")
     since += f"; {apart}" if apart else ""
-    also = f"; also {list_text([c.name for c in others])}" if others else ""
+    more = distinct_names(c for c in others if c.name != worst.name)
+    also = f"; also {list_text(more)}" if more else ""
     where = f"; only in {list_text(only_in)}" if only_in and only_in != (verdict.segment,) else ""
     name = subject(verdict.model, verdict.version, verdict.segment)
     # A loss is told by its mean, which its name is that of.
@@ -275,6 +276,11 @@ def drift_sentence(
     if worst.role == "promise":
         about, numbers = "a promise is broken:", worst.detail
     return f"{name}: {about} {numbers} {since}{also}{where}"
+
+
+def distinct_names(culprits: Iterable[Culprit]) -> list[str]:
+    """Return each name once, in order: of a pair two numbers may tell."""
+    return list(dict.fromkeys(c.name for c in culprits))
 
 
 def _traffic_numbers(culprit: Culprit) -> str:
@@ -309,7 +315,7 @@ def resolved_sentence(step: AlarmStep, at_us: int, reason: str) -> str:
     name = subject(step.model, step.version, step.segment)
     of_what = () if step.kind in _SAID_OF_TRAFFIC else step.culprits
     # Two incidents of a model may be open: which of them is over? What follows from columns is told without them only.
-    named = [c.name for c in of_what if c.role not in ACROSS] or [c.name for c in of_what]
+    named = distinct_names(c for c in of_what if c.role not in ACROSS) or distinct_names(of_what)
     about = f" on {list_text(named)}" if named else ""
     return f"{name}: {step.kind} alarm{about} resolved at {utc_text(at_us)} after {lasted}: {reason}"
 

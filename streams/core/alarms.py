@@ -45,6 +45,7 @@ from streams.core.alarm_steps import (
     Attribution,
     Culprit,
     culprits_of,
+    distinct_names,
     drift_sentence,
     overall_of,
     severity_of,
@@ -55,7 +56,7 @@ from streams.core.alarm_tracks import SEGMENT, OpenAlarm, Track, TrackKey
 from streams.core.incident_speakers import Incidents
 from streams.core.known_causes import MOST, held_by, part_of, without
 from streams.core.places import confirmed_in, drifting_segments, lives_elsewhere, only_in
-from streams.core.story import story_of
+from streams.core.story import news_of, story_of
 from streams.core.streaks import Streak
 from streams.core.track_table import TrackTable
 from streams.core.verdicts import Verdict, WindowVerdict
@@ -324,6 +325,7 @@ class AlarmBook:
         seen = {s for s in alarm.told if s.startswith(SEGMENT)} | {SEGMENT + s for s in last.only_in}
         is_elsewhere = lives_elsewhere(self._tracks, key, told, last, seen, spec.open_after)
         is_named = not confirmed <= alarm.told
+        joined = distinct_names(c for c in culprits if c.key in confirmed - alarm.told)
         if is_named:
             alarm.named_us = verdict.end_us
         if has_changed or is_elsewhere or is_named:
@@ -334,7 +336,9 @@ class AlarmBook:
             alarm.known.learn(verdict, alarm.told)
         if not has_changed and not is_elsewhere and not is_named:
             return []
-        alarm.step = replace(self._told(told, heard), revision=last.revision + 1)
+        told = self._told(told, heard)
+        told = replace(told, story=story_of(told, news_of(last, told, joined)))
+        alarm.step = replace(told, revision=last.revision + 1)
         return [alarm.step, *self._incidents.speak(alarm)]
 
     def _resolve_if_stable(

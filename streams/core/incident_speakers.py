@@ -18,13 +18,15 @@ from streams.core.causes import (
     break_a_promise,
     have_one_cause,
     may_speak_for,
+    member_of,
     with_member,
 )
 from streams.core.known_causes import drifted_in
 from streams.core.places import only_in
-from streams.core.story import story_of
+from streams.core.story import member_name, news_of, story_of
 from streams.core.track_table import TrackTable
 from streams.core.verdicts import WindowVerdict
+from streams.core.words import list_text
 
 
 class Incidents:
@@ -102,7 +104,7 @@ class Incidents:
         }
 
     def speak(self, member: OpenAlarm) -> list[AlarmStep]:
-        """Let the speaker of an alarm that opened or changed say so."""
+        """Let the speaker of an alarm that opened or changed say so, where that adds to what it said before."""
         if not member.step.is_joined:
             return []
         speaker = next((a for _, a in self._speakers() if a.step.alarm_id == member.step.incident_id), None)
@@ -111,11 +113,15 @@ class Incidents:
         told = with_member(speaker.step, member.step)
         if told == speaker.step:
             return []
-        where = only_in(self._tracks, self._tracks.key_of(told), told)
-        at_us = max(told.updated_us, member.step.updated_us)
-        told = replace(told, state="updated", updated_us=at_us, only_in=where)
+        told = replace(told, only_in=only_in(self._tracks, self._tracks.key_of(told), told))
         told = replace(told, summary=spread_sentence(told))
-        speaker.step = replace(told, revision=told.revision + 1, story=story_of(told))
+        news = news_of(speaker.step, told, _joined(speaker.step, member.step))
+        if not news and told.summary == speaker.step.summary:
+            speaker.step = replace(told, story=story_of(told))
+            return []
+        at_us = max(told.updated_us, member.step.updated_us)
+        told = replace(told, state="updated", updated_us=at_us, story=story_of(told, news))
+        speaker.step = replace(told, revision=told.revision + 1)
         return [speaker.step]
 
     def close(self, track: Track, at_us: int, reason: str, heir: OpenAlarm | None = None) -> list[AlarmStep]:
@@ -184,6 +190,18 @@ class Incidents:
         if leader.step.kind != step.kind:
             return began_together(leader.step, step) or break_a_promise(leader.step, step)
         return all(map(leader.known.explains, drifted_in(verdict)))
+
+
+def _joined(speaker: AlarmStep, member: AlarmStep) -> list[str]:
+    """Return what a member adds to its incident: itself, or columns that nothing of it named yet."""
+    joins = member_of(member)
+    if all(m.alarm_id != joins.alarm_id or not m.is_open for m in speaker.members):
+        worst = member.culprits[0] if member.culprits else None
+        # What was promised and what came is what the owner of a promise asks first.
+        said = worst.detail if worst and worst.role == "promise" else list_text(joins.columns)
+        return [f"{member_name(joins)} ({said})"]
+    named = {c.name for c in speaker.culprits}.union(*(m.columns for m in speaker.members))
+    return [name for name in joins.columns if name not in named]
 
 
 def _resolution(step: AlarmStep, at_us: int, reason: str) -> AlarmStep:

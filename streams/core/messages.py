@@ -12,9 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
-from seawall.monitor import HOUR_US
 from seawall.sparks import spark_pair
 
 Step = Mapping[str, Any]
@@ -26,9 +24,6 @@ WEBHOOK_MAX_BYTES = 20_000 - 1
 SHOWN_FEATURES = 10
 
 SEVERITIES = ("critical", "error", "warning", "info")
-#: Dashboard of one model (`dashboards.panels.MODEL_UID`), and how much before and after an alarm it shows at least.
-MODEL_UID = "seawall-model"
-AROUND_US = 6 * HOUR_US
 
 
 def pagerduty_event(alarm: Step, routing_key: str, *, link: str = "") -> dict[str, Any]:
@@ -37,7 +32,7 @@ def pagerduty_event(alarm: Step, routing_key: str, *, link: str = "") -> dict[st
     Parameters
     ----------
     link
-        Grafana's address; the event then leads to the model's dashboard around the alarm.
+        Where a person can look; left out when empty.
     """
     key = dedup_key(alarm)
     if alarm["state"] == "resolved":
@@ -61,8 +56,8 @@ def pagerduty_event(alarm: Step, routing_key: str, *, link: str = "") -> dict[st
         "payload": payload,
     }
     if link:
-        event["client_url"] = dashboard_url(alarm, link)
-        event["links"] = [{"href": event["client_url"], "text": "Dashboard"}]
+        event["client_url"] = link
+        event["links"] = [{"href": link, "text": "Dashboard"}]
     return _shrunk(event, details, PAGERDUTY_MAX_BYTES)
 
 
@@ -72,31 +67,6 @@ def dedup_key(alarm: Step) -> str:
     if len(alarm_id) <= PAGERDUTY_KEY_CHARS:
         return alarm_id
     return "sha256:" + hashlib.sha256(alarm_id.encode()).hexdigest()
-
-
-def dashboard_url(step: Step, root: str) -> str:
-    """Address of the model's dashboard around an alarm or a rollback, in the Grafana at `root`."""
-    chosen = {"var-model": step["model"]}
-    if "rollback_id" in step:
-        first_us = last_us = int(step["ts"])
-        around_us = AROUND_US
-    else:
-        # Silence and volume are the model's: any version will do, so none is chosen.
-        chosen |= {"var-version": step["version"]} if step["version"] else {}
-        chosen |= {"var-source": _source_of(step), "var-segment": step["segment"] or "(all)"}
-        began_us = step["opened_us"] if step["onset_us"] is None else step["onset_us"]
-        first_us, last_us = min(began_us, step["opened_us"]), step["updated_us"]
-        around_us = max(AROUND_US, step["horizon_us"])
-    span = {"from": (first_us - around_us) // 1000, "to": (last_us + around_us) // 1000}
-    return f"{root.rstrip('/')}/d/{MODEL_UID}?{urlencode(span | chosen, errors='replace')}"
-
-
-def _source_of(alarm: Step) -> str:
-    """Return the stream whose windows an alarm is about: of losses that is labels, of skew feature events."""
-    is_of_labels = any(f["role"] in {"loss", "promise"} for f in alarm["features"][:1])
-    if is_of_labels or alarm["kind"] in {"loss", "promise"}:
-        return "labels"
-    return "features" if alarm["kind"] == "skew" else "predictions"
 
 
 def webhook_body(alarm: Step) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seawall.sparks import spark_pair
-from streams.core.messages import SEVERITIES, SHOWN_FEATURES, Step, clip, dashboard_url, severity_of
+from streams.core.messages import SEVERITIES, SHOWN_FEATURES, Step, clip, severity_of
 from streams.core.words import SILENCE, silence_text, utc_text, value_text
 
 HEADER_CHARS = 150
@@ -30,7 +30,7 @@ def slack_message(alarm: Step, *, link: str = "") -> dict[str, Any]:
     Parameters
     ----------
     link
-        Grafana's address; the message then leads to the model's dashboard around the step.
+        Where a person can look; left out when empty.
     """
     if "rollback_id" in alarm:
         return _slack_rollback(alarm, link)
@@ -59,7 +59,7 @@ def slack_message(alarm: Step, *, link: str = "") -> dict[str, Any]:
     if why and why not in alarm["story"]:
         context += f" ({escape(why, 800)})"
     context += f" · `seawall alarms show {_code(alarm['alarm_id'])}`"
-    blocks.append(_context(context + _slack_link(link and dashboard_url(alarm, link))))
+    blocks.append(_context(context + _slack_link(link)))
     # What a phone shows before it is unlocked: the summary names the model itself.
     return {"text": escape(f"{icon} {state.capitalize()}: {alarm['summary']}", 500), "blocks": blocks}
 
@@ -121,7 +121,7 @@ def _slack_rollback(step: Step, link: str) -> dict[str, Any]:
         _section(f"{moves}\n{escape(str(step['reason']), 2000)}"),
         _context(
             f"{utc_text(step['ts'])} · mode {_code(step['mode'])} · by {_code(step['actor'])} · "
-            f"{_code(step['rollback_id'])}{_slack_link(link and dashboard_url(step, link))}"
+            f"{_code(step['rollback_id'])}{_slack_link(link)}"
         ),
     ]
     return {"text": escape(f"{title} – {step['reason']}", 500), "blocks": blocks}

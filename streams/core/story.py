@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streams.core.alarm_steps import ACROSS, AlarmStep, overall_of
+from streams.core.incidents import Member
 from streams.core.words import list_text, utc_text
 
 _MOVED = {
@@ -17,10 +20,18 @@ _CHANGED = {
     "both": "How inputs and the score go together changed",
 }
 
+_A = {"info": "information", "warning": "a warning", "error": "an error", "critical": "critical"}
+_AT_FAULT = {
+    "version": "the version is at fault",
+    "world": "it is not the version's doing",
+    "unknown": "whose fault it is cannot be told any more",
+}
 
-def story_of(step: AlarmStep) -> str:
-    """Tell what is known of an incident, in the order in which a person asks."""
+
+def story_of(step: AlarmStep, news: str = "") -> str:
+    """Tell what is known of an incident, in the order in which a person asks; of an update, first what is new."""
     sentences = [
+        news,
         _began(step),
         _moved(step),
         _where(step),
@@ -32,6 +43,20 @@ def story_of(step: AlarmStep) -> str:
         sentences.append(f"{fault}: {step.attribution_why}")
     sentences.append(_members(step))
     return " ".join(f"{s}." for s in sentences if s)
+
+
+def news_of(before: AlarmStep, now: AlarmStep, joined: Sequence[str]) -> str:
+    """Say what an update tells that was not told before; `joined` names what it adds: columns, or parts of traffic."""
+    said = [f"{list_text(joined)} joined"] if joined else []
+    if now.severity != before.severity:
+        said.append(f"it is {_A[now.severity]} now, not {_A[before.severity]} any more")
+    if now.attribution != before.attribution:
+        said.append(_AT_FAULT[now.attribution])
+    if before.only_in and not now.only_in:
+        said.append(f"it is no longer only in {list_text(before.only_in)}")
+    if now.only_in and not before.only_in:
+        said.append(f"where it is: {list_text(now.only_in)}")
+    return f"New: {'; '.join(said)}" if said else ""
 
 
 def _began(step: AlarmStep) -> str:
@@ -74,5 +99,9 @@ def _members(step: AlarmStep) -> str:
     still = [m for m in step.members if m.is_open and m != overall_of(step)]
     if not still:
         return ""
-    named = [" ".join(filter(None, (m.kind, m.segment, m.version and f"of {m.version}"))) for m in still]
-    return f"Part of the same incident: {list_text(named, 5)}"
+    return f"Part of the same incident: {list_text([member_name(m) for m in still], 5)}"
+
+
+def member_name(member: Member) -> str:
+    """``drift origin=JFK of v2``; of what is of all traffic, or of the model, without that part."""
+    return " ".join(filter(None, (member.kind, member.segment, member.version and f"of {member.version}")))

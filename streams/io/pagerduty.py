@@ -8,6 +8,7 @@ from typing import Any
 from streams.core.messages import json_bytes
 from streams.core.notify import Result, is_resolve, pagerduty_event
 from streams.io.http import HttpPoster, Reply, redact
+from streams.io.links import dashboard_url
 from streams.io.notifier import Outcome
 from streams.io.retry import Retrier
 
@@ -25,20 +26,26 @@ class PagerDutyNotifier:
         The current key first, then keys it replaced. A resolve counts only under the key of its trigger, and
         PagerDuty ignores a resolve of what it does not know, so resolves go to every key: an incident that
         was opened under the old key is closed too.
-    link
-        Where a person can look.
+    grafana_url
+        Each event leads to the model's dashboard there; empty where there is none.
     """
 
     concurrency = 4
 
     def __init__(
-        self, url: str, routing_keys: Sequence[str], poster: HttpPoster, retrier: Retrier, *, link: str = ""
+        self,
+        url: str,
+        routing_keys: Sequence[str],
+        poster: HttpPoster,
+        retrier: Retrier,
+        *,
+        grafana_url: str = "",
     ) -> None:
         self._url = url
         self._keys = tuple(routing_keys)
         self._poster = poster
         self._retrier = retrier
-        self._link = link
+        self._grafana_url = grafana_url
 
     async def send(self, alarm: Mapping[str, Any]) -> Outcome:
         """Send one step of an alarm. Blocks, retries and fails as the class says."""
@@ -50,7 +57,7 @@ class PagerDutyNotifier:
         return Outcome(best.result, redact(best.detail, self._keys), attempts)
 
     async def _send(self, alarm: Mapping[str, Any], routing_key: str) -> Outcome:
-        body = json_bytes(pagerduty_event(alarm, routing_key, link=self._link))
+        body = json_bytes(pagerduty_event(alarm, routing_key, link=dashboard_url(alarm, self._grafana_url)))
 
         async def attempt() -> Reply:
             return await self._poster.post(self._url, body, {"content-type": "application/json"})

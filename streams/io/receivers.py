@@ -70,7 +70,7 @@ class Receivers:
 
     def _make(self, receiver: str) -> Notifier | None:
         kind, name = receiver_kind(receiver)
-        link = self._settings.grafana_url
+        grafana_url = self._settings.grafana_url
         if kind == "log":
             return LogNotifier()
         if kind == "webhook" and self._settings.webhook_url:
@@ -79,20 +79,24 @@ class Receivers:
             )
         if kind == "slack":
             urls = self._slack_urls.get(name) or self._slack_urls.get("", ())
-            return self._slack_at(urls[0], link) if urls else None
+            return self._slack_at(urls[0], grafana_url) if urls else None
         if kind == "pagerduty":
             keys = self._routing_keys.get(name) or self._routing_keys.get("", ())
             if keys:
                 return PagerDutyNotifier(
-                    self._settings.pagerduty_url, keys, self._poster, self._pagerduty_retrier, link=link
+                    self._settings.pagerduty_url,
+                    keys,
+                    self._poster,
+                    self._pagerduty_retrier,
+                    grafana_url=grafana_url,
                 )
         return None
 
-    def _slack_at(self, url: str, link: str) -> SlackNotifier:
+    def _slack_at(self, url: str, grafana_url: str) -> SlackNotifier:
         # the limit is the URL's: two names for one URL share one notifier, and so one bucket
         if url not in self._slack:
             self._slack[url] = SlackNotifier(
-                url, self._poster, self._retrier, bucket=self._make_bucket(), link=link
+                url, self._poster, self._retrier, bucket=self._make_bucket(), grafana_url=grafana_url
             )
         return self._slack[url]
 

@@ -10,6 +10,7 @@ from typing import Any
 from streams.core.messages import json_bytes
 from streams.core.notify import digest, slack_message
 from streams.io.http import HttpPoster, Reply, redact
+from streams.io.links import dashboard_url
 from streams.io.notifier import Outcome
 from streams.io.retry import Retrier
 
@@ -68,14 +69,14 @@ class SlackNotifier:
         *,
         bucket: TokenBucket | None = None,
         digest_from: int = 4,
-        link: str = "",
+        grafana_url: str = "",
     ) -> None:
         self._url = url
         self._poster = poster
         self._retrier = retrier
         self._bucket = bucket or TokenBucket()
         self._digest_from = digest_from
-        self._link = link
+        self._grafana_url = grafana_url
         self._waiting: list[tuple[Mapping[str, Any], asyncio.Future[Outcome]]] = []
         self._turn = asyncio.Lock()
 
@@ -99,9 +100,10 @@ class SlackNotifier:
         batch = self._waiting[:count]
         del self._waiting[:count]
         steps = [step for step, _ in batch]
-        message = (
-            digest(steps, link=self._link) if len(steps) > 1 else slack_message(steps[0], link=self._link)
-        )
+        if len(steps) > 1:
+            message = digest(steps, link=self._grafana_url)
+        else:
+            message = slack_message(steps[0], link=dashboard_url(steps[0], self._grafana_url))
         body = json_bytes(message)
         is_first = True
 

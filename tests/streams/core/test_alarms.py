@@ -106,6 +106,48 @@ def test_only_drift_opens_and_only_stable_resolves(
     assert states(*verdicts) == expected, said
 
 
+def test_an_update_says_first_what_is_new() -> None:
+    (_, told) = run(
+        window(0, DRIFT),
+        window(1, DRIFT),
+        *(window(i, DRIFT, columns={"distance": 0.3, "wind": 0.15}) for i in (2, 3)),
+    )[:2]
+    assert told.story == "New: it is an error now, not a warning any more."
+    (*_, last) = run(
+        window(0, DRIFT),
+        window(1, DRIFT),
+        *(window(i, DRIFT, columns={"distance": 0.15, "wind": 0.15}) for i in (2, 3)),
+    )
+    assert last.story == "New: wind joined."
+
+
+def test_what_the_page_said_already_is_not_told_again_by_an_alarm_that_joined_it() -> None:
+    """A fault of one segment that outweighs the others: all traffic names late and fetches up later, one at a time."""
+    far, of_all = (
+        {"delay": 0.5, "late": 0.4},
+        [{"delay": 0.15}, {"delay": 0.15, "late": 0.15}, {"delay": 0.3, "late": 0.3}],
+    )
+    book, steps = AlarmBook(MODEL), []
+    for minute in range(12):
+        verdicts = [
+            window(minute, DRIFT, columns=of_all[minute // 3 - 1]) if minute > 2 else window(minute, STABLE),
+            window(minute, DRIFT, segment="origin=JFK", columns=far),
+            window(minute, STABLE, segment="origin=LGA"),
+        ]
+        for verdict in in_order(verdicts):
+            steps += book.step(verdict, SPEC)
+        book = AlarmBook.restore(json.loads(json.dumps(book.snapshot())))
+    assert [(s.state, s.revision) for s in steps if s.segment] == [("open", 0), ("updated", 1)]
+    assert [s.severity for s in steps if not s.segment] == ["warning", "warning", "error"]
+
+
+def test_a_pair_that_two_numbers_tell_of_is_named_once() -> None:
+    pair = ColumnVerdict("a and b", "relation", DRIFT, "correlation", 0.5, 0.2, 0.1, "first", codes=(0, 1))
+    drift = window(0, DRIFT)
+    (opened,) = run(replace(drift, sudden=True, columns=(pair, replace(pair, detail="second", codes=(2, 3)))))
+    assert opened.summary.count("a and b") == 1
+
+
 def test_the_end_says_of_which_incident_it_is() -> None:
     columns = {"distance": 0.5, "wind": 0.3}
     *_, end = run(
@@ -394,7 +436,9 @@ def test_a_segments_page_says_so_when_others_follow() -> None:
     page = [s for s in steps if s.notify]
     assert {s.segment for s in page} == {"origin=JFK"}
     assert page[-1].summary.endswith("; now all traffic")
-    assert page[-1].story == "It was seen in origin=JFK first, and is in all traffic now."
+    assert page[-1].story == (
+        "New: it is no longer only in origin=JFK. It was seen in origin=JFK first, and is in all traffic now."
+    )
     assert [s.state for s in page] == ["open", "updated", "updated"]
 
 
@@ -438,7 +482,9 @@ def test_a_fault_that_starts_in_a_segment_and_reaches_all_traffic_pages_once() -
     )
     assert (told.state, told.alarm_id, told.notify) == ("updated", alone.alarm_id, ("log",))
     assert told.summary == f"{alone.summary}; now all traffic"
-    assert told.story == "It was seen in origin=JFK first, and is in all traffic now."
+    assert told.story == (
+        "New: drift of v2 (distance) joined. It was seen in origin=JFK first, and is in all traffic now."
+    )
     end = run(
         *(v for i in range(4, 9) for v in (window(i, STABLE), window(i, STABLE, segment="origin=JFK"))),
         book=book,

@@ -5,18 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.build import committed
-from dashboards.panels import MODEL_UID
 from seawall.contracts import contracts_dir
-from seawall.monitor import HOUR_US
-from streams.core.messages import dashboard_url
 from streams.core.notify import (
     LedgerEntry,
     NotificationRow,
@@ -141,7 +136,7 @@ def test_samples_are_what_the_schemas_say() -> None:
 
 def test_pagerduty_triggers_and_resolves_under_one_key() -> None:
     opened = pagerduty_event(alarm(), "K")
-    updated = pagerduty_event(alarm(state="updated", revision=1), "K", link="https://grafana.example/")
+    updated = pagerduty_event(alarm(state="updated", revision=1), "K", link="https://grafana.example/d/1")
     resolved = pagerduty_event(alarm(state="resolved", revision=2), "K")
     assert [event["event_action"] for event in (opened, updated, resolved)] == [
         "trigger",
@@ -152,7 +147,7 @@ def test_pagerduty_triggers_and_resolves_under_one_key() -> None:
     assert opened["payload"]["custom_details"]["features"][0]["name"] == "dep_delay"
     assert opened["payload"]["custom_details"]["window"]["end"] == "2023-11-14T22:13:20.000Z"
     assert opened["payload"]["custom_details"]["attribution"] == "version"
-    assert updated["links"][0]["href"].startswith("https://grafana.example/d/seawall-model?")
+    assert updated["links"][0]["href"] == "https://grafana.example/d/1"
 
 
 def test_a_long_alarm_id_still_gives_one_short_key() -> None:
@@ -199,35 +194,6 @@ def test_why_it_is_whose_fault_is_said_once_in_a_slack_message() -> None:
     for story in ("", f"The version is at fault: {why}."):
         said = json.dumps(slack_message(alarm(attribution_why=why, story=story)))
         assert said.count(why) == 1
-
-
-def test_a_page_leads_to_the_models_dashboard_at_the_time_that_it_is_about() -> None:
-    step = alarm(model="late arrival", segment="origin=JFK", kind="promise")
-    url = urlsplit(pagerduty_event(step, "K", link="https://grafana.example/")["client_url"])
-    assert (url.netloc, url.path) == ("grafana.example", f"/d/{MODEL_UID}")
-    chosen = {name: value for name, (value,) in parse_qs(url.query).items()}
-    assert chosen.pop("from") == str((step["onset_us"] - 6 * HOUR_US) // 1000)
-    assert chosen.pop("to") == str((step["updated_us"] + 6 * HOUR_US) // 1000)
-    variables = {v["name"] for v in committed()["model.json"]["templating"]["list"]}
-    assert {name.removeprefix("var-") for name in chosen} <= variables
-    assert chosen == {
-        "var-model": "late arrival", "var-version": "3", "var-source": "labels", "var-segment": "origin=JFK"
-    }  # fmt: skip
-    link = slack_message(rollback(), link="https://grafana.example")["blocks"][-1]["elements"][0]["text"]
-    assert f"https://grafana.example/d/{MODEL_UID}?" in link
-
-
-@pytest.mark.parametrize(
-    ("changes", "source"),
-    [
-        ({}, "predictions"),
-        ({"kind": "skew"}, "features"),
-        ({"kind": "loss", "features": []}, "labels"),
-        ({"kind": "classic", "features": [feature(role="loss")]}, "labels"),
-    ],
-)
-def test_a_page_leads_to_the_stream_that_it_is_about(changes: dict[str, Any], source: str) -> None:
-    assert f"var-source={source}&" in dashboard_url(alarm(**changes), "https://g")
 
 
 def test_slack_says_a_silence_in_words() -> None:
