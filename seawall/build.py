@@ -8,6 +8,7 @@ The counting needs the service extra and is imported when a baseline is built.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from seawall.series import read_column, read_labels
 from seawall.tables import checked_lengths, column_names, pick, read_feature, read_scores
 from seawall.values import clean
 
+#: As what pandas writes an index without a name: to Parquet, to CSV, and to either once it was read from CSV.
+#: Live traffic has no such column, so it would be missing there.
+_INDEX = re.compile(r"__index_level_\d+__||Unnamed: \d+")
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -33,7 +38,7 @@ class Reference:
     truths: Categorical | Floats | None
     task: str
     left_out: tuple[str, ...]
-    """Columns that are times, so no features."""
+    """Columns that are times, or the index of a pandas frame in a file, so no features."""
     unreadable: Mapping[str, str]
     """Columns that are neither numbers nor text nor vectors, and why; of those that were not asked for by name."""
 
@@ -199,7 +204,9 @@ def read_reference(
     names = (
         [name for name in column_names(table) if name not in asked] if features is None else list(features)
     )
-    left_out = [name for name in names if features is None and is_time(table[name])]
+    left_out = [
+        name for name in names if features is None and (_INDEX.fullmatch(str(name)) or is_time(table[name]))
+    ]
     names = [name for name in names if name not in left_out]
     _check_names(table, names, categorical)
     columns = Columns("predictions", clean(model), clean(version), np.empty(0, dtype=np.int64))

@@ -147,7 +147,7 @@ def _notes(baseline: Baseline, reference: Reference, pane: str | None) -> list[s
 
     notes = []
     if reference.left_out:
-        notes.append(f"left out, being times: {', '.join(reference.left_out)}")
+        notes.append(f"left out, being times or an index: {', '.join(reference.left_out)}")
     notes += [f"left out: {why}" for why in reference.unreadable.values()]
     if pane is None and baseline.pane_us > HOUR_US:
         notes.append(

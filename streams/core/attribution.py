@@ -64,7 +64,8 @@ def attribute(
     registry = registry.as_of(alarm.model, alarm.window_end_us)
     version, released_us = alarm.version, registry.released_us(alarm.model)
     if released_us is None:
-        return _unknown("the registry does not say which version is in production")
+        at = utc_text(alarm.window_end_us)
+        return _unknown(f"the registry does not say which version was in production at {at}")
     if beside := _beside_the_point(alarm, registry.current(alarm.model)):
         return _unknown(beside)
     if registry.is_put_back(alarm.model):

@@ -1,5 +1,7 @@
 """Give a fresh broker the control messages that the last one forgot, from the store's ``control`` table.
 
+Alarms that were open then are ended (`streams.embedded.ended`).
+
 The workers' sink writes every message of the control topics there: its topic's short name, its key (for the
 registry, which is a log, the event's id) and its bytes in base64. Order and timestamps are kept.
 """
@@ -7,11 +9,15 @@ registry, which is a log, the event's id) and its bytes in base64. Order and tim
 from __future__ import annotations
 
 import base64
+import time
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from seawall.errors import SeawallError, Unavailable
 from seawall.settings import Settings
 from seawall.wire import decode
+from streams.embedded.ended import endings
 from streams.io.clickhouse import connect
 from streams.io.topics import TIMEOUT_S, client_config
 
@@ -19,16 +25,30 @@ TOPICS = ("monitors", "baselines", "registry", "rollbacks")
 
 
 def reseed(settings: Settings) -> dict[str, int]:
-    """Publish the remembered control messages; returns how many per topic. For a broker that has none.
+    """Publish the remembered control messages and the ends of alarms; returns how many per topic.
+
+    For a broker that has none.
 
     Raises
     ------
     Unavailable
         The store or the broker did not take part.
     """
+    messages = [
+        (topic, _message_key(topic, key, payload), payload, published_ms)
+        for topic, key, payload, published_ms in _remembered(settings)
+        # An empty payload is a deletion, which a fresh topic does not need.
+        if topic in TOPICS and payload
+    ]
+    now_ms = time.time_ns() // 1_000_000
+    messages += [(topic, key, payload, now_ms) for topic, key, payload in endings(settings)]
+    _publish(settings, messages)
+    return dict(Counter(topic for topic, *_ in messages))
+
+
+def _publish(settings: Settings, messages: Iterable[tuple[str, bytes, bytes, int]]) -> None:
     from confluent_kafka import KafkaException, Producer  # noqa: PLC0415
 
-    counts = dict.fromkeys(TOPICS, 0)
     failures: list[str] = []
     producer = Producer(
         client_config(settings)
@@ -46,31 +66,27 @@ def reseed(settings: Settings) -> dict[str, int]:
         if error is not None:
             failures.append(f"{message.topic()}: {error.str()}")
 
-    for topic, key, payload, published_ms in _remembered(settings):
-        if topic not in counts or not payload:
-            continue  # an empty payload is a deletion, which a fresh topic does not need
+    for topic, key, payload, stamp_ms in messages:
         while True:
             try:
                 producer.produce(
                     settings.topic(topic),
                     payload,
-                    key=_message_key(topic, key, payload),
-                    timestamp=published_ms,
+                    key=key,
+                    timestamp=stamp_ms,
                     on_delivery=delivered,
                 )
                 break
             except BufferError:  # the producer's queue is full: let it drain
                 producer.poll(0.1)
             except KafkaException as error:
-                msg = f"broker: {settings.topic(topic)!r} refused a control message: {error.args[0].str()}"
+                msg = f"broker: {settings.topic(topic)!r} refused a message: {error.args[0].str()}"
                 raise Unavailable(msg) from error
-        counts[topic] += 1
     left = producer.flush(TIMEOUT_S)
     if failures or left:
         why = failures[0] if failures else f"{left} were left after {TIMEOUT_S:g} s"
-        msg = f"broker: control messages were not delivered: {why}"
+        msg = f"broker: remembered messages were not delivered: {why}"
         raise Unavailable(msg)
-    return counts
 
 
 def _remembered(settings: Settings) -> list[tuple[str, str, bytes, int]]:

@@ -113,8 +113,15 @@ class Supervisor:
         self.say("ready", f"tables of database {outcome.database!r} at version {outcome.version}{done}")
         created = create_topics(s)
         counts = reseed(s) if self.own_broker else {}  # only the embedded broker forgets
-        known = ", ".join(f"{count} {topic}" for topic, count in counts.items() if count)
+        ended = counts.pop("alarms", 0)
+        known = ", ".join(f"{count} {topic}" for topic, count in counts.items())
         self.say("ready", f"{len(created.created)} topics{f', remembered {known}' if known else ''}")
+        if ended:
+            many = "1 alarm was" if ended == 1 else f"{ended} alarms were"
+            self.say(
+                "warn",
+                f"{many} open when the last broker ended: ended with it, and what lasts is paged again",
+            )
 
     def start_worker(self, number: int = 0) -> None:
         """Start worker `number` and keep it running. Returns as soon as its process exists."""

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -86,7 +87,7 @@ def test_iso_times_in_csv_are_read_and_a_bad_one_is_named(
     Path("t.csv").write_text("\n".join(lines))
     assert main(["baseline", "build", "t.csv", *BUILD, "--time-column", "ts"]) == 0
     assert [c.name for c in Baseline.from_bytes(Path("late-1.baseline").read_bytes()).columns] == ["x"]
-    assert "left out, being times: planned" in capsys.readouterr().err
+    assert "left out, being times or an index: planned" in capsys.readouterr().err
     Path("t.csv").write_text("\n".join([*lines, "later,2026-01-03,3"]))
     assert main(["baseline", "build", "t.csv", *BUILD, "--time-column", "ts"]) == 1
     assert "ts: 'later' in row 2 is no time" in capsys.readouterr().err
@@ -206,6 +207,20 @@ def test_columns_that_are_neither_numbers_nor_text_are_left_out_and_said_so(
         assert f"note: left out: column '{name}'" in noted
     built = Baseline.from_bytes(Path("late-1.baseline").read_bytes())
     assert [c.name for c in built.columns if c.role == "feature"] == ["code", "origin", "temp"]
+
+
+def test_the_index_that_pandas_writes_along_is_no_feature(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_parquet(data).drop(columns="ts").sample(300, random_state=1)
+    frame.to_parquet("sample.parquet")
+    frame.to_csv("sample.csv")
+    pd.read_csv("sample.csv").to_csv("again.csv", index=False)
+    for name in ("sample.parquet", "sample.csv", "again.csv"):
+        assert main(["baseline", "build", name, *BUILD, "--score", "late=p", "--label-column", "late"]) == 0
+        assert "left out, being times or an index: " in capsys.readouterr().err
+        built = Baseline.from_bytes(Path("late-1.baseline").read_bytes())
+        assert [c.name for c in built.columns if c.role == "feature"] == ["code", "origin", "temp"]
 
 
 def test_ids_beyond_64_bits_in_csv_are_numbers(tmp_path: Path) -> None:

@@ -5,25 +5,31 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from seawall.errors import Unavailable
 from seawall.settings import Settings
-from seawall.wire import encode
+from seawall.wire import decode, encode
+from streams.agents.results import Sink
+from streams.core.alarm_steps import AlarmStep, Culprit
 from streams.embedded.page import HealthPage, render
 from streams.embedded.processes import free_port, wait_until
 from streams.embedded.running import Running, is_held, is_same, started_at
 from streams.embedded.stack import Stack, running_stack
 from streams.io.clickhouse import connect
+from streams.io.metrics import Metrics
 from streams.io.migrate import read_migrations
 from streams.io.offsets import end_offsets
 from streams.io.status import Alarm, Model, Status
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MOMENT_US = int(MOMENT.timestamp()) * 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +39,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def _read(settings: Settings, topic: str) -> list[Message]:
+def _read(settings: Settings, topic: str, partition: int = 0) -> list[Message]:
     name = settings.topic(topic)
-    end = end_offsets(settings, [(name, 0)])[name, 0]
+    end = end_offsets(settings, [(name, partition)])[name, partition]
     consumer = Consumer(
         {"bootstrap.servers": settings.broker, "group.id": "test", "enable.auto.commit": False}
     )
-    consumer.assign([TopicPartition(name, 0, 0)])
+    consumer.assign([TopicPartition(name, partition, 0)])
     messages: list[Message] = []
     while len(messages) < end:
         messages += consumer.consume(100, 1.0)
@@ -69,6 +75,66 @@ def test_a_second_start_gives_the_fresh_broker_what_the_store_remembers(tmp_path
         (registry,) = _read(second.settings, "registry")
         assert registry.key() == b"late-arrival"
         assert second.settings.log_epoch > epoch
+
+
+def test_an_alarm_that_was_open_when_the_broker_ended_is_ended_where_it_was_told(tmp_path: Path) -> None:
+    """Its deciders' state was in the broker's log: nothing else would ever end it."""
+    opened = AlarmStep(
+        alarm_id="a1",
+        model="late-arrival",
+        version="2",
+        segment="",
+        kind="drift",
+        state="open",
+        severity="error",
+        revision=3,
+        opened_us=MOMENT_US,
+        updated_us=MOMENT_US + 7_200_000_000,
+        resolved_us=None,
+        summary="dep_delay has moved",
+        window_start_us=MOMENT_US - 3_600_000_000,
+        window_end_us=MOMENT_US,
+        horizon_us=3_600_000_000,
+        rows=10,
+        features=(Culprit("dep_delay", "feature", "js", 0.3, 0.1, 0.02, "mean 12 to 48"),),
+        attribution="unknown",
+        attribution_why="",
+        notify=("log",),
+        only_in=("origin=JFK",),
+        onset_us=MOMENT_US,
+    )
+    steps = [
+        opened,
+        replace(opened, alarm_id="a2"),
+        replace(opened, alarm_id="a2", state="resolved", revision=4, resolved_us=MOMENT_US),
+    ]
+    with running_stack(tmp_path, workers=0) as first:
+        sink = Sink(SimpleNamespace(settings=first.settings), "alarms", Metrics())  # type: ignore[arg-type]  # enough
+        for name, parts in sink.tables(
+            SimpleNamespace(value=encode("alarm", step.to_record(MOMENT_US)), offset=i)
+            for i, step in enumerate(steps)
+        ).items():
+            for part, rows in enumerate(parts):
+                sink.store.insert(name, rows, str(part))
+        told = [["a1", "slack:#ml", r, "delivered", MOMENT] for r in range(2)]
+        first_client = connect(first.settings)
+        first_client.insert(
+            "notifications", told, column_names=["alarm_id", "receiver", "revision", "outcome", "sent"]
+        )
+        first_client.close()
+    with running_stack(tmp_path, workers=0) as second:
+        (message,) = (m for partition in range(4) for m in _read(second.settings, "alarms", partition))
+        ended = AlarmStep.from_record(decode(message.value() or b"", ("alarm",))[1])
+        assert message.key() == b"a1"
+        assert (ended.alarm_id, ended.state, ended.revision) == ("a1", "resolved", 4)
+        assert ended.resolved_us == opened.updated_us
+        assert ended.notify == ("slack:#ml",)
+        assert "resolved at 2026-01-02 05:04 UTC after 2h: the log of the broker began anew" in ended.summary
+        assert (ended.features, ended.only_in, ended.onset_us) == (
+            opened.features,
+            opened.only_in,
+            opened.onset_us,
+        )
 
 
 def test_what_is_remembered_is_found_by_a_reader_that_asks_for_the_latest_offset(tmp_path: Path) -> None:
