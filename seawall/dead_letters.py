@@ -55,6 +55,8 @@ class Letter:
     original_key: bytes | None
     headers: dict[str, bytes]
     """The original ones."""
+    topic_id: str = ""
+    """The broker's, of the topic that `offset` is of: one that is made again under the same name has another."""
     status: Status = "waiting"
     is_settled: bool = False
     """The cut behind it is made. Before that, whoever starts next reads the record again, and may count it."""
@@ -236,4 +238,5 @@ def _letter(key: str, headers: dict[str, bytes], message: Any) -> Letter:
         headers={
             name.removeprefix(_KEPT): value for name, value in headers.items() if name.startswith(_KEPT)
         },
+        topic_id=text("topic_id"),
     )

@@ -73,6 +73,7 @@ def letters(arguments: argparse.Namespace, found: Sequence[tuple[Letter, bytes, 
     shown = [
         {
             "letter": x.place,
+            "topic_id": x.topic_id,
             "reason": x.reason,
             "detail": x.detail,
             "events": x.events,
@@ -96,6 +97,7 @@ def letters(arguments: argparse.Namespace, found: Sequence[tuple[Letter, bytes, 
     for record, (_, value, reason, content) in zip(shown, found, strict=True):
         for name in (
             "letter",
+            "topic_id",
             "reason",
             "detail",
             "events",

@@ -228,6 +228,7 @@ class Ingest:
             run.tp.partition,
             letters,
             {r.offset: r.headers for r in run.records if r.headers},
+            chunker.log,
         )
         self.metrics.add(m.EVENTS_DEAD_LETTERED, sum(x.events for x in letters), topic=self.source)
 

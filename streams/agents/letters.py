@@ -21,6 +21,7 @@ from typing import Any
 from seawall.wire import MARKER, schema_of
 from streams.agents.schemas import schema_id_of
 from streams.core.decode import DeadLetter
+from streams.core.lives import UNNAMED, LogName
 from streams.io.kafka import RunApp, begin, is_for_size, publish
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ async def publish_letters(
     partition: int,
     letters: Sequence[DeadLetter],
     headers: Mapping[int, Headers],
+    log_name: LogName = UNNAMED,
 ) -> list[tuple[int, bytes]]:
     """Write dead letters to the topic `to`; returns offset and key of each when the broker has all of them.
 
@@ -46,23 +48,25 @@ async def publish_letters(
     ----------
     headers
         The original ones, by offset.
+    log_name
+        Of the log whose offsets these are.
     """
-    whole = [dead_headers(source, partition, x, headers.get(x.offset, ())) for x in letters]
+    whole = [dead_headers(source, partition, x, headers.get(x.offset, ()), log_name) for x in letters]
     kept = [h | kept_headers(headers.get(x.offset, ())) for x, h in zip(letters, whole, strict=True)]
     under_way = [
-        await _begin(app, to, dead_key(source, partition, x), x.value, h)
+        await _begin(app, to, dead_key(source, partition, x, log_name), x.value, h)
         for x, h in zip(letters, kept, strict=True)
     ]
     published: list[tuple[int, bytes]] = []
     outcomes = await asyncio.gather(*under_way, return_exceptions=True)
     for letter, of_letter, everything, outcome in zip(letters, whole, kept, outcomes, strict=True):
-        key = dead_key(source, partition, letter)
+        key = dead_key(source, partition, letter, log_name)
         if isinstance(outcome, BaseException):
             if not is_for_size(outcome):
                 raise outcome
             # It may have been in one batch with what is too large, and the broker refuses batches.
             if not await _is_taken(app, to, key, letter.value, everything):
-                key = dead_key(source, partition, replace(letter, reason=TOO_LARGE))
+                key = dead_key(source, partition, replace(letter, reason=TOO_LARGE), log_name)
                 await publish(app, [(to, key, b"", None)], buried_headers(of_letter, letter))
         published.append((letter.offset, key))
     _say(source, partition, letters)
@@ -105,9 +109,13 @@ def _say(source: str, partition: int, letters: Sequence[DeadLetter]) -> None:
         )  # fmt: skip
 
 
-def dead_key(topic: str, partition: int, letter: DeadLetter) -> bytes:
-    """Natural key of a dead letter: a record read twice is dead once."""
-    return f"{topic}/{partition}/{letter.offset}/{letter.reason}".encode()
+def dead_key(topic: str, partition: int, letter: DeadLetter, log_name: LogName = UNNAMED) -> bytes:
+    """Natural key of a dead letter: a record read twice is dead once.
+
+    An offset names a record only as long as its log lives, so the log's name is in it where it has one.
+    """
+    life = "" if log_name == UNNAMED else f"/{log_name.epoch}.{log_name.topic_id}"
+    return f"{topic}/{partition}/{letter.offset}/{letter.reason}{life}".encode()
 
 
 def kept_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> dict[str, bytes]:
@@ -116,7 +124,11 @@ def kept_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> dict[str
 
 
 def dead_headers(
-    topic: str, partition: int, letter: DeadLetter, headers: Headers | None = None
+    topic: str,
+    partition: int,
+    letter: DeadLetter,
+    headers: Headers | None = None,
+    log_name: LogName = UNNAMED,
 ) -> dict[str, bytes]:
     """Where a dead letter came from and why; its value is the original, untouched.
 
@@ -124,6 +136,8 @@ def dead_headers(
     ----------
     headers
         The original ones: the schema's id may be among them.
+    log_name
+        Of the log whose offset the letter has.
     """
     named = schema_of(letter.value, schema_id_of(headers or ()))
     return {
@@ -134,6 +148,8 @@ def dead_headers(
         "seawall.detail": letter.detail[:_DETAIL_CHARS].encode(errors="replace"),
         "seawall.events": str(letter.events).encode(),
         "seawall.sha256": hashlib.sha256(letter.value).hexdigest().encode(),
+        **({"seawall.log_epoch": str(log_name.epoch).encode()} if log_name.epoch else {}),
+        **({"seawall.topic_id": log_name.topic_id.encode()} if log_name.topic_id else {}),
         **({"seawall.key": letter.key} if letter.key is not None else {}),
         **({"seawall.partial": b"1"} if letter.is_partial else {}),
         "seawall.fingerprint": letter.value[2:10].hex().encode() if letter.value[:2] == MARKER else b"",

@@ -180,6 +180,8 @@ def _dead(_: Sink, record: Any) -> Iterable[tuple[str, pa.Table]]:
         "partition": _whole(h, "partition", -1, 2**31 - 1),
         "offset": _whole(h, "offset", -1, 2**63 - 1),
         "reason": h.get("seawall.reason", ""),
+        "log_epoch": _whole(h, "log_epoch", 0),
+        "topic_id": h.get("seawall.topic_id", ""),
         "detail": h.get("seawall.detail", ""),
         "events": _whole(h, "events", 1),
         "bytes": _whole(h, "bytes", len(record.value or b"")),

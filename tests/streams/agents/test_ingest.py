@@ -28,6 +28,7 @@ from seawall.dead_letters import each_value, read_letters
 from seawall.settings import Settings
 from seawall.wire import HEADER_BYTES, decode
 from streams.agents.ingest import Ingest
+from streams.agents.results import Sink
 from streams.agents.worker import Worker
 from streams.io import metrics as m
 from streams.io.kafka import Assignment, Run, RunApp, make_app
@@ -282,6 +283,36 @@ async def test_the_headers_of_a_letter_say_where_it_was_why_it_is_dead_and_which
             },
         ),
     }
+
+
+async def test_letters_of_a_topic_that_was_made_again_lie_beside_those_of_the_old_one(
+    settings: Settings,
+) -> None:
+    """Each life of the log has a letter at the same place, for the same reason, and reads it twice."""
+    create_topics(settings, ["predictions", "dead-letters", "summaries", "alarms", "holds"])
+    lives = [(0, "A"), (0, "B"), (2, "B"), (2, "B")]
+    async with faust_producer(settings) as producer:
+        for epoch, topic_id in lives:
+            bench = Bench(replace(settings, log_epoch=epoch, chunk_offsets=1), producer, partition=3)
+            bench.ids.found = {bench.tp.topic: topic_id}
+            await bench.ingest.tick()
+            await bench.ingest.on_run(bench.run_of(7, [POISON + topic_id.encode()]))
+    letters = await asyncio.to_thread(read_letters, settings)
+    assert [(x.place, x.topic_id, x.is_settled) for x in letters] == [
+        ("predictions/3/7", topic_id, True) for topic_id in "ABB"
+    ]
+    sink: Any = SimpleNamespace(topic="dead-letters")
+    found = await asyncio.to_thread(lambda: list(each_message(settings, "dead-letters")))
+    rows = [
+        SimpleNamespace(value=m.value(), offset=m.offset(), timestamp=m.timestamp()[1], headers=m.headers())
+        for m in found
+    ]
+    stored = {
+        (r["topic"], r["partition"], r["offset"], r["reason"], r["log_epoch"], r["topic_id"])
+        for t in Sink.tables(sink, rows)["dead_letters"]
+        for r in t.to_pylist()
+    }
+    assert sorted(stored) == [("predictions", 3, 7, "unknown_schema", *life) for life in sorted(set(lives))]
 
 
 async def test_a_letter_that_is_too_large_for_its_topic_is_buried_without_its_bytes(

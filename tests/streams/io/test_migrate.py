@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seawall.cli import main
+from seawall.contracts import contracts_dir
 from seawall.errors import ConfigError, Unavailable
 from seawall.settings import Settings
 from streams.embedded.processes import free_port
@@ -79,6 +81,32 @@ def test_a_migration_cut_off_half_way_is_run_again(fresh: Settings, folder: Path
         migrate(fresh, directory=folder)
     second.write_text(good)
     assert migrate(fresh, directory=folder).applied == ("0002_second",)
+
+
+def test_dead_letters_of_two_lives_of_a_topic_are_kept_beside_those_of_before(
+    fresh: Settings, tmp_path: Path
+) -> None:
+    shipped = contracts_dir() / "clickhouse"
+    for path in sorted(shipped.glob("*.sql"))[:4]:
+        shutil.copy(path, tmp_path)
+    migrate(fresh, directory=tmp_path)
+    client = connect(fresh)
+    of_before = "INSERT INTO dead_letters (topic, partition, offset, reason) VALUES ('p', 0, 7, 'bad_json')"
+    client.command(of_before)
+    migrate(fresh)
+    for statement in read_migrations()[4].statements:
+        client.command(statement)  # one that was cut off half-way is run again
+    client.command(of_before)
+    lives = (
+        "('p', 0, 7, 'bad_json', 0, 'A'), ('p', 0, 7, 'bad_json', 0, 'B'), ('p', 0, 7, 'bad_json', 2, 'B')"
+    )
+    for _ in range(2):
+        client.command(
+            f"INSERT INTO dead_letters (topic, partition, offset, reason, log_epoch, topic_id) VALUES {lives}"
+        )
+    found = client.query("SELECT log_epoch, topic_id FROM dead_letters FINAL ORDER BY log_epoch, topic_id")
+    client.close()
+    assert found.result_rows == [(0, ""), (0, "A"), (0, "B"), (2, "B")]
 
 
 def test_numbers_without_a_gap_are_demanded(folder: Path) -> None:
