@@ -60,7 +60,8 @@ def _head(model: str, baseline: Baseline | None) -> list[str]:
     task = baseline.task if baseline and baseline.task in rules.TASKS else "none"
     return [
         f"# What good looks like for {scalar(model)}. Written by `seawall monitor init` from {of}.",
-        "# Only `model` is needed. Check with `seawall check`, publish with `seawall monitor publish`.",
+        "# Only `model` is needed; docs/monitor.md has every key.",
+        "# Check with `seawall check`, publish with `seawall monitor publish`.",
         f"model: {scalar(model)}",
         f"task: {task}  # {' | '.join(rules.TASKS)}",
     ]
@@ -125,6 +126,9 @@ def _segments(baseline: Baseline | None) -> list[str]:
         *lines,
         f"segments: [{_listed(chosen)}]",
         f"max_segments: {MonitorSpec.max_segments}",
+        "",
+        "# Whose hours of the day the traffic follows, such as America/New_York: it matters where clocks change.",
+        f"timezone: {MonitorSpec.timezone}",
     ]
 
 
