@@ -130,33 +130,70 @@ def _explained(
     schema: list[Coincidence] = []
     start = verdict.start_us // spec.pane_us
     for n, culprit in enumerate(features):
-        found = next((p for p in panes if culprit.key in p.layout.index), None)
-        if n >= MAX_EXPLAINED or found is None or culprit.role in {"segment", *ACROSS}:
-            related = _related(culprit, verdict, panes) if n < MAX_EXPLAINED else None
+        history = _history_of(culprit.key, panes, verdict, spec)
+        if n >= MAX_EXPLAINED or history is None or culprit.role in {"segment", *ACROSS}:
+            related = _related(culprit, verdict, panes, spec) if n < MAX_EXPLAINED else None
             out.append(
                 replace(culprit, onset_us=_onset_of_pair(*related, start, spec)) if related else culprit
             )
             continue
-        i = found.layout.index[culprit.key]
-        column, at = found.layout.columns[i], found.layout.slice_of(i)
-        counts = found.dense.counts[:, at]
-        starts = (found.first + np.arange(len(counts), dtype=np.int64)) * spec.pane_us
+        found, counts = history.panes, history.counts
+        column, at = history.column, found.layout.slice_of(found.layout.index[culprit.key])
+        starts = (history.first + np.arange(len(counts), dtype=np.int64)) * spec.pane_us
         seasons = found.reference.seasons
         expected = seasons.shares[seasons.slot_of(starts)][:, at]
-        window = slice(max(start - found.first, 0), None)
-        onset = estimate_onset(counts, expected, found.reference.rows, start=window.start)
-        rows = counts[window].sum(axis=1, keepdims=True)
-        usual = (rows * expected[window]).sum(axis=0) / max(int(rows.sum()), 1)
+        onset = estimate_onset(counts, expected, found.reference.rows, start=max(start - history.first, 0))
         told = found.told.get(culprit.key)
-        onset_us = (found.first + onset) * spec.pane_us
+        onset_us = (history.first + onset) * spec.pane_us
         dated = replace(culprit, onset_us=onset_us)
         if told is not None:
-            bars = bars_of(column, told[0].columns[told[1]], usual, counts[window].sum(axis=0))
+            # What is drawn is what was judged: the window as one layout has it.
+            seen = found.dense.counts[max(start - found.first, 0) :, at]
+            rows = seen.sum(axis=1, keepdims=True)
+            usual = (rows * expected[-len(seen) :]).sum(axis=0) / max(int(rows.sum()), 1)
+            bars = bars_of(column, told[0].columns[told[1]], usual, seen.sum(axis=0))
             dated = replace(dated, bins=bars.labels, before=bars.reference, after=bars.current)
         out.append(dated)
         if _is_gone(column, expected[onset:], counts[onset:]):
             schema.append(Coincidence("schema", onset_us, f"{culprit.name} all but ceasing to arrive"))
     return tuple(out), schema
+
+
+class _History(NamedTuple):
+    """What panes of all layouts that hold a column alike counted of it."""
+
+    column: Column
+    counts: npt.NDArray[np.int64]
+    """[panes, slots]"""
+    first: int
+    """Number of the first pane."""
+    panes: _Panes
+    """Those of the layout that was judged."""
+
+
+def _history_of(key: str, panes: list[_Panes], verdict: WindowVerdict, spec: MonitorSpec) -> _History | None:
+    """Put together what was counted of a column before and after its sender began to send others beside it.
+
+    Panes of one layout alone are not enough: a fault that comes with other columns divides them just where it began.
+    """
+    holding = [p for p in panes if key in p.layout.index]
+    if not holding:
+        return None
+    found = _judged(holding, verdict, spec)
+    column = found.layout.columns[found.layout.index[key]]
+    alike = [p for p in holding if p.layout.columns[p.layout.index[key]] == column]
+    first = min(p.first for p in alike)
+    counts = np.zeros((found.first - first + len(found.dense.counts), column.slots), dtype=np.int64)
+    for p in alike:
+        counts[p.first - first :] += p.dense.counts[:, p.layout.slice_of(p.layout.index[key])]
+    return _History(column, counts, first, found)
+
+
+def _judged(panes: list[_Panes], verdict: WindowVerdict, spec: MonitorSpec) -> _Panes:
+    """Return the panes of the layout that a verdict is about, known by its rows; else those with most rows in it."""
+    start = verdict.start_us // spec.pane_us
+    seen = [int(p.dense.rows[max(start - p.first, 0) :].sum()) for p in panes]
+    return panes[max(range(len(panes)), key=lambda i: (seen[i] == verdict.rows, seen[i]))]
 
 
 def _is_gone(column: Column, expected: Floats, counts: npt.NDArray[np.int64]) -> bool:
@@ -170,14 +207,14 @@ def _is_gone(column: Column, expected: Floats, counts: npt.NDArray[np.int64]) ->
 
 
 def _related(
-    culprit: Culprit, verdict: WindowVerdict, panes: list[_Panes]
+    culprit: Culprit, verdict: WindowVerdict, panes: list[_Panes], spec: MonitorSpec
 ) -> tuple[tuple[int, int], _Panes] | None:
     """Find both codes of a pair, and the panes with their sums."""
     column = next((c for c in verdict.columns if (c.key, c.detail) == (culprit.key, culprit.detail)), None)
     if column is None or len(column.codes) != 2:
         return None
-    found = next((p for p in panes if _has_sums(p)), None)
-    return None if found is None else ((column.codes[0], column.codes[1]), found)
+    summed = [p for p in panes if _has_sums(p)]
+    return ((column.codes[0], column.codes[1]), _judged(summed, verdict, spec)) if summed else None
 
 
 def _has_sums(panes: _Panes) -> bool:
@@ -206,16 +243,13 @@ def _dated(step: AlarmStep, verdict: WindowVerdict, spec: MonitorSpec, panes: li
         if not any(c.role in ACROSS for c in step.culprits):
             return step
         return replace(step, onset_us=step.opened_us - verdict.horizon_us, onset_why=ONSET_OF_WINDOW)
-    related = _related(worst, verdict, panes)
-    found = related[1] if related else next(p for p in panes if worst.key in p.layout.index)
-    at_edge = worst.onset_us == found.first * spec.pane_us
+    related = _related(worst, verdict, panes, spec)
+    history = None if related else _history_of(worst.key, panes, verdict, spec)
+    first = history.first if history else related[1].first if related else None
     why = f"estimated from the panes of {worst.name}"
-    if at_edge:
-        why = (
-            "or before: no older panes are kept"
-            if found.is_cut
-            else f"with the first traffic of {step.version}"
-        )
+    if first is not None and worst.onset_us == first * spec.pane_us:
+        is_cut = any(p.is_cut for p in panes if p.first == first)
+        why = "or before: no older panes are kept" if is_cut else f"with the first traffic of {step.version}"
     return replace(step, onset_us=worst.onset_us, onset_why=why)
 
 
@@ -272,19 +306,26 @@ def _beside(step: AlarmStep, scene: Scene) -> Beside | None:
     since_us = step.onset_us if step.onset_us is not None else step.opened_us - step.horizon_us
     # Of an alarm that has been open for months it matters what the other version sees now.
     since_us = max(since_us, step.window_start_us - DAY_US)
-    return Beside(name, *_seen_by(name, other, step, since_us))
+    # A window in the place of the first one that drifted here has seen as much of it, unless that version served alone
+    # until a release in its midst: then it has seen nothing.
+    from_us = step.opened_us - step.horizon_us
+    if step.version == current:
+        from_us = max(from_us, min(registry.released_us(step.model) or from_us, step.opened_us))
+    return Beside(name, *_seen_by(name, other, step, since_us, from_us))
 
 
-def _seen_by(name: str, other: VersionDrift, step: AlarmStep, since_us: int) -> tuple[str, str]:
-    """Return whether a version sees it (yes, partly, no, unknown), and the sentence that says so."""
+def _seen_by(name: str, other: VersionDrift, step: AlarmStep, since_us: int, from_us: int) -> tuple[str, str]:
+    """Return whether a version sees it (yes, partly, no, unknown), and the sentence that says so.
+
+    A stable window from `from_us` on says that it does not.
+    """
     shared = [c.name for c in step.culprits if _drifts(other, c.key, since_us)]
     alone = [c.name for c in step.culprits if c.name not in shared]
     if shared and not alone:
         return "yes", f"{name} sees it too, on {list_text(shared)}"
     if shared:
         return "partly", f"{name} sees {list_text(shared)} move too, but not {list_text(alone)}"
-    # A window in the place of the first one that drifted here has seen as much of it.
-    if other.stable_from_us is not None and other.stable_from_us >= step.opened_us - step.horizon_us:
+    if other.stable_from_us is not None and other.stable_from_us >= from_us:
         return "no", f"{name} is stable on the traffic of the same time"
     before_us = since_us - DAY_US
     if not other.was_judged_since(before_us):

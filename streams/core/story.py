@@ -55,7 +55,7 @@ def news_of(before: AlarmStep, now: AlarmStep, joined: Sequence[str]) -> str:
     if before.only_in and not now.only_in:
         said.append(f"it is no longer only in {list_text(before.only_in)}")
     if now.only_in and not before.only_in:
-        said.append(f"where it is: {list_text(now.only_in)}")
+        said.append(f"it is only in {list_text(now.only_in)}")
     return f"New: {'; '.join(said)}" if said else ""
 
 

@@ -403,3 +403,31 @@ def test_what_moved_is_not_forgotten_when_only_a_relation_is_left() -> None:
     later = [s for s in steps if s.state == "updated" and {c.role for c in s.culprits} == {"relation"}]
     assert later
     assert all(s.moved == "inputs" and "Inputs moved and the score did not." in s.story for s in later)
+
+
+def test_a_column_renamed_by_its_sender_is_dated_and_drawn_from_what_is_sent_now() -> None:
+    """What is sent from then on has another layout: panes of the old one know nothing of the fault."""
+    columns = history(0, ROWS, 2)
+    before, after = rows_of(columns, np.arange(AT)), rows_of(columns, np.arange(AT, ROWS))
+    after.numeric["y_renamed"] = after.numeric.pop("y")
+    step = first(told([before, after]))
+    (gone,) = step.culprits
+    assert (gone.name, gone.statistic, gone.value) == ("y", "missing_share", 1.0)
+    assert step.onset_us is not None
+    assert abs(step.onset_us - at_us(AT)) <= PANE
+    assert (gone.bins[0], gone.before[0], gone.after[0]) == ("missing", 0.0, 1.0)
+
+
+def test_a_version_that_was_replaced_at_the_release_is_not_said_to_be_stable_on_the_traffic_since() -> None:
+    registry = RegistryView()
+    registry.observe(make_event("m", "v1", "promoted", at_us(0)))
+    registry.observe(make_event("m", "v2", "promoted", at_us(AT)))
+    old = rows_of(history(0, ROWS, 2), np.arange(AT))
+    new = rows_of(history(0, ROWS, 3, "v2"), np.arange(AT, ROWS))
+    new.numeric["x"] *= 60
+    steps = told([old, new], baselines=[baseline(), baseline("v2")], registry=registry)
+    told_of = [s for s in steps if s.version == "v2" and s.kind == "drift" and not s.segment and s.beside]
+    assert told_of
+    assert {s.beside.sees for s in told_of if s.beside} == {"unknown"}
+    assert "v1 does not show it, but its windows reach back to before it." in told_of[0].story
+    assert told_of[0].attribution == "version"
