@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from seawall.baseline import Baseline
 from seawall.build import Reference, build_from, read_reference
 from seawall.embeddings import names_of
-from seawall.errors import ConfigError
+from seawall.errors import ConfigError, ContractError
 from seawall.frames import Categorical, Columns
 from seawall.monitor import Effects, MonitorSpec
 from seawall.monitor_yaml.problems import any_of, did_you_mean
@@ -213,6 +213,8 @@ def compare(
         categorical=[n for n in there if clean(str(n)) in texts and n not in asked],
         **roles,
     )
+    if not rows.columns.rows:
+        raise ContractError("current: has no row, expected at least one")
     found = compare_once(
         baseline, _parts(rows), effect=distance, effects=others, min_rows=min_rows, only=columns
     )

@@ -7,7 +7,7 @@ import pytest
 
 import seawall
 from seawall.cli import main
-from seawall.errors import ConfigError
+from seawall.errors import ConfigError, ContractError
 from tests.contract.strict_html import Strict
 
 RNG = np.random.default_rng
@@ -490,6 +490,13 @@ def test_a_vector_is_asked_for_by_its_own_name() -> None:
     assert {c.name.split("[")[0] for c in found} == {"v"}
     with pytest.raises(ConfigError, match="did you mean x"):
         seawall.compare(before, after, columns=["xx"])
+
+
+def test_a_table_without_rows_is_named() -> None:
+    with pytest.raises(ContractError, match="current: has no row"):
+        seawall.compare(table(1), table(1).head(0))
+    with pytest.raises(ContractError, match="reference has no row"):
+        seawall.compare(table(1).head(0), table(1))
 
 
 def test_a_column_that_cannot_be_compared_is_a_note(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
