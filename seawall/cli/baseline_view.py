@@ -20,6 +20,8 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 16
 #: A longer name would leave no room for the rest of its line.
 _LONGEST_NAME = 40
+#: … of which a screen narrower than this has half.
+_WIDE = 100
 #: … and so would a text as a value.
 _LONGEST_VALUE = 24
 
@@ -38,6 +40,7 @@ def show_baseline(baseline: Baseline, console: Console) -> None:
         console.print("  ".join(f"{escape(n)} [bold]{v:.4g}[/]" for n, v in baseline.performance.items()))
     for name, value in sorted(baseline.lineage.items()):
         console.print(f"[dim]{escape(name)}[/] {escape(value)}", soft_wrap=True)
+    longest = _LONGEST_NAME if console.width >= _WIDE else _LONGEST_NAME // 2
     table = Table(box=None, pad_edge=False, header_style="dim")
     is_weighed = any(c.importance is not None for c in baseline.columns)
     weight = ("importance",) if is_weighed else ()
@@ -47,7 +50,7 @@ def show_baseline(baseline: Baseline, console: Console) -> None:
     for column, counts in zip(baseline.columns, _counts(baseline), strict=True):
         share = column.missing / max(baseline.rows, 1)
         table.add_row(
-            escape(shortened(printable(column.name), _LONGEST_NAME)),
+            escape(shortened(printable(column.name), longest)),
             column.role,
             *(
                 (f"{column.importance:.3g}" if column.importance is not None else "[dim]–[/]",)
@@ -156,15 +159,26 @@ def shortened(text: str, most: int) -> str:
     return f"{text[: most // 2]}…{text[-((most - 1) // 2) :]}"
 
 
+def number_in_words(value: float) -> str:
+    """Write a number to four digits, but what is in thousands to the unit.
+
+    Examples
+    --------
+    >>> [number_in_words(x) for x in (0.00538306, -0.0, 51801.0, 1697.4, 1.5e9)]
+    ['0.005383', '0', '51801', '1697', '1.5e+09']
+    """
+    # A logarithm of 1 may be -0, which says nothing to anybody.
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value + 0.0:.4g}"
+
+
 def _values(column: BaselineColumn, counts: npt.NDArray[np.int64]) -> str:
     if not column.count:
         return "nothing but missing values"
     if column.kind == "numeric":
         if column.minimum == column.maximum:
-            return f"always {column.minimum:.6g}"
+            return f"always {number_in_words(column.minimum)}"
         middle = column.quantiles[len(column.quantiles) // 2]
-        # A logarithm of 1 may be -0, which says nothing to anybody.
-        return " … ".join(f"{value + 0.0:.6g}" for value in (column.minimum, middle, column.maximum))
+        return " … ".join(map(number_in_words, (column.minimum, middle, column.maximum)))
     shares = [
         f"{shortened(printable(name), _LONGEST_VALUE)} {n / column.count:.0%}"
         for name, n in zip(column.categories[:3], counts[2:5], strict=False)

@@ -81,11 +81,7 @@ def read_history(
         features=wanted,
         categorical=[n for n in wanted if is_text(n, features)],
     )
-    read = {*reference.columns.numeric, *reference.columns.categorical}
-    absent = [name for name in features if name not in read]
-    lost = (
-        [f"not in {arguments.data.name}, and so missing in every row: {', '.join(absent)}"] if absent else []
-    )
+    lost = _absent(reference.columns, baseline, arguments.data.name)
     losses = watched_losses(spec, baseline)
     if reference.truths is None:
         note = (
@@ -96,6 +92,25 @@ def read_history(
     labels, notes = _labels(table, reference.columns, reference.truths, spec, arguments)
     unseen = _unseen(labels, losses, spec, baseline, arguments)
     return History(reference.columns, labels, [*lost, *notes, *unseen])
+
+
+def _absent(columns: Columns, baseline: Baseline, file: str) -> list[str]:
+    """Say what the baseline has and these rows have not: it is missing in every one of them, which may page."""
+    read = {*columns.numeric, *columns.categorical}
+    features = [c.name for c in baseline.columns if c.role == "feature" and c.name not in read]
+    notes = [f"not in {file}, and so missing in every row: {', '.join(features)}"] if features else []
+    unnamed = [
+        f"score {c.name} (--score, --score-column)"
+        for c in baseline.columns
+        if c.role == "score" and c.name not in columns.scores
+    ]
+    if columns.label is None and any(c.role == "prediction" for c in baseline.columns):
+        unnamed.append("the predicted label (--prediction-column)")
+    if unnamed:
+        notes.append(
+            f"no option names what the baseline has, and so it is missing in every row: {', '.join(unnamed)}"
+        )
+    return notes
 
 
 def is_known(name: str, features: Mapping[str, str]) -> bool:

@@ -199,6 +199,17 @@ def test_columns_that_the_history_does_not_have_are_told(
     assert "note: not in history.parquet, and so missing in every row: temp" in shown
 
 
+def test_what_the_baseline_has_and_no_option_names_is_told(
+    labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    run = [part for part in RUN if part not in {"--score-column", "p"}]
+    assert main([*run, "--budget", "only", "--json"]) == 0
+    (note,) = (n for n in json.loads(capsys.readouterr().out)["notes"] if "no option names" in n)
+    assert "score score (--score, --score-column)" in note
+    assert note.endswith("the predicted label (--prediction-column)")
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_reasons_have_room_on_a_narrow_screen_too(
     files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
