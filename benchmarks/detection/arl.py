@@ -66,12 +66,13 @@ def false_pages(
     old: bool = True,
     baseline_days: int = BASELINE_DAYS,
     denser: float = 1.0,
+    times: bool = True,
 ) -> dict[str, int]:
     """Count pages of `runs` quiet streams of `days` days, each with a baseline of its own."""
     live = replace(traffic, rows=denser * traffic.rows)
     found: dict[str, int] = {}
     for run in range(runs):
-        baseline = traffic.baseline(baseline_days, 10 * run + 1)
+        baseline = traffic.baseline(baseline_days, 10 * run + 1, times=times)
         layout, counts = live.counts(baseline, days, 10 * run + 2)
         across = live.joint(baseline, days, 10 * run + 2)
         for name, judge in judges(baseline).items():
@@ -83,10 +84,12 @@ def false_pages(
     return found
 
 
-def delays(traffic: Traffic, fault: Fault, runs: int, baseline: Baseline) -> dict[str, list[float]]:
+def delays(
+    traffic: Traffic, fault: Fault, runs: int, baseline: Baseline, *, old: bool = True
+) -> dict[str, list[float]]:
     """Hours from the onset to the page, infinite for none within eight days; one feature is hit."""
-    found: dict[str, list[float]] = {name: [] for name in judges(baseline)}
-    known = judges(baseline)
+    known = {name: judge for name, judge in judges(baseline).items() if old or name == "evidence"}
+    found: dict[str, list[float]] = {name: [] for name in known}
     for run in range(runs):
         feature = (0, 2, traffic.features - 2)[run % 3] if fault.kind != "swap" else 0
         # Only the first half of the features have something in common.
@@ -112,6 +115,7 @@ def main() -> None:
     parser.add_argument("--fault-runs", type=int, default=15)
     parser.add_argument("--only-evidence", action="store_true", help="leave out the rule that was replaced")
     parser.add_argument("--baseline-days", type=int, default=BASELINE_DAYS)
+    parser.add_argument("--no-times", action="store_true", help="baselines that do not say when their rows were")
     parser.add_argument("--rows", type=float, default=100.0, help="an hour")
     parser.add_argument("--denser", type=float, default=1.0, help="live rows for one of the baseline's")
     parser.add_argument("--kinds", type=int, nargs="+", default=list(range(len(QUIET))))
@@ -124,10 +128,13 @@ def main() -> None:
             traffic = replace(with_features(QUIET[kind], features), rows=options.rows)
             quiet(traffic, options)
     if options.fault_runs:
-        print("| traffic, 5 features | fault | window rule: median, missed | evidence: median, missed |")
-        print("|---|---|---|---|")
+        rules = "" if options.only_evidence else "window rule: median, missed | "
+        print(f"| traffic, 5 features | fault | {rules}evidence: median, missed |")
+        print("|---|---|---|" if options.only_evidence else "|---|---|---|---|")
         for kind in options.kinds:
-            faulty(with_features(QUIET[kind], 5), options.fault_runs, options.baseline_days)
+            traffic = replace(with_features(QUIET[kind], 5), rows=options.rows)
+            baseline = traffic.baseline(options.baseline_days, 1, times=not options.no_times)
+            faulty(traffic, options.fault_runs, baseline, old=not options.only_evidence)
 
 
 def quiet(traffic: Traffic, options: argparse.Namespace) -> None:
@@ -140,6 +147,7 @@ def quiet(traffic: Traffic, options: argparse.Namespace) -> None:
         old=not options.only_evidence,
         baseline_days=options.baseline_days,
         denser=options.denser,
+        times=not options.no_times,
     )
     periods = days // runs * runs / PERIOD_DAYS
     said = []
@@ -152,10 +160,9 @@ def quiet(traffic: Traffic, options: argparse.Namespace) -> None:
     )
 
 
-def faulty(traffic: Traffic, runs: int, baseline_days: int) -> None:
-    baseline = traffic.baseline(baseline_days, 1)
+def faulty(traffic: Traffic, runs: int, baseline: Baseline, *, old: bool) -> None:
     for fault in FAULTS:
-        found = delays(traffic, fault, runs, baseline)
+        found = delays(traffic, fault, runs, baseline, old=old)
         said = [f"{np.median(h):g} h, {int(np.isinf(h).sum())} of {runs}" for h in found.values()]
         print(f"| {traffic.name} | {fault.kind} {fault.size:g} | {' | '.join(said)} |", flush=True)
 

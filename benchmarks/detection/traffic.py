@@ -85,9 +85,10 @@ class Traffic:
         ts = T0_US + of_row * HOUR_US + rng.integers(0, HOUR_US, len(of_row))
         return of_row, ts
 
-    def baseline(self, days: int, seed: int) -> Baseline:
-        """Build the reference from `days` of quiet traffic."""
+    def baseline(self, days: int, seed: int, *, times: bool = True) -> Baseline:
+        """Build the reference from `days` of quiet traffic, with or without the times of its rows."""
         hour, ts = self.hours(days, np.random.default_rng([seed, 0]))
+        ts = ts if times else np.zeros_like(ts)
         common = self._latent(hour, np.random.default_rng([seed, 1]))
         columns = Columns("predictions", "m", "v1", ts)
         for i in range(self.features):

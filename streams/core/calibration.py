@@ -37,8 +37,12 @@ SHORT_WANDER, SHORT_SCORE = 2.0, 1.1
 RARE = 100
 #: Rows that count as one at the most, where it is about leaving the range.
 MOST_ALIKE = 20.0
-#: Wander assumed where the baseline has no time: that of a distance of .05.
+#: Wander assumed where the baseline has too few days: that of a distance of .05. Limits are widened as well.
 UNKNOWN_WANDER = 0.05**2
+#: And so many times that where it has no time, and limits are not widened: a shift by .2 standard deviations.
+TIMELESS_WANDER = 3.0
+#: What whoever is paged by such limits is told.
+NO_TIME = "the baseline has no times: limits allow for rows that are alike and levels that wander"
 #: The square of what makes a small distance of normal values is so many times that of the distance: of a shift in
 #: standard deviations, of a change of Fisher's transform of a correlation near zero. Twice the relative entropy of a
 #: share is so many times it too, and the square of the logarithm of a variance twice as many.
@@ -63,6 +67,8 @@ class Calibration:
     """Scores of the baseline's own windows, [W, Q]."""
     wider: float = 1.0
     """How many times as wide the limits are because the baseline is short."""
+    is_timeless: bool = False
+    """Whether the baseline has no time, and rows are taken to be as alike as they ever are."""
 
     @property
     def without_wander(self) -> float:
@@ -71,9 +77,12 @@ class Calibration:
 
     def of_short_windows(self) -> Calibration:
         """Return the same with wider limits, for windows shorter than any of the baseline's."""
+        scale = self.scale.widened(SHORT_WANDER)
+        if self.is_timeless:
+            return replace(self, scale=scale)  # few rows have their heavier tails for being alike
         return replace(
             self,
-            scale=self.scale.widened(SHORT_WANDER),
+            scale=scale,
             limit=self.limit._replace(score=self.limit.score * SHORT_SCORE),
             sudden=self.sudden * SHORT_SCORE,
         )
@@ -312,11 +321,14 @@ def calibrate_windows(
     # Where a level wanders for hours, a day is about one look at it.
     stretches = len(starts) // max(per_day, width) if seasons.pane_us else 0
     if not fold_of_pane.any():
-        wider = widening(max(stretches, int(seasons.pane_us > 0)))
-        looked_at = int(np.sum(able)) if able is not None else len(family)
-        return _uncalibrated(
-            len(family), looked_at + besides, terms.pages_per_pane / independent, wider, wander
-        )
+        looked_at = besides + (int(np.sum(able)) if able is not None else len(family))
+        union = union_limit(terms.pages_per_pane / independent, looked_at)
+        unknown = unknown_scale(len(family), wander)
+        if not seasons.pane_us:
+            return _of_no_time(unknown, union, looked_at)
+        wider = widening(max(stretches, 1))
+        short = f"the baseline has no two stretches of days to learn from: limits are {wider:.2g} times as wide"
+        return _uncalibrated(unknown, Limit(wider * union, short), looked_at, wider)
     fold = fold_of_pane[width - 1 :]
     window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
     # A window with holes is shorter than it looks.
@@ -360,20 +372,21 @@ def calibrate_windows(
     return Calibration(scale, limit, max(limit.score, sudden.score), min(rare, limit.score), scores, wider)
 
 
-def _uncalibrated(
-    quantities: int, looked_at: int, probability: float, wider: float, wander: npt.ArrayLike
-) -> Calibration:
-    limit = wider * union_limit(probability, looked_at)
-    warning = f"the baseline has no two stretches of days to learn from: limits are {wider:.2g} times as wide"
-    rare = min(union_limit(1 / RARE, looked_at), limit)
-    return Calibration(
-        unknown_scale(quantities, wander),
-        Limit(limit, warning),
-        limit,
-        rare,
-        np.empty((0, quantities)),
-        wider,
+def _of_no_time(independent: Scale, union: float, looked_at: int) -> Calibration:
+    """Allow for what nothing is known of: rows that resemble their neighbours, and levels that wander.
+
+    A limit that is a multiple of what independent rows go by holds neither: twenty rows that count as one go
+    4.5 times as far. So it is the scale that is wide, and the limit what normal scores need.
+    """
+    alike = replace(
+        independent, chance=MOST_ALIKE * independent.chance, wander=TIMELESS_WANDER * independent.wander
     )
+    return replace(_uncalibrated(alike, Limit(union, NO_TIME), looked_at), is_timeless=True)
+
+
+def _uncalibrated(scale: Scale, limit: Limit, looked_at: int, wider: float = 1.0) -> Calibration:
+    rare = min(union_limit(1 / RARE, looked_at), limit.score)
+    return Calibration(scale, limit, limit.score, rare, np.empty((0, len(scale.mean))), wider)
 
 
 def _fit(

@@ -104,6 +104,31 @@ def test_a_gross_fault_is_paged_within_three_panes_however_short_the_baseline_is
         assert page.features[0].name == f"x{fault.feature:03}"
 
 
+@pytest.mark.parametrize("kind", [3, 5, 8])
+def test_a_baseline_without_times_keeps_the_budget_however_alike_rows_are_and_however_levels_wander(kind: int):
+    """It shows neither. Rows that resemble their neighbours (3) paged once or twice in 30 days, once."""
+    traffic = QUIET[kind]
+    pages = 0
+    for seed in range(2):
+        baseline = traffic.baseline(42, 300 + seed, times=False)
+        layout, counts = traffic.counts(baseline, 120, 400 + seed)
+        pages += len(play(baseline, layout, counts, SPEC).opened)
+    assert pages <= 2
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("unit", 1000.0, 33), Fault("swap", 0.0, 33), Fault("missing", 1.0, 33, 2)]
+)
+def test_a_gross_fault_is_paged_within_three_panes_by_a_baseline_without_times(fault: Fault):
+    for traffic in KINDS:
+        baseline = traffic.baseline(28, 100, times=False)
+        layout, counts = traffic.counts(baseline, 2, 200, (fault,))
+        page = play(baseline, layout, counts, SPEC).first_page_after(33)
+        assert page is not None
+        assert page.updated_us <= T0_US + 36 * HOUR_US
+        assert page.features[0].name == f"x{fault.feature:03}"
+
+
 def test_what_a_short_baseline_shows_itself_is_not_gross():
     """A value that is missing for two hours of each day, in the baseline too."""
     traffic, name = KINDS[0], "feature/x000"
