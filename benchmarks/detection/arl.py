@@ -115,7 +115,9 @@ def main() -> None:
     parser.add_argument("--fault-runs", type=int, default=15)
     parser.add_argument("--only-evidence", action="store_true", help="leave out the rule that was replaced")
     parser.add_argument("--baseline-days", type=int, default=BASELINE_DAYS)
-    parser.add_argument("--no-times", action="store_true", help="baselines that do not say when their rows were")
+    parser.add_argument(
+        "--no-times", action="store_true", help="baselines that do not say when their rows were"
+    )
     parser.add_argument("--rows", type=float, default=100.0, help="an hour")
     parser.add_argument("--denser", type=float, default=1.0, help="live rows for one of the baseline's")
     parser.add_argument("--kinds", type=int, nargs="+", default=list(range(len(QUIET))))

@@ -73,13 +73,12 @@ def widening(stretches: int) -> float:
     Parameters
     ----------
     stretches
-        k: days of the baseline, or windows where these are longer; 0 where it has no time, and nothing says how few
-        it is worth.
+        k: days of the baseline, or windows where these are longer; 0 where that is not known.
 
     Returns
     -------
     float
-        1.5 for seven days and more, and for no time; 2.7 for two, 6.3 for one.
+        1.5 for seven days and more, and for 0; 2.7 for two, 6.3 for one.
 
     Notes
     -----

@@ -39,8 +39,9 @@ RARE = 100
 MOST_ALIKE = 20.0
 #: Wander assumed where the baseline has too few days: that of a distance of .05. Limits are widened as well.
 UNKNOWN_WANDER = 0.05**2
-#: And so many times that where it has no time, and limits are not widened: a shift by .2 standard deviations.
-TIMELESS_WANDER = 3.0
+#: Of columns, where it has no time and limits are not widened: that of a distance of .087, a shift by .2 standard
+#: deviations. What columns have in common wanders less than they do.
+TIMELESS_WANDER = 3.0 * UNKNOWN_WANDER
 #: What whoever is paged by such limits is told.
 NO_TIME = "the baseline has no times: limits allow for rows that are alike and levels that wander"
 #: The square of what makes a small distance of normal values is so many times that of the distance: of a shift in
@@ -247,7 +248,8 @@ def calibrate(
     def compared(fold_of_pane: npt.NDArray[np.intp]) -> Quantities:
         return _cross_fitted(seasons, layout, rows, fold_of_pane, width, sliding_sum(counts, width), say)
 
-    wander = UNKNOWN_WANDER * np.repeat(_UNITS, len(layout.columns))
+    unknown = UNKNOWN_WANDER if seasons.pane_us else TIMELESS_WANDER
+    wander = unknown * np.repeat(_UNITS, len(layout.columns))
     terms = Terms(width, min_rows, pages_per_pane, run)
     # How far the rows went that are out of range is one more look at each number.
     besides = np.array([i in layout.numeric for i in range(len(layout.columns))], dtype=bool)
@@ -327,7 +329,9 @@ def calibrate_windows(
         if not seasons.pane_us:
             return _of_no_time(unknown, union, looked_at)
         wider = widening(max(stretches, 1))
-        short = f"the baseline has no two stretches of days to learn from: limits are {wider:.2g} times as wide"
+        short = (
+            f"the baseline has no two stretches of days to learn from: limits are {wider:.2g} times as wide"
+        )
         return _uncalibrated(unknown, Limit(wider * union, short), looked_at, wider)
     fold = fold_of_pane[width - 1 :]
     window_rows = sliding_sum(pane_rows[:, None], width)[:, 0]
@@ -378,9 +382,7 @@ def _of_no_time(independent: Scale, union: float, looked_at: int) -> Calibration
     A limit that is a multiple of what independent rows go by holds neither: twenty rows that count as one go
     4.5 times as far. So it is the scale that is wide, and the limit what normal scores need.
     """
-    alike = replace(
-        independent, chance=MOST_ALIKE * independent.chance, wander=TIMELESS_WANDER * independent.wander
-    )
+    alike = replace(independent, chance=MOST_ALIKE * independent.chance)
     return replace(_uncalibrated(alike, Limit(union, NO_TIME), looked_at), is_timeless=True)
 
 

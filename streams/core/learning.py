@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from detectors.evidence.limits import LEAST_BLOCKS
+from detectors.evidence.shares import share_chance
 from detectors.layout import Layout
 from seawall.baseline import Baseline
 from seawall.durations import format_duration
 from seawall.monitor import DAY_US, MonitorSpec
+from streams.core.calibration import WATCHED, Calibration
 from streams.core.judge import Judge, Kind
 from streams.core.layouts import Control, baseline_layout
+
+#: Rows of a window for which it is said what a baseline without times costs.
+_FEW = 100
 
 
 def too_short(baseline: Baseline, spec: MonitorSpec) -> list[str]:
@@ -35,15 +42,33 @@ def _said(baseline: Baseline, spec: MonitorSpec, judge: Judge) -> Iterator[tuple
     assert reference is not None  # noqa: S101 - all traffic has one
     for horizon_us in spec.horizons_us:
         kind = Kind(key, layout, baseline.baseline_id, horizon_us // spec.pane_us)
-        warning = judge.calibration(spec, kind, reference).limit.warning
-        if warning:
-            yield horizon_us, f"{warning}; {_wanted(baseline, spec, horizon_us)}"
+        calibration = judge.calibration(spec, kind, reference)
+        if not baseline.pane_us:
+            yield horizon_us, _without_times(calibration, len(layout.columns))
+        elif calibration.limit.warning:
+            yield horizon_us, f"{calibration.limit.warning}; {_wanted(baseline, spec, horizon_us)}"
+
+
+def _without_times(calibration: Calibration, columns: int) -> str:
+    """Say what having no times costs, and what to do about it."""
+    location = WATCHED.index("location") * columns
+    many, few = (
+        math.sqrt(
+            calibration.scale.limit(calibration.limit.score, np.full(calibration.scale.mean.shape, c))[
+                location
+            ]
+        )
+        for c in (0.0, float(share_chance(_FEW)))
+    )
+    return (
+        f"{calibration.limit.warning}, so a number must move by {many:.1f} standard deviations to be paged, by "
+        f"{few:.1f} where a window has {_FEW} rows; from about four weeks of rows with times (--time-column of "
+        "`seawall baseline build`) limits are learnt"
+    )
 
 
 def _wanted(baseline: Baseline, spec: MonitorSpec, horizon_us: int) -> str:
     """Say what would do: so many days, or more rows in them."""
-    if not baseline.pane_us:
-        return "it has no times (--time-column of `seawall baseline build`)"
     # A block is a day, or two windows if these are longer.
     days = math.ceil(LEAST_BLOCKS * max(DAY_US, 2 * horizon_us) / DAY_US)
     starts = baseline.pane_starts

@@ -105,7 +105,9 @@ def test_a_gross_fault_is_paged_within_three_panes_however_short_the_baseline_is
 
 
 @pytest.mark.parametrize("kind", [3, 5, 8])
-def test_a_baseline_without_times_keeps_the_budget_however_alike_rows_are_and_however_levels_wander(kind: int):
+def test_a_baseline_without_times_keeps_the_budget_however_alike_rows_are_and_however_levels_wander(
+    kind: int,
+):
     """It shows neither. Rows that resemble their neighbours (3) paged once or twice in 30 days, once."""
     traffic = QUIET[kind]
     pages = 0

@@ -71,6 +71,16 @@ def test_a_baseline_too_short_to_learn_from_is_noted_when_it_is_built(
     assert "it holds 2.79 days, and about" in noted[0]
 
 
+def test_it_is_noted_what_a_baseline_without_times_cannot_know(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["baseline", "build", str(data), *BUILD, "--features", "temp,origin"]) == 0
+    noted = [line for line in capsys.readouterr().err.splitlines() if "has no times" in line]
+    assert noted[0].startswith("note: horizon")
+    assert "a number must move by" in noted[0]
+    assert "--time-column" in noted[0]
+
+
 def test_csv_and_parquet_of_the_same_rows_give_the_same_columns(data: Path) -> None:
     pl.read_parquet(data).write_csv("flights.csv", null_value="NA")
     assert main(["baseline", "build", "flights.csv", *BUILD, *roles(), "--out", "csv.baseline"]) == 0

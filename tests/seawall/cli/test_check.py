@@ -70,13 +70,13 @@ def test_a_promise_that_is_no_mean_over_predictions_is_said_to_be_recorded_and_n
     assert json.loads(capsys.readouterr().out)["files"][0]["notes"] == [said]
 
 
-def test_a_baseline_too_short_for_the_horizons_is_said_to_be(
+def test_a_baseline_that_cannot_teach_the_limits_of_a_horizon_is_said_to_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.baseline").write_bytes(baseline("a").to_bytes())
     path = write(tmp_path / "a.yaml", "model: a\nwindows: {pane: 1h, horizons: [6h]}\n")
     assert main(["check", path, "--baseline", str(tmp_path / "a.baseline")]) == 0
-    assert f"{path}: note: horizon 6h: the baseline has no two stretches" in capsys.readouterr().err
+    assert f"{path}: note: horizon 6h: the baseline has no times" in capsys.readouterr().err
 
 
 def test_json_holds_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

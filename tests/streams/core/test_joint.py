@@ -317,7 +317,7 @@ def test_a_baseline_without_times_pages_only_for_gross_changes_of_relation(basel
     )
     (page,) = backtest(timeless, "rotated").pages
     assert page.culprits[0].name == "a and b"
-    assert "the baseline has no two stretches of days" in page.culprits[0].detail
+    assert "the baseline has no times" in page.culprits[0].detail
     assert backtest(timeless, "").pages == []
 
 

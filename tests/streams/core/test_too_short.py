@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.detection.play import play
+from benchmarks.detection.traffic import Fault, Traffic
 from seawall.baseline import Baseline
 from seawall.frames import Columns
 from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
@@ -52,8 +54,24 @@ def test_windows_with_too_few_rows_teach_nothing_however_long_the_baseline_is() 
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
-def test_a_baseline_without_times_has_nothing_to_learn_from(zone: str) -> None:
+def test_it_is_said_of_a_baseline_without_times_what_that_costs_and_what_to_do(zone: str) -> None:
     columns = Columns("predictions", "m", "1", np.zeros(500, dtype=np.int64), numeric={"x": np.arange(500.0)})
     built = build_baseline(columns, model="m", version="1", now_us=0)
-    (said,) = too_short(built, MonitorSpec("m", pane_us=HOUR_US, horizons_us=SPEC.horizons_us, timezone=zone))
-    assert said.startswith("horizons 1h, 6h, 1d: the baseline has no two stretches of days to learn from")
+    *of_hours, of_days = too_short(
+        built, MonitorSpec("m", pane_us=HOUR_US, horizons_us=SPEC.horizons_us, timezone=zone)
+    )
+    assert all(said.startswith("horizon") for said in of_hours)
+    assert of_days == (
+        "horizon 1d: the baseline has no times: limits allow for rows that are alike and levels that wander, so a number "
+        "must move by 0.7 standard deviations to be paged, by 1.8 where a window has 100 rows; from about four weeks of "
+        "rows with times (--time-column of `seawall baseline build`) limits are learnt"
+    )
+
+
+def test_what_is_said_of_a_baseline_without_times_is_what_it_pages() -> None:
+    """A lasting shift a little below what is said, and one a little above, of very many rows."""
+    traffic = Traffic("dense", features=2, rows=4000.0)
+    built = traffic.baseline(3, 1, times=False)
+    for size, pages in ((0.75, False), (0.95, True)):
+        layout, counts = traffic.counts(built, 4, 2, (Fault("mean", size, 24),))
+        assert bool(play(built, layout, counts, SPEC).opened) == pages
