@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from streams.core.incidents import Beside, Coincidence, Member
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
-from streams.core.words import SILENCE, duration_text, list_text, span_text, utc_text
+from streams.core.words import SILENCE, list_text, silence_text, span_text, utc_text
 
 AlarmState = Literal["open", "updated", "resolved"]
 
@@ -29,6 +29,12 @@ _SAID = {
     "reconstruction": "go together differently than in their baseline",
     "mmd": "go together differently than in their baseline",
     "skew_js": "differs between predictions and feature events",
+}
+#: The same of a share that is smaller than usual.
+_SAID_OF_LESS = {
+    "missing_share": "is missing less often than in its baseline",
+    "unseen_share": "has fewer values that its baseline never saw",
+    "out_of_range_share": "leaves the range of its baseline less often than usual",
 }
 #: Roles of what several columns show: pairs, and all of them together.
 ACROSS = ("relation", "joint")
@@ -249,12 +255,18 @@ def drift_sentence(
 ) -> str:
     """Say what is wrong, where, and since when."""
     since = f"since {utc_text(opened_us)}"
+    silence = culprits[0] if culprits and culprits[0].statistic == SILENCE else None
+    if silence:
+        said = silence_text(silence.value, silence.limit, silence.chance)
+        last_us = verdict.end_us - round(silence.value * 1e6)
+        return f"{subject(verdict.model, verdict.version, verdict.segment)}: {said} since {utc_text(last_us)}"
     if not culprits or verdict.kind in _SAID_OF_TRAFFIC:
         said = _SAID_OF_TRAFFIC.get(verdict.kind, f"{verdict.kind} is far from its baseline")
         said += "".join(f" ({_traffic_numbers(c)})" for c in culprits[:1])
         return f"{subject(verdict.model, verdict.version, verdict.segment)}: {said} {since}"
     worst, *others = culprits
-    said = _SAID.get(worst.statistic, "is far from its baseline")
+    is_less = worst.statistic in _SAID_OF_LESS and worst.value < worst.limit
+    said = (_SAID_OF_LESS if is_less else _SAID).get(worst.statistic, "is far from its baseline")
     if verdict.kind == "classic":
         said = "is beyond the limit of a classic detector, outside the budget of false pages"
     if worst.role in ACROSS:
@@ -263,7 +275,7 @@ def drift_sentence(
             f"({said_first}; moved by {worst.value:.2f}, limit {worst.limit:.2f}, chance {worst.chance:.2f})"
         )
     else:
-        numbers = f"({worst.statistic} {worst.value:.2f}, limit {worst.limit:.2f}, chance {worst.chance:.2f})"
+        numbers = f"({_numbers(worst)})"
     apart = next((c.apart for c in verdict.columns if (c.key, c.detail) == (worst.key, worst.detail)), "")
     since += f"; {apart}" if apart else ""
     more = distinct_names(c for c in others if c.name != worst.name)
@@ -278,19 +290,25 @@ def drift_sentence(
     return f"{name}: {about} {numbers} {since}{also}{where}"
 
 
+def _numbers(culprit: Culprit) -> str:
+    """Say how far a column is from usual: in words where there are some, with the numbers that decide."""
+    said = culprit.detail.split(";", 1)[0]  # what the limits lack is told further down
+    if said and culprit.statistic in _SAID_OF_LESS:
+        return f"{said}; limit {culprit.limit:.1%}, chance {culprit.chance:.1%}"
+    told = f"{culprit.statistic} {culprit.value:.2f}, limit {culprit.limit:.2f}, chance {culprit.chance:.2f}"
+    is_in_words = said and culprit.statistic == "js" and culprit.role != "loss"
+    return f"{said}; {told}" if is_in_words else told
+
+
 def distinct_names(culprits: Iterable[Culprit]) -> list[str]:
     """Return each name once, in order: of a pair two numbers may tell."""
     return list(dict.fromkeys(c.name for c in culprits))
 
 
 def _traffic_numbers(culprit: Culprit) -> str:
-    """Say a number of rows, or of seconds without any, the way a person does."""
-    in_words = duration_text if culprit.statistic == SILENCE else "{:.0f}".format
-    said = culprit.detail or in_words(culprit.value)
-    chance = (
-        f", chance {in_words(culprit.chance)}" if culprit.chance > 0 or culprit.statistic == "rows" else ""
-    )
-    return f"{said}; limit {in_words(culprit.limit)}{chance}"
+    """Say a number of rows the way a person does."""
+    said = culprit.detail or f"{culprit.value:.0f}"
+    return f"{said}; limit {culprit.limit:.0f}, chance {culprit.chance:.0f}"
 
 
 def overall_of(step: AlarmStep) -> Member | None:

@@ -391,11 +391,13 @@ class AlarmBook:
 
     def _told(self, step: AlarmStep, heard: _Heard) -> AlarmStep:
         """Complete a step that is going to be told."""
-        summary = drift_sentence(heard.verdict, heard.culprits, step.only_in, step.opened_us)
-        step = self._attributed(replace(step, summary=summary), heard.attribute)
-        step = replace(step, summary=spread_sentence(step))
+        step = self._attributed(step, heard.attribute)
         if heard.explain:
             step = heard.explain(step, heard.verdict)
+        culprits = step.culprits + heard.culprits[MAX_CULPRITS:]
+        summary = drift_sentence(heard.verdict, culprits, step.only_in, step.opened_us)
+        step = replace(step, summary=summary)
+        step = replace(step, summary=spread_sentence(step))
         return replace(step, story=story_of(step))
 
     @staticmethod

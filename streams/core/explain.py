@@ -22,7 +22,7 @@ from seawall.monitor import DAY_US, HOUR_US, MonitorSpec
 from streams.core.alarm_steps import ACROSS, ONSET_OF_WINDOW, AlarmStep, Culprit
 from streams.core.changes import ChangeLog
 from streams.core.drift_history import VersionDrift, VersionEvidence
-from streams.core.histograms import bars_of
+from streams.core.histograms import Histogram, bars_of
 from streams.core.incidents import Beside, Coincidence
 from streams.core.judge import Judge, Reference
 from streams.core.layouts import Control
@@ -152,11 +152,31 @@ def _explained(
             rows = seen.sum(axis=1, keepdims=True)
             usual = (rows * expected[-len(seen) :]).sum(axis=0) / max(int(rows.sum()), 1)
             bars = bars_of(column, told[0].columns[told[1]], usual, seen.sum(axis=0))
-            dated = replace(dated, bins=bars.labels, before=bars.reference, after=bars.current)
+            usual_mean = None if verdict.segment else told[0].columns[told[1]].mean
+            dated = replace(
+                dated,
+                bins=bars.labels,
+                before=bars.reference,
+                after=bars.current,
+                detail=_in_words(culprit, bars, usual_mean),
+            )
         out.append(dated)
         if _is_gone(column, expected[onset:], counts[onset:]):
             schema.append(Coincidence("schema", onset_us, f"{culprit.name} all but ceasing to arrive"))
     return tuple(out), schema
+
+
+def _in_words(culprit: Culprit, bars: Histogram, usual_mean: float | None) -> str:
+    """Say of a distance what went where: the mean of a number beside the usual one, the value that moved most."""
+    if culprit.statistic != "js" or culprit.role == "loss":
+        return culprit.detail
+    said, *limits = culprit.detail.split("; ")
+    if said.startswith("mean ") and usual_mean is not None:
+        return "; ".join([f"{said}, usually {usual_mean:.4g}", *limits])
+    if not said and bars.labels:
+        most = max(range(len(bars.labels)), key=lambda i: abs(bars.current[i] - bars.reference[i]))
+        return f"{bars.labels[most]} {bars.current[most]:.1%}, usually {bars.reference[most]:.1%}"
+    return culprit.detail
 
 
 class _History(NamedTuple):

@@ -148,6 +148,24 @@ def test_a_pair_that_two_numbers_tell_of_is_named_once() -> None:
     assert opened.summary.count("a and b") == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "limit", "said"),
+    [
+        (0.484, 0.065, "wind is missing more often than in its baseline (missing 48.4%, usually 3.0%; limit 6.5%, chance 0.8%)"),
+        (0.004, 0.010, "wind is missing less often than in its baseline (missing 0.4%, usually 3.0%; limit 1.0%, chance 0.8%)"),
+    ],
+)  # fmt: skip
+def test_a_share_is_told_in_percent_and_on_the_right_side_of_what_is_usual(
+    value: float, limit: float, said: str
+) -> None:
+    detail = f"missing {value:.1%}, usually 3.0%; the limits are guesswork"
+    column = ColumnVerdict(
+        "wind", "feature", DRIFT, "missing_share", value, limit, 0.008, detail, evidence=3.0
+    )
+    (opened,) = run(replace(window(0, DRIFT), sudden=True, columns=(column,)))
+    assert opened.summary.startswith(f"late-arrival v2: {said} since ")
+
+
 def test_the_end_says_of_which_incident_it_is() -> None:
     columns = {"distance": 0.5, "wind": 0.3}
     *_, end = run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -190,6 +191,20 @@ def test_the_bars_before_are_the_baselines_and_those_after_are_the_windows() -> 
     middle = len(worst.bins) // 2
     assert sum(worst.before[middle:]) == pytest.approx(0.5, abs=0.15)
     assert sum(worst.after[middle:]) > sum(worst.before[middle:])
+
+
+def test_a_number_is_told_by_its_mean_and_the_usual_one_and_a_category_by_the_value_that_moved_most() -> None:
+    columns = shifted(by=1.0)
+    columns.categorical["origin"].codes[AT:] = 1
+    steps = [s for s in told(columns) if s.kind == "drift" and not s.segment and s.state != "resolved"]
+    details = {c.name: c.detail for s in steps for c in s.culprits if c.statistic == "js"}
+    mean, usual = map(float, re.fullmatch(r"mean (\S+), usually (\S+)", details["x"]).groups())  # type: ignore[union-attr]
+    assert 0.5 < mean < 1.1
+    assert abs(usual) < 0.05
+    now, before = re.fullmatch(r"(?:JFK|LGA) (\S+)%, usually (\S+)%", details["origin"]).groups()  # type: ignore[union-attr]
+    assert abs(float(before) - 50) < 1
+    assert abs(float(now) - 50) > 15
+    assert any(c.detail in s.summary for s in steps for c in s.culprits[:1])
 
 
 def test_what_is_missing_has_a_bar_of_its_own_and_is_a_change_of_schema() -> None:
