@@ -316,10 +316,9 @@ class AlarmBook:
         confirmed = keys if spec.open_after <= 1 else keys & set(streak.before.culprits)
         confirmed -= explained
         severity = worse(last.severity, severity_of(verdict.kind, found))
-        told = self._with_evidence(
-            replace(last, state="updated", severity=severity, notify=() if last.is_joined else spec.notify),
-            heard,
-        )
+        # Who was told that it opened waits for its end, also when the monitor names others by now, or is gone.
+        notify = () if last.is_joined else tuple(dict.fromkeys((*spec.notify, *last.notify)))
+        told = self._with_evidence(replace(last, state="updated", severity=severity, notify=notify), heard)
         told = self._attributed(told, heard.attribute)
         has_changed = (told.severity, told.attribution) != (last.severity, last.attribution)
         seen = {s for s in alarm.told if s.startswith(SEGMENT)} | {SEGMENT + s for s in last.only_in}

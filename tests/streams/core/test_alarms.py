@@ -166,6 +166,22 @@ def test_a_share_is_told_in_percent_and_on_the_right_side_of_what_is_usual(
     assert opened.summary.startswith(f"late-arrival v2: {said} since ")
 
 
+def test_who_was_told_that_it_opened_hears_the_end_whoever_is_told_since() -> None:
+    """A monitor that is changed, or withdrawn, while an alarm is open: an update must not lose those who wait for the end."""
+    book = AlarmBook(MODEL)
+    worse_yet = [window(i, DRIFT, columns={"distance": 0.5}) for i in (2, 3)]
+    steps = [
+        s for i in range(2) for s in book.step(window(i, DRIFT), replace(SPEC, notify=("pagerduty:old",)))
+    ]
+    steps += [s for w in worse_yet for s in book.step(w, replace(SPEC, notify=("slack:#new",)))]
+    steps += [s for i in range(4, 8) for s in book.step(window(i, STABLE), replace(SPEC, notify=()))]
+    assert [(s.state, s.notify) for s in steps] == [
+        ("open", ("pagerduty:old",)),
+        ("updated", ("slack:#new", "pagerduty:old")),
+        ("resolved", ("slack:#new", "pagerduty:old")),
+    ]
+
+
 def test_the_end_says_of_which_incident_it_is() -> None:
     columns = {"distance": 0.5, "wind": 0.3}
     *_, end = run(
