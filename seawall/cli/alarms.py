@@ -94,10 +94,6 @@ def _speaker(alarm: dict[str, Any]) -> str:
 def _show(life: AlarmLife) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
-
-    from seawall.sparks import spark_pair
-    from streams.core.words import SILENCE, value_text
 
     console = Console(highlight=False)
     last, told = life.last, life.evidence
@@ -118,28 +114,12 @@ def _show(life: AlarmLife) -> None:
             console.print(f"[dim]{name}[/] {escape(str(value))}", soft_wrap=True)
     for each in told["context"].get("coincides", []):
         console.print(f"[dim]at the same time[/] {each['kind']}: {escape(each['what'])}", soft_wrap=True)
-    features = Table(box=None, pad_edge=False, header_style="dim")
-    has_importance = any(f.get("importance") is not None for f in told["features"])
-    titles = ("column", "statistic", "value", "limit", "chance", *(["importance"] if has_importance else []))
-    for title in (*titles, "before", "after"):
-        features.add_column(title, no_wrap=True)
-    features.add_column("", overflow="fold")  # what is said in words gives way first
-    for f in told["features"]:
-        before, after = spark_pair(f.get("before", ()), f.get("after", ()))
-        weight = f.get("importance")
-        numbers = (value_text(f["statistic"], f[name]) for name in ("value", "limit", "chance"))
-        name = f["name"] if f["role"] in {"feature", "segment"} else f"{f['name']} ({f['role']})"
-        features.add_row(
-            escape(name),
-            "silence" if f["statistic"] == SILENCE else escape(f["statistic"]),
-            *numbers,
-            *(["" if weight is None else f"{weight:.2g}"] if has_importance else []),
-            f"[cyan]{before}[/]",
-            f"[magenta]{after}[/]",
-            escape(_detail(f)),
-        )
-    if told["features"]:
-        console.print(features)
+    for feature in told["features"]:
+        # No table: in 80 columns it would cut the numbers.
+        for n, line in enumerate(_lines(feature)):
+            console.print(
+                ("" if n == 0 else "  ") + escape(line), soft_wrap=True, style=None if n == 0 else "dim"
+            )
     for member in told["context"].get("members", []):
         state = "open" if member["is_open"] else "resolved"
         where = " ".join(filter(None, (member["kind"], member["segment"], member["version"])))
@@ -153,9 +133,25 @@ def _show(life: AlarmLife) -> None:
         )
 
 
-def _detail(feature: dict[str, Any]) -> str:
-    from streams.core.words import SILENCE, silence_text
+def _lines(feature: dict[str, Any]) -> list[str]:
+    """Return what is known of one column: its numbers, what they mean in words, and its bars before and after."""
+    from seawall.sparks import spark_pair
+    from streams.core.words import SILENCE, silence_text, value_text
 
+    name = (
+        feature["name"]
+        if feature["role"] in {"feature", "segment"}
+        else f"{feature['name']} ({feature['role']})"
+    )
     if feature["statistic"] == SILENCE:
-        return silence_text(feature["value"], feature["limit"], feature["chance"])
-    return str(feature["detail"])
+        return [f"{name}: {silence_text(feature['value'], feature['limit'], feature['chance'])}"]
+    value, limit, chance = (
+        value_text(feature["statistic"], feature[n]) for n in ("value", "limit", "chance")
+    )
+    weight = feature.get("importance")
+    of_model = "" if weight is None else f", importance {weight:.2g}"
+    lines = [f"{name}: {feature['statistic']} {value} (limit {limit}, chance {chance}){of_model}"]
+    if feature["detail"]:
+        lines.append(str(feature["detail"]))
+    before, after = spark_pair(feature.get("before", ()), feature.get("after", ()))
+    return [*lines, f"{before} → {after}"] if before else lines

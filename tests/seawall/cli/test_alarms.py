@@ -74,6 +74,24 @@ def test_showing_one_tells_its_story_and_draws_before_and_after(
     assert told["steps"][0]["context"]["beside"]["sees"] == "no"
 
 
+def test_numbers_are_told_in_full_on_a_narrow_screen(
+    stored: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    wide = feature(
+        name="airport_delay_min", statistic="out_of_range_share", value=0.46925, limit=0.068512, chance=0.00754,
+        detail="out of range 46.9%, usually 0.0%", before=[0.1] * 12, after=[0.1] * 12,
+    )  # fmt: skip
+    put(stored, alarm(alarm_id="dd55", incident_id="dd55", features=[wide]))
+    assert main(["alarms", "show", "dd55"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "airport_delay_min: out_of_range_share 0.469 (limit 0.0685, chance 0.00754), importance 0.4\n" in out
+    )
+    assert "  out of range 46.9%, usually 0.0%\n" in out
+    assert f"  {'█' * 12} → {'█' * 12}\n" in out
+
+
 @pytest.mark.parametrize(("asked", "said"), [("zz", "none begins so"), ("aa", "these do: aa11, aa22")])
 def test_an_id_that_is_not_one_alarm_is_refused(
     stored: Settings, capsys: pytest.CaptureFixture[str], asked: str, said: str
@@ -94,7 +112,7 @@ def test_a_silence_is_shown_in_words_and_not_in_seconds(
     out = " ".join(capsys.readouterr().out.split())
     assert "silent_seconds" not in out
     assert "2.52e+03" not in out
-    assert "freshness silence 42 min 10 min 3 min" in out
+    assert "freshness: no predictions for 42 min, usually at most 3 min (limit 10 min)" in out
     assert main(["alarms", "show", "cc44", "--json"]) == 0
     (step,) = json.loads(capsys.readouterr().out)["steps"]
     assert step["features"][0]["value"] == 2520.0, "a program wants the number"
