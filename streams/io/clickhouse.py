@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from seawall.settings import Settings
 
 #: Months are partitions, and an insert may touch a hundred unless told otherwise: a backfill's windows lie in more.
 _ANY_MONTHS = {"max_partitions_per_insert_block": 0}
+_NO_ANSWER = re.compile(r"\[Errno -?\d+\] [^'\"()]+|Failed to resolve '[^']+'|Connection to \S+ timed out")
 _VERDICT_NAMES = pa.array(["stable", "warning", "drift", "not_enough_data", "error"])
 
 
@@ -47,12 +49,15 @@ def connect(settings: Settings, *, database: str | None = None) -> Client:
             autogenerate_session_id=False,
         )
     except (ClickHouseError, OSError) as error:
-        msg = f"store at {url.scheme}://{url.hostname}:{url.port}: {_short(error)}"
+        msg = f"store at {url.scheme}://{url.hostname}:{url.port} (SEAWALL_STORE_URL): {_short(error)}"
         raise Unavailable(msg) from None
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    said = " ".join(str(error).split())
+    # Around why nothing answers the client's library puts its pool, a query id and an object's address.
+    why = _NO_ANSWER.search(said)
+    return (why[0] if why else said)[:300] or type(error).__name__
 
 
 class Store:
