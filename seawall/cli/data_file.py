@@ -42,13 +42,21 @@ class Steps(Protocol):
 def progress(title: str) -> Iterator[Steps]:
     """Show a progress bar on standard error while the block runs, if a person is looking."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
+        TaskProgressColumn(),  # nothing where nobody knows how much there is
         TimeElapsedColumn(),
         console=console,
         transient=True,
