@@ -125,6 +125,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+#: Steps in which a bar moves, and the fewest and most events of one: each takes what is open once more.
+STEPS, LEAST_ROWS, MOST_ROWS = 10, 1 << 10, 1 << 16
 #: Budgets that are tried where none is named, as parts and multiples of the monitor's.
 LADDER = {"×1/4": 0.25, "×4": 4.0}
 #: Screens narrower than this have no room for reasons beside what they are of.
@@ -166,9 +168,10 @@ def _of_file(arguments: argparse.Namespace, settings: Settings) -> _Ran:
             notes += said
         backtest = Backtest(tried, [baseline], sources=[columns.source for columns in parts])
         step, began = begin("running"), time.monotonic()
-        for part in side_by_side(parts):
+        total = sum(columns.rows for columns in parts)
+        for part in side_by_side(parts, min(max(total // STEPS, LEAST_ROWS), MOST_ROWS)):
             backtest.feed(*part)
-            step(backtest.rows, sum(columns.rows for columns in parts))
+            step(backtest.rows, total)
         return backtest, backtest.finish(), notes, time.monotonic() - began
 
 
