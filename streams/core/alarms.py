@@ -181,6 +181,8 @@ class AlarmBook:
         track.reach[stream] = (verdict.rows, min(max((c.ratio for c in culprits), default=0.0), MOST))
         if verdict.verdict is Verdict.DRIFT:
             track.worst = culprits[0] if culprits else None
+            if key.segment and not key.cause:
+                self._learn_inside(key, verdict)
             if track.alarm:
                 track.alarm.drifted.add(stream)
                 track.alarm.is_settled = False
@@ -194,6 +196,12 @@ class AlarmBook:
         if track.inherited and track.inherited.is_over(track.streams, verdict.end_us, spec.resolve_after):
             track.inherited = None
         return []
+
+    def _learn_inside(self, key: TrackKey, verdict: WindowVerdict) -> None:
+        """Let the alarm on all traffic know how far its fault goes in a part of it, before its cause is known."""
+        overall = self._tracks.by_key.get(key._replace(segment=""))
+        if overall and overall.alarm:
+            overall.alarm.known.learn_inside(verdict, overall.alarm.told)
 
     def _forget_ended(self, at_us: int) -> list[AlarmStep]:
         """Forget what is over, and end what was kept only for a version to show."""

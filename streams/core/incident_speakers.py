@@ -189,7 +189,7 @@ class Incidents:
             return True
         if leader.step.kind != step.kind:
             return began_together(leader.step, step) or break_a_promise(leader.step, step)
-        return all(map(leader.known.explains, drifted_in(verdict)))
+        return all(leader.known.explains(c, verdict.segment) for c in drifted_in(verdict))
 
 
 def _joined(speaker: AlarmStep, member: AlarmStep) -> list[str]:

@@ -11,8 +11,8 @@ A cause explains
 - columns that go together with one of them in the baseline (`ColumnVerdict.goes_with`): where one moves they follow;
 - all columns together, which show what any of them does;
 
-but not what goes `FAR` times as far as anything of it had gone by then, nor values that are missing where they were
-not: a column that drifts and then stops arriving is broken anew.
+but not what goes `FAR` times as far as anything of it had gone by then, in all traffic or in the same part of it, nor
+values that are missing where they were not: a column that drifts and then stops arriving is broken anew.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Known:
     """Keys of columns that were missing."""
     beside: set[str] = field(default_factory=set)
     """Keys of columns that go together with those that were named."""
+    inside: dict[str, Known] = field(default_factory=dict)
+    """What parts of traffic showed of it, by segment: a fault of a small one goes further there than in all traffic."""
 
     def learn(self, verdict: WindowVerdict, named: Set[str]) -> None:
         """Take what drifts in a window and was named for the alarm's own."""
@@ -55,8 +57,14 @@ class Known:
             if column.role == "joint":
                 self.beside.update(verdict.warned)  # what all show may be one that is close to its limit
 
-    def explains(self, column: ColumnVerdict) -> bool:
-        """Tell whether what a column or a pair shows follows from this."""
+    def learn_inside(self, verdict: WindowVerdict, named: Set[str]) -> None:
+        """Take what drifts in a part of traffic while the alarm on all of it is open, and was named there."""
+        self.inside.setdefault(verdict.segment, Known()).learn(verdict, named)
+
+    def explains(self, column: ColumnVerdict, segment: str = "") -> bool:
+        """Tell whether what a column or a pair shows, in a part of traffic where one is named, follows from this."""
+        if segment in self.inside and self.inside[segment].explains(column):
+            return True
         if column.role == "joint":
             return True
         if column.role == "relation" and not self.furthest.keys().isdisjoint(column.of):
@@ -80,12 +88,18 @@ class Known:
             "furthest": dict(self.furthest),
             "missing": sorted(self.missing),
             "beside": sorted(self.beside),
+            "inside": {segment: known.snapshot() for segment, known in sorted(self.inside.items())},
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Known:
         """Undo `snapshot`."""
-        return cls(dict(state["furthest"]), set(state["missing"]), set(state["beside"]))
+        return cls(
+            dict(state["furthest"]),
+            set(state["missing"]),
+            set(state["beside"]),
+            {segment: cls.restore(known) for segment, known in state.get("inside", {}).items()},
+        )
 
 
 def extent(column: ColumnVerdict) -> float:
@@ -117,7 +131,8 @@ def part_of(verdict: WindowVerdict, known: Known, older: Sequence[Known] = ()) -
     columns = [
         c
         for c in drifted_in(verdict)
-        if (c.key in known.furthest or known.explains(c)) and not any(cause.explains(c) for cause in older)
+        if (c.key in known.furthest or known.explains(c, verdict.segment))
+        and not any(cause.explains(c, verdict.segment) for cause in older)
     ]
     warned = [
         key for key in verdict.warned if key in known.furthest and not any(cause.has(key) for cause in older)
@@ -129,7 +144,9 @@ def without(verdict: WindowVerdict, causes: Sequence[Known]) -> WindowVerdict:
     """Return what a window says beside causes that are known; itself where there are none."""
     if not causes:
         return verdict
-    columns = [c for c in drifted_in(verdict) if not any(known.explains(c) for known in causes)]
+    columns = [
+        c for c in drifted_in(verdict) if not any(known.explains(c, verdict.segment) for known in causes)
+    ]
     warned = [key for key in verdict.warned if not any(known.has(key) for known in causes)]
     return _heard(verdict, columns, warned, is_warning=not all(map(_is_pair, warned)))
 

@@ -265,3 +265,31 @@ def test_a_column_that_drifts_for_weeks_does_not_keep_the_alarm_about_a_day_with
     back = run(book, *(window(h, column("a")) for h in range(78, 90)))
     assert [s.state for s in gone + back] == ["open", "resolved"]
     assert [c.statistic for s in book.open_alarms for c in s.culprits] == ["js"]
+
+
+def hours_of_a_fault_in_one_segment(far: list[float]) -> list[AlarmStep]:
+    """BOS has a tenth of the traffic: what happens there goes ten times as far as all traffic shows."""
+    book, steps = AlarmBook("m"), []
+    for hour, moved in enumerate(far):
+        verdicts = [
+            window(hour, *([column("a", moved / 10)] if moved else [])),
+            window(hour, *([column("a", moved)] if moved else []), segment="origin=BOS"),
+            window(hour, segment="origin=JFK"),
+        ]
+        for verdict in in_order(verdicts):
+            steps += book.step(verdict, SPEC)
+        book = AlarmBook.restore(json.loads(json.dumps(book.snapshot())))
+    return steps
+
+
+def test_a_fault_that_lives_in_a_small_segment_pages_once_though_it_goes_further_there_than_in_all_traffic() -> (
+    None
+):
+    steps = hours_of_a_fault_in_one_segment([5.0] * 60 + [0.0] * 9)
+    assert [(s.state, s.segment) for s in steps if s.state != "updated"] == [("open", ""), ("resolved", "")]
+
+
+def test_what_goes_three_times_as_far_in_that_segment_is_another_fault() -> None:
+    steps = hours_of_a_fault_in_one_segment([5.0] * 40 + [5.0 * FAR + 1] * 9)
+    pages = [s for s in steps if s.state == "open" and s.notify]
+    assert [(s.segment, (s.updated_us - T0_US) // HOUR_US) for s in pages] == [("", 1), ("", 41)]
