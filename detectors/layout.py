@@ -26,9 +26,9 @@ import numpy.typing as npt
 
 from detectors.bins import Bins, blocks
 
-Role = Literal["feature", "score", "prediction", "label", "loss"]
+Role = Literal["feature", "score", "prediction", "label", "loss", "scored"]
 Kind = Literal["numeric", "categorical"]
-ROLES: tuple[Role, ...] = ("feature", "score", "prediction", "label", "loss")
+ROLES: tuple[Role, ...] = ("feature", "score", "prediction", "label", "loss", "scored")
 
 MISSING, INVALID, UNDERFLOW, FIRST_BIN = 0, 1, 2, 3
 OTHER, FIRST_CATEGORY = 1, 2

@@ -18,6 +18,7 @@ from seawall.cli.notes import notes_on, short_horizons
 from seawall.durations import format_duration
 from seawall.errors import ConfigError
 from seawall.monitor import MonitorSpec
+from seawall.monitor_yaml.rules import METRICS
 from seawall.settings import Settings
 
 if TYPE_CHECKING:
@@ -227,9 +228,7 @@ def _of_store(arguments: argparse.Namespace, settings: Settings) -> _Ran:
 
 def _unseen_promises(spec: MonitorSpec) -> list[str]:
     """Say which promises are on means that the store does not keep for single panes."""
-    from streams.core.promises import watched
-
-    unseen = [metric for metric in watched(spec) if metric != "accuracy"]
+    unseen = [metric for metric in spec.performance if METRICS[metric].loss not in {"", "error"}]
     said = f"promise.performance ({', '.join(unseen)}): not seen: the store has no means of single panes"
     return [said] if unseen else []
 

@@ -124,11 +124,11 @@ def is_text(name: str, features: Mapping[str, str]) -> bool:
 
 
 def watched_losses(spec: MonitorSpec, baseline: Baseline) -> list[str]:
-    """Return the losses that the baseline knows, and those that are promised."""
+    """Return the losses that the baseline knows, those that are promised, and promised metrics that have none."""
     from streams.core.losses import LOSS_OF_METRIC
 
     known = [c.name for c in baseline.columns if c.role == "loss"]
-    return [*dict.fromkeys([*known, *(LOSS_OF_METRIC[m] for m in spec.performance if m in LOSS_OF_METRIC)])]
+    return [*dict.fromkeys([*known, *(LOSS_OF_METRIC.get(metric, metric) for metric in spec.performance)])]
 
 
 def _scores(arguments: argparse.Namespace) -> dict[str, str]:
@@ -246,12 +246,24 @@ def _unseen(
         return [note]
     _check_classes(labels, arguments)
     found = losses_of(labels, rule_for(spec, baseline))
-    missing = [name for name in losses if name not in found or not np.isfinite(found[name]).any()]
-    notes = [f"{name} cannot be counted: expected {_MADE_OF[name]}" for name in missing]
+    lacks = {name: _lacks(name, found) for name in losses}
+    missing = [name for name in losses if lacks[name]]
+    notes = [f"{name} cannot be counted: {lacks[name]}" for name in missing]
     if len(missing) == len(losses):
         msg = f"--label-column: {arguments.label_column!r}: {'; '.join(notes)}"
         raise ConfigError(msg)
     return notes
+
+
+def _lacks(name: str, found: Mapping[str, Floats]) -> str:
+    """Say why a loss, or a metric that has none, cannot be had of labels; empty where it can."""
+    from streams.core.losses import SCORED
+    from streams.core.ranking import why_not
+
+    nothing = np.empty(0)
+    if name not in _MADE_OF:
+        return why_not(name, *(found.get(column, nothing) for column in SCORED))
+    return "" if np.isfinite(found.get(name, nothing)).any() else f"expected {_MADE_OF[name]}"
 
 
 def _check_classes(labels: Columns, arguments: argparse.Namespace) -> None:

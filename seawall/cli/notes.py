@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from seawall.baseline import Baseline, BaselineColumn
 from seawall.monitor import MonitorSpec
-from seawall.monitor_yaml.rules import METRICS
 from seawall.monitor_yaml.traffic import identifiers
 
 
 def notes_on(spec: MonitorSpec, baseline: Baseline | None) -> list[str]:
-    """Say what the monitor asks for and nobody does, what it should not watch, and what its baseline cannot know."""
-    notes = []
-    unwatched = [metric for metric in spec.performance if not METRICS[metric].loss]
-    if unwatched:
-        notes.append(
-            f"promise.performance ({', '.join(unwatched)}): recorded, not watched: no mean over single predictions"
-        )
+    """Say what the monitor should not watch, and what its baseline cannot know."""
     if baseline is None:
-        return notes
-    return notes + watched_identifiers(spec, baseline) + short_horizons(spec, baseline)
+        return []
+    return watched_identifiers(spec, baseline) + short_horizons(spec, baseline)
 
 
 def watched_identifiers(spec: MonitorSpec, baseline: Baseline) -> list[str]:

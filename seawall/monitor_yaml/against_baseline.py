@@ -18,6 +18,7 @@ def check_against(top: Section, model: str | None, baseline: Baseline) -> None:
     whose = f"the baseline of {baseline.model} {baseline.version}"
     _check_segments(top, baseline, whose)
     _check_errors(top, baseline, whose)
+    _check_calibration(top, baseline, whose)
     names = sorted({c.name for c in baseline.columns})
     node = top.get("columns")
     if node is None or kind_of(node) != "map":
@@ -66,6 +67,29 @@ def _check_errors(top: Section, baseline: Baseline, whose: str) -> None:
             Value(entry, f"detectors[{i}]", top.report).refuse(
                 f"a detector of columns: {whose} has no errors, for it lacks truths or predicted labels"
             )
+
+
+def _check_calibration(top: Section, baseline: Baseline, whose: str) -> None:
+    """Report a promised calibration of scores that are no probabilities."""
+    scores = [
+        c for c in baseline.columns if c.role == "score" and c.kind == "numeric" and c.count > c.missing
+    ]
+    if not scores or any(0.0 <= c.minimum <= c.maximum <= 1.0 for c in scores):
+        return
+    promise = _inside(top.get("promise"), "performance")
+    node = _inside(promise, "ece")
+    if node is not None:
+        of = scores[0]
+        Value(node, "promise.performance.ece", top.report).refuse(
+            f"another metric: the scores of {whose} go from {of.minimum:.4g} to {of.maximum:.4g}, "
+            "and calibration is of probabilities from 0 to 1"
+        )
+
+
+def _inside(node: Node | None, key: str) -> Node | None:
+    if node is None or kind_of(node) != "map":
+        return None
+    return next((v for k, v in node.value if k.id == "scalar" and k.value == key), None)
 
 
 def _check_effects(top: Section, columns: Node, baseline: Baseline) -> None:

@@ -77,7 +77,7 @@ class Metric:
     most: float | None = 1.0
     """Greatest value it can take, None when there is no limit. The least is 0."""
     loss: str = ""
-    """The loss of single predictions whose mean it follows from; without one it cannot be watched."""
+    """The loss of single predictions whose mean it follows from; the others follow from how scores lie by truth."""
 
 
 _BINARY = ("binary_classification",)

@@ -12,7 +12,6 @@ from seawall.monitor import Effects, MonitorSpec, RollbackPolicy
 from seawall.monitor_yaml import rules, traffic
 
 _WATCHED = "Watched where labels say what was predicted"
-_RECORDED = "recorded only: no mean over single predictions"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 #: Words that YAML takes for something other than text.
 _NOT_TEXT = frozenset({"yes", "no", "y", "n", "true", "false", "on", "off", "null"})
@@ -85,10 +84,10 @@ def _promise(baseline: Baseline | None) -> list[str]:
         ]
     else:
         lines += [f'  # performance: {{accuracy: ">= 0.80"}}  # {_WATCHED[0].lower()}{_WATCHED[1:]}']
-    unwatched = traffic.recorded_only(baseline) if baseline else []
-    if unwatched and baseline:
-        had = ", ".join(f"{name} ({baseline.performance[name]:.4g})" for name in unwatched)
-        lines += [f"  # May be promised too, and would be {_RECORDED}: {had}."]
+    others = traffic.other_metrics(baseline) if baseline else {}
+    if others:
+        had = ", ".join(f"{name} ({reached:.4g})" for name, reached in others.items())
+        lines += [f"  # May be promised too: {had}."]
     freshness_us = traffic.freshness_for(baseline) if baseline else None
     if freshness_us is None:
         return [*lines, "  # freshness: 5m  # page when no prediction came for this long"]

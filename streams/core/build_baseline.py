@@ -132,9 +132,7 @@ def build_baseline(
         performance={**measured, **(performance or {})},
         lineage=dict(lineage or {}),
         joint=_joint(layout, slots, pane_of_row, len(starts), weights),
-        positive=rule.positive
-        if any(s.name in OF_PROBABILITIES for s in sources if s.role == "loss")
-        else "",
+        positive=rule.positive if len(columns.scores) == 1 or rule.positive in columns.scores else "",
     ).with_id()
 
 

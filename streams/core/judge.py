@@ -51,7 +51,7 @@ from streams.core.loss_verdicts import (
     say_of,
     usual_means,
 )
-from streams.core.promises import PROMISE_SHARE, watched
+from streams.core.promises import PROMISE_SHARE
 from streams.core.rare_rows import effects_of_missing, hardly_missing, tails_of
 from streams.core.seasons import DAY_US, Seasons
 from streams.core.series import SeriesKey, WindowBatch
@@ -496,7 +496,7 @@ class Judge:
         version, source, _, segment = batch.key
         baseline = self.control.baselines[spec.model, version]
         losses = LOSS_SHARE if any(c.role == "loss" for c in baseline.columns) else 0.0
-        promises = PROMISE_SHARE if watched(spec) else 0.0
+        promises = PROMISE_SHARE if spec.performance else 0.0
         share *= losses if losses and source == "labels" else 1.0 - losses - promises
         if not spec.segments:
             return share

@@ -8,16 +8,17 @@ from functools import lru_cache
 from typing import Any
 
 from detectors.layout import OCTAVE_EDGES, Column, Layout, Role
+from detectors.score_grid import EDGES
 from seawall.baseline import Baseline
 from seawall.frames import Columns, Source
 from seawall.monitor import MonitorSpec
-from streams.core.losses import TRUTH, LossRule, rule_for, with_losses
+from streams.core.losses import SCORED, TRUTH, LossRule, rule_for, with_losses
 
 #: Roles that an event of each source can carry.
 SOURCE_ROLES: Mapping[Source, tuple[Role, ...]] = {
     "predictions": ("feature", "score", "prediction"),
     "features": ("feature",),
-    "labels": ("label", "loss"),
+    "labels": ("label", "loss", "scored"),
 }
 #: More columns than this in one event is taken for a mistake (names that hold values).
 MAX_COLUMNS = 4096
@@ -126,7 +127,7 @@ def baseline_layout(baseline: Baseline, source: Source | None = None) -> Layout:
 
 def columns_present(columns: Columns) -> list[Column]:
     """Every column of `columns`, binned as a column that no baseline describes."""
-    found = [Column(n, role_of_number(columns.source, n), "numeric", OCTAVE_EDGES) for n in columns.numeric]
+    found = [number_column(columns.source, n) for n in columns.numeric]
     found += [Column(n, "feature", "categorical") for n in columns.categorical]
     found += [Column(n, "score", "numeric", OCTAVE_EDGES) for n in columns.scores]
     if columns.label is not None:
@@ -139,11 +140,13 @@ def label_role(source: Source) -> Role:
     return "label" if source == "labels" else "prediction"
 
 
-def role_of_number(source: Source, name: str) -> Role:
-    """Role of a number that is no score."""
+def number_column(source: Source, name: str) -> Column:
+    """Return the column of a number that is no score, binned as one that no baseline describes."""
     if source != "labels":
-        return "feature"
-    return "label" if name == TRUTH else "loss"
+        return Column(name, "feature", "numeric", OCTAVE_EDGES)
+    if name in SCORED:
+        return Column(name, "scored", "numeric", EDGES)
+    return Column(name, "label" if name == TRUTH else "loss", "numeric", OCTAVE_EDGES)
 
 
 def with_ignored(spec: MonitorSpec, layout: Layout) -> Layout:

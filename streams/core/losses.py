@@ -11,6 +11,9 @@
 
 NaN where the truth or the prediction is missing, or no probability (outside 0..1, or not adding up to 1). Which of them
 are counted is decided by the baseline and the monitor (`LossRule`), never by values.
+
+Metrics that are no means of single predictions need more of a row: where one is promised, its score is a number of the
+column of its truth (`SCORED`), and missing in the other one.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ OF_PROBABILITIES = ("brier", "log_loss")
 OF_NUMBERS = ("absolute_error", "residual")
 #: The loss whose mean a metric is, or one less it, or its root; metrics that are no such mean are not here.
 LOSS_OF_METRIC: Mapping[str, str] = {name: metric.loss for name, metric in METRICS.items() if metric.loss}
+#: Scores of labels whose truth was the class that a binary score speaks for, and of the others.
+SCORED = ("score_of_positives", "score_of_negatives")
 _BY_TASK: Mapping[str, tuple[str, ...]] = {
     "binary_classification": ("error",),
     "multiclass_classification": ("error",),
@@ -66,10 +71,15 @@ def rule_for(spec: MonitorSpec, baseline: Baseline | None) -> LossRule:
     """Return what is counted of a version's labels: what its baseline knows, what is promised, what the task allows."""
     known = frozenset(c.name for c in baseline.columns if c.role == "loss") if baseline else frozenset()
     task = spec.task or (baseline.task if baseline else "")
-    promised = {LOSS_OF_METRIC[m] for m in spec.performance if m in LOSS_OF_METRIC}
+    promised = {name for metric in spec.performance for name in counted_for(metric)}
     positive = baseline.positive if baseline else ""
     is_binary = bool(positive) or (task != "multiclass_classification" and not known & {*OF_PROBABILITIES})
     return LossRule(known | promised | {*_BY_TASK.get(task, ())}, is_binary, positive)
+
+
+def counted_for(metric: str) -> tuple[str, ...]:
+    """Name what is counted of labels for a promised metric: its loss, or scores by truth."""
+    return (LOSS_OF_METRIC[metric],) if metric in LOSS_OF_METRIC else SCORED
 
 
 def with_losses(columns: Columns, rule: LossRule) -> Columns:
@@ -86,7 +96,8 @@ def losses_of(columns: Columns, rule: LossRule) -> dict[str, Floats]:
     number = columns.numeric.get(TRUTH)
     if number is not None and len(columns.scores) == 1:
         found |= _of_numbers(number, next(iter(columns.scores.values())))
-    if (columns.label is not None or number is not None) and rule.names & {"error", *OF_PROBABILITIES}:
+    of_classes = {"error", *OF_PROBABILITIES, *SCORED}
+    if (columns.label is not None or number is not None) and rule.names & of_classes:
         truth = _classes(columns.label, number)
         if columns.predicted is not None:
             found["error"] = _errors(truth, columns.predicted)
@@ -125,9 +136,25 @@ def _placed(column: Categorical, place: Mapping[str, int]) -> npt.NDArray[np.int
 
 
 def _of_probabilities(truth: Categorical, columns: Columns, rule: LossRule) -> dict[str, Floats]:
-    scores = columns.scores
     if not rule.is_binary:
-        return _of_classes(truth, scores)
+        return _of_classes(truth, columns.scores)
+    told = _binary(truth, columns, rule)
+    if told is None:
+        return {}
+    score, hit = told
+    is_known = truth.codes >= 0
+    with np.errstate(invalid="ignore"):
+        known = is_known & (score >= 0) & (score <= 1)
+    given = np.where(hit, score, 1 - score)
+    by_truth = (np.where(is_known & (hit == side), score, np.nan) for side in (True, False))
+    return _known(known, given, np.square(score - hit)) | dict(zip(SCORED, by_truth, strict=True))
+
+
+def _binary(
+    truth: Categorical, columns: Columns, rule: LossRule
+) -> tuple[Floats, npt.NDArray[np.bool_]] | None:
+    """Return the score of each row and whether the truth is what it speaks for; None where that is not known."""
+    scores = columns.scores
     positive = rule.positive or ("1" if columns.label is None else "")
     if len(scores) == 1:
         (name,) = scores
@@ -136,14 +163,8 @@ def _of_probabilities(truth: Categorical, columns: Columns, rule: LossRule) -> d
     elif positive in scores:
         score = scores[positive]
     else:
-        return {}
-    if not positive:
-        return {}
-    hit = _placed(truth, {positive: 1}) == 1
-    with np.errstate(invalid="ignore"):
-        known = (truth.codes >= 0) & (score >= 0) & (score <= 1)
-    given = np.where(hit, score, 1 - score)
-    return _known(known, given, np.square(score - hit))
+        return None
+    return (score, _placed(truth, {positive: 1}) == 1) if positive else None
 
 
 def _of_classes(truth: Categorical, scores: Mapping[str, Floats]) -> dict[str, Floats]:

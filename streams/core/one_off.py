@@ -225,6 +225,7 @@ def _asked(layout: Layout, columns: Columns, only: Collection[str] | None) -> La
         "prediction": columns.label is not None,
         "label": columns.label is not None or bool(columns.numeric),
         "loss": any(name != TRUTH for name in columns.numeric),
+        "scored": False,
     }
     return Layout(tuple(c for c in layout.columns if carried[c.role] and (only is None or c.name in only)))
 

@@ -20,13 +20,13 @@ import numpy.typing as npt
 
 from detectors.joint.plan import Bound
 from detectors.joint.sums import PaneSums, joint_sums, merge_sums
-from detectors.layout import MISSING, OCTAVE_EDGES, Column, Layout, Role
+from detectors.layout import MISSING, OCTAVE_EDGES, Column, Layout
 from detectors.summary import Block, laid_out, merge, summarise
 from seawall.baseline import Baseline
 from seawall.frames import Categorical, Columns, Source
 from seawall.monitor import MonitorSpec
 from streams.core.joint import plan_of
-from streams.core.layouts import baseline_layout, label_role, role_of_number
+from streams.core.layouts import baseline_layout, label_role, number_column
 from streams.core.rows import Listed, to_rows, words_of
 from streams.core.stitch import take
 
@@ -79,17 +79,17 @@ class Pool:
         self._rows += part.rows
         self._panes.update((part.ts // self.spec.pane_us * self.spec.pane_us).tolist())
         for name, values in part.numeric.items():
-            self._saw_values(role_of_number(self.source, name), name, values)
+            self._saw_values(number_column(self.source, name), values)
         for name, values in part.scores.items():
-            self._saw_values("score", name, values)
+            self._saw_values(Column(name, "score", "numeric", OCTAVE_EDGES), values)
         for name, words in part.categorical.items():
             self._saw(Column(name, "feature", "categorical"), int((words.codes >= 0).sum()))
         if part.label is not None:
             label = Column("label", label_role(self.source), "categorical")
             self._saw(label, int((part.label.codes >= 0).sum()))
 
-    def _saw_values(self, role: Role, name: str, values: npt.NDArray[np.float64]) -> None:
-        self._saw(Column(name, role, "numeric", OCTAVE_EDGES), len(values) - int(np.isnan(values).sum()))
+    def _saw_values(self, column: Column, values: npt.NDArray[np.float64]) -> None:
+        self._saw(column, len(values) - int(np.isnan(values).sum()))
 
     def _saw(self, column: Column, rows: int) -> None:
         known = self._columns.get(column.key)

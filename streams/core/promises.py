@@ -1,5 +1,7 @@
 """Whether a promised performance is kept: means of losses against their bounds, over the longest windows.
 
+`streams.core.ranking` has what is no mean over single predictions.
+
 A window breaks a promise when its mean is beyond the bound by more than chance gives a model that just keeps it, as
 seldom as a tenth of the budget of false pages allows:
 
@@ -18,7 +20,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,8 @@ from detectors.layout import UNDERFLOW
 from detectors.moments import M2, MEAN
 from seawall.monitor import MonitorSpec
 from streams.core.loss_verdicts import mean_of_bins
-from streams.core.losses import LOSS_OF_METRIC
+from streams.core.losses import LOSS_OF_METRIC, counted_for
+from streams.core.ranking import LEAST_PANES, WARNING_AT, Measured, calibrated, ranked
 from streams.core.series import WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
@@ -37,35 +39,23 @@ Floats = npt.NDArray[np.float64]
 PROMISE = "promise"
 #: Share of the budget of false pages, where a promise is watched.
 PROMISE_SHARE = 0.1
-#: From so many standard errors beyond the bound on, a window is no longer one that keeps the promise.
-_WARNING_AT = 1.96
-#: Panes from which their scatter is believed.
-_LEAST_PANES = 10
-
-
-def watched(spec: MonitorSpec) -> list[str]:
-    """Return the promised metrics that are means of losses, or their roots."""
-    return [metric for metric in spec.performance if metric in LOSS_OF_METRIC]
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """Means of a loss over windows, [windows] each: finite losses, mean, and the standard error of chance."""
-
-    n: Floats
-    mean: Floats
-    error: Floats
+#: Metrics by how people call them, where that is not their name.
+IN_WORDS = {"roc_auc": "ROC AUC", "ece": "ECE"}
+#: What was taken off a value before it is told.
+_BEYOND = {"ece": " beyond what chance adds"}
+#: Metrics of which more is better: what is judged is one less them.
+_MORE_IS_BETTER = ("accuracy", "roc_auc")
 
 
 def judge_promises(spec: MonitorSpec, batch: WindowBatch) -> list[WindowVerdict]:
     """Judge a batch; nothing is said about segments, other sources and shorter windows, or without a promise."""
     _, source, _, segment = batch.key
     horizon_us = batch.width * spec.pane_us
-    metrics = [m for m in watched(spec) if f"loss/{LOSS_OF_METRIC[m]}" in batch.layout.index]
+    metrics = [m for m in spec.performance if is_counted(m, batch)]
     if source != "labels" or segment or horizon_us != max(spec.horizons_us) or not metrics:
         return []
     limit = score_limit(spec)
-    means = {m: means_of(batch, LOSS_OF_METRIC[m], bound_of(spec, m)) for m in metrics}
+    means = {m: _measured(batch, m, bound_of(spec, m)) for m in metrics}
     ends = batch.first_end + np.arange(batch.windows)
     covered = np.minimum(ends - batch.first_pane, batch.width) / batch.width >= spec.min_coverage
     out = []
@@ -83,20 +73,32 @@ def judge_promises(spec: MonitorSpec, batch: WindowBatch) -> list[WindowVerdict]
     return out
 
 
+def is_counted(metric: str, batch: WindowBatch) -> bool:
+    """Tell whether these windows have what a metric is made of."""
+    role = "loss" if metric in LOSS_OF_METRIC else "scored"
+    return all(f"{role}/{name}" in batch.layout.index for name in counted_for(metric))
+
+
+def _measured(batch: WindowBatch, metric: str, bound: float) -> Measured:
+    if metric == "roc_auc":
+        return ranked(batch, bound)
+    return calibrated(batch, bound) if metric == "ece" else means_of(batch, LOSS_OF_METRIC[metric], bound)
+
+
 def score_limit(spec: MonitorSpec) -> float:
     """Return h: how many standard errors beyond its bound a mean must be."""
     horizon_us = max(spec.horizons_us)
     allowed = PROMISE_SHARE * spec.false_pages * horizon_us / spec.false_pages_period_us
-    return union_limit(min(allowed / looks(horizon_us // spec.pane_us), 0.5), len(watched(spec)))
+    return union_limit(min(allowed / looks(horizon_us // spec.pane_us), 0.5), len(spec.performance))
 
 
 def bound_of(spec: MonitorSpec, metric: str) -> float:
     """Return the greatest mean of its loss with which a metric keeps its promise."""
     _, bound = spec.performance[metric]
-    return {"accuracy": 1.0 - bound, "rmse": bound**2}.get(metric, bound)
+    return 1.0 - bound if metric in _MORE_IS_BETTER else bound**2 if metric == "rmse" else bound
 
 
-def means_of(batch: WindowBatch, loss: str, bound: float) -> Means:
+def means_of(batch: WindowBatch, loss: str, bound: float) -> Measured:
     """Return the means of a loss, and how far chance takes them."""
     i = batch.layout.index[f"loss/{loss}"]
     at = batch.layout.slice_of(i)
@@ -108,9 +110,9 @@ def means_of(batch: WindowBatch, loss: str, bound: float) -> Means:
             # Where hardly any or all are wrong, a window does not show how much chance there is.
             variance = np.maximum(variance, bound * (1.0 - bound))
         scatter = np.ones(batch.windows)
-        if batch.pane_counts is not None and batch.width >= _LEAST_PANES:
+        if batch.pane_counts is not None and batch.width >= LEAST_PANES:
             scatter = scatter_of(batch.pane_counts[:, at], batch.layout.columns[i].edges, batch.width)
-        return Means(n, moments[:, MEAN], np.sqrt(scatter * variance / n))
+        return Measured(n, moments[:, MEAN], np.sqrt(scatter * variance / n), np.zeros(batch.windows))
 
 
 def scatter_of(pane_counts: npt.NDArray[np.int64], edges: tuple[float, ...], width: int) -> Floats:
@@ -141,38 +143,42 @@ def scatter_of(pane_counts: npt.NDArray[np.int64], edges: tuple[float, ...], wid
 
 
 def _said(
-    spec: MonitorSpec, means: dict[str, Means], limit: float, w: int
+    spec: MonitorSpec, means: dict[str, Measured], limit: float, w: int
 ) -> Iterator[tuple[Verdict, ColumnVerdict]]:
     for metric, of in means.items():
         n, mean, error = float(of.n[w]), float(of.mean[w]), float(of.error[w])
         if n < spec.min_rows or not math.isfinite(mean):
             continue
-        over = mean - bound_of(spec, metric)
+        over = mean - float(of.blur[w]) - bound_of(spec, metric)
         is_broken = over > limit * error
         verdict = (
-            Verdict.DRIFT if is_broken else Verdict.WARNING if over > _WARNING_AT * error else Verdict.STABLE
+            Verdict.DRIFT if is_broken else Verdict.WARNING if over > WARNING_AT * error else Verdict.STABLE
         )
         yield verdict, _column(spec, metric, of, limit, w)
 
 
-def _column(spec: MonitorSpec, metric: str, of: Means, limit: float, w: int) -> ColumnVerdict:
+def _column(spec: MonitorSpec, metric: str, of: Measured, limit: float, w: int) -> ColumnVerdict:
     """Say in the metric's own unit what its loss says."""
     comparison, promised = spec.performance[metric]
-    mean, error = float(of.mean[w]), float(of.error[w])
-    bound = bound_of(spec, metric)
-    sign = -1.0 if metric == "accuracy" else 1.0
-    value = 1.0 - mean if metric == "accuracy" else mean
-    if metric == "rmse":
-        value, error, over = math.sqrt(mean), error / (2 * math.sqrt(mean) or 1.0), limit * error
-        at_limit = math.sqrt(bound + over)
-    else:
-        at_limit = promised + sign * limit * error
-    chance = _WARNING_AT * error
+    mean, error, blur = float(of.mean[w]), float(of.error[w]), float(of.blur[w])
+    bound, over = bound_of(spec, metric), limit * error + blur
+    value, at_limit = mean, promised + over
+    if metric in _MORE_IS_BETTER:
+        value, at_limit = 1.0 - mean, promised - over
+    elif metric == "rmse":
+        value, error, at_limit = (
+            math.sqrt(mean),
+            error / (2 * math.sqrt(mean) or 1.0),
+            math.sqrt(bound + over),
+        )
+    elif metric == "ece":
+        value = max(mean, 0.0)
+    chance = WARNING_AT * error
     detail = (
-        f"{metric} {value:.3g}, promised {comparison} {promised:g}, chance alone ±{chance:.2g}, "
-        f"{int(of.n[w]):,} labelled predictions"
+        f"{IN_WORDS.get(metric, metric)} {value:.3g}{_BEYOND.get(metric, '')}, promised {comparison} {promised:g}, "
+        f"chance alone ±{chance:.2g}, {int(of.n[w]):,} labelled predictions"
     )
-    evidence = (mean - bound) / max(limit * float(of.error[w]), 1e-300)
+    evidence = (mean - bound) / max(over, 1e-300)
     return ColumnVerdict(
         metric, PROMISE, Verdict.DRIFT, metric, value, at_limit, chance, detail, evidence
     )  # fmt: skip

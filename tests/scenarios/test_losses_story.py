@@ -197,6 +197,48 @@ def test_a_promise_that_is_kept_says_nothing() -> None:
     assert happens(Rows(T0, 6 * 24, seed=2), promising("accuracy", ">=", 0.82)) == []
 
 
+BOTH = replace(SPEC, performance={"roc_auc": (">=", 0.85), "accuracy": (">=", 0.78)})
+
+
+def test_scores_that_rank_the_wrong_way_within_each_side_break_the_auc_while_accuracy_holds() -> None:
+    rows = Rows(T0, 4 * 24, seed=1)
+    turned = np.arange(len(rows.late)) >= 48 * PER_HOUR
+    said = rows.predicted
+    rows.score = np.where(turned, np.where(rows.score > 0.5, 1.5 - rows.score, 0.5 - rows.score), rows.score)
+    assert rows.predicted.codes.tolist() == said.codes.tolist()
+    steps = [s for s in happens(rows, BOTH) if s.kind == "promise"]
+    assert {c.name for s in steps for c in s.culprits} == {"roc_auc"}
+    (opened,) = [s for s in steps if s.state == "open"]
+    assert T0 + 48 * HOUR_US < opened.updated_us <= T0 + 72 * HOUR_US
+    assert re.search(
+        r"a promise is broken: ROC AUC 0\.[78]\d*, promised >= 0\.85, chance alone ±0\.0\d+, 1,\d{3} labelled predictions",
+        opened.summary,
+    )
+    assert happens(rows, BOTH, cut_bytes=3000) == happens(rows, BOTH)
+
+
+def test_scores_that_are_too_sure_break_calibration_and_no_rank() -> None:
+    rows = Rows(T0, 4 * 24, seed=1)
+    margin = np.log(rows.score / (1 - rows.score))
+    sure = np.arange(len(rows.late)) >= 48 * PER_HOUR
+    rows.score = 1 / (1 + np.exp(-np.where(sure, 4 * margin, margin)))
+    spec = replace(BOTH, performance={**BOTH.performance, "ece": ("<=", 0.05)})
+    steps = [s for s in happens(rows, spec) if s.kind == "promise"]
+    assert {c.name for s in steps for c in s.culprits} == {"ece"}
+    assert re.search(
+        r"ECE 0\.\d+ beyond what chance adds, promised <= 0\.05, chance alone ±0\.0", steps[0].summary
+    )
+
+
+def test_while_nothing_changes_ranks_and_calibration_are_kept() -> None:
+    spec = replace(SPEC, performance={"roc_auc": (">=", 0.85), "ece": ("<=", 0.05)})
+    assert happens(Rows(T0, 6 * 24, seed=2), spec) == []
+    few = Rows(T0, 6 * 24, seed=4)
+    keep = np.arange(len(few.ts)) % 20 == 0
+    few.ts, few.x, few.score, few.late = few.ts[keep], few.x[keep], few.score[keep], few.late[keep]
+    assert [s for s in happens(few, spec, known=()) if s.kind == "promise"] == []
+
+
 def test_a_promise_needs_no_baseline() -> None:
     rows = Rows(T0, 3 * 24, seed=1, flipped=0.3)
     steps = happens(rows, promising("accuracy", ">=", 0.8), known=())

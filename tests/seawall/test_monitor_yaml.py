@@ -155,6 +155,19 @@ def test_columns_that_the_baseline_lacks_are_reported_with_the_nearest() -> None
     ]
 
 
+def test_a_promised_calibration_of_scores_that_are_no_probabilities_is_reported() -> None:
+    ts = np.zeros(100, dtype=np.int64)
+    margins = Columns("predictions", "m", "1", ts, scores={"margin": np.linspace(-3, 4, 100)})
+    text = 'model: m\npromise:\n  performance:\n    roc_auc: ">= 0.8"\n    ece: "<= 0.05"\n'
+    (said,) = problems_of(text, build_baseline(margins, model="m", version="1", now_us=0))
+    assert said.startswith(
+        "5: promise.performance.ece: '<= 0.05': expected another metric: the scores of the baseline "
+    )
+    assert said.endswith("of m 1 go from -3 to 4, and calibration is of probabilities from 0 to 1")
+    margins.scores["margin"] = np.linspace(0, 1, 100)
+    assert problems_of(text, build_baseline(margins, model="m", version="1", now_us=0)) == []
+
+
 def test_the_baseline_of_another_model_is_reported() -> None:
     assert problems_of("model: early-arrival", baseline()) == [
         "1: model: 'early-arrival': expected the baseline's model, 'late-arrival'"

@@ -375,6 +375,44 @@ def test_columns_of_which_no_loss_can_be_made_are_named(
     assert said in capsys.readouterr().err
 
 
+def promise_ranks_and_calibration() -> None:
+    written = Path("monitor.yaml").read_text()
+    promised = '{roc_auc: ">= 0.99", ece: "<= 0.05"}'
+    Path("monitor.yaml").write_text(written.replace('{accuracy: ">= 0.7"}', promised))
+
+
+def test_a_broken_auc_is_told_from_history_with_labels(
+    labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promise_ranks_and_calibration()
+    capsys.readouterr()
+    assert main([*RUN, *LABELS, "--json", "--budget", "only"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    summaries = [p["summary"] for p in told["settings"][0]["pages"] if p["kind"] == "promise"]
+    assert any("ROC AUC 0." in said and "promised >= 0.99, chance alone ±0." in said for said in summaries)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"truth": pl.lit("late")},
+            "roc_auc cannot be counted: of 4,000 labels with a score 0 are of the class",
+        ),
+        ({"p": pl.col("p") * 4}, "ece cannot be counted: "),
+    ],
+)
+def test_why_a_promise_cannot_be_judged_is_a_note(
+    labelled: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, pl.Expr], said: str
+) -> None:
+    promise_ranks_and_calibration()
+    pl.read_parquet("history.parquet").with_columns(**changed).write_parquet("history.parquet")
+    capsys.readouterr()
+    assert main([*RUN, *LABELS, "--json", "--budget", "only"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert any(note.startswith(said) for note in notes), notes
+
+
 def test_a_loss_that_the_history_cannot_have_is_a_note(
     labelled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,7 +146,7 @@ def test_scores_that_are_no_probabilities_have_no_brier_score() -> None:
     rows.scores = {"score": rows.scores["score"] * 3}
     baseline = build_baseline(rows, model="m", version="v1", labels=truths(), positive="late", now_us=0)
     assert [c.name for c in baseline.columns if c.role == "loss"] == ["error"]
-    assert baseline.positive == ""
+    assert baseline.positive == "late"
 
 
 def counted(values: list[bytes], spec: MonitorSpec | None = None) -> dict[str, Any]:
