@@ -106,18 +106,23 @@ class Calibration:
         """Return the discrepancies from which on compared windows are beyond the limit, [W, Q].
 
         A limit that is wide because the baseline is short is no further than what is gross, unless chance alone goes as
-        far, or the baseline's own windows went nearly as far.
+        far, or the baseline's own windows went nearly as far. Where so little could be learnt, or nothing for lack of
+        times, fewer values than fill two groups of bins prove nothing: no line of chance says how far they go.
         """
         scale = self.scale_for(comparison.present)
         limit = scale.limit(self.limit.score, chance)
-        if self.wider <= WIDENED:
+        if self.wider <= WIDENED and not self.is_timeless:
             return limit
-        own = np.max(np.nan_to_num(self.scores), axis=0, initial=0.0)
-        by_chance = replace(scale, wander=np.zeros_like(scale.wander)).limit(
-            self.limit.score / self.wider, chance
-        )
-        usual = np.fmax(by_chance, scale.limit(WIDENED * own, chance))
-        out: Floats = np.fmin(limit, np.fmax(_gross(comparison, reference_rows), usual))
+        few = np.tile(comparison.present < 2 * VALUES_PER_GROUP, len(WATCHED))
+        few &= ~np.repeat(np.array(WATCHED) == "missing_share", comparison.present.shape[1])
+        if not self.is_timeless:
+            own = np.max(np.nan_to_num(self.scores), axis=0, initial=0.0)
+            by_chance = replace(scale, wander=np.zeros_like(scale.wander)).limit(
+                self.limit.score / self.wider, chance
+            )
+            usual = np.fmax(by_chance, scale.limit(WIDENED * own, chance))
+            limit = np.fmin(limit, np.fmax(_gross(comparison, reference_rows), usual))
+        out: Floats = np.where(few, np.inf, limit)
         return out
 
     def of_columns(self, columns: Sequence[int]) -> Calibration:

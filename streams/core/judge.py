@@ -348,7 +348,8 @@ class Judge:
         for name, gone, limit in zip(_SHARES, (missing, novel, novel), (*shares, shares[-1]), strict=True):
             excess = np.abs(getattr(comparison, name) - getattr(comparison, f"{name[:-6]}_expected"))
             # The limit on a share is where its excess would be if its discrepancy were just at the limit.
-            at = excess / np.sqrt(np.maximum(gone, 1e-300) / np.maximum(limit, 1e-300))
+            with np.errstate(divide="ignore", invalid="ignore"):  # what proves nothing has no limit
+                at = excess / np.sqrt(np.maximum(gone, 1e-300) / np.maximum(limit, 1e-300))
             if name == "out_of_range_share":
                 # … or if the rows that are far out of it were just as unlikely as the limit is.
                 at = np.fmin(at, excess * calibration.without_wander / np.maximum(far.score, 1e-300))

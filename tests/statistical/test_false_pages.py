@@ -5,16 +5,17 @@ Short and seeded; `python -m benchmarks.detection.arl` is the long version, with
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from benchmarks.detection.arl import ONSET_HOUR, SPEC, garwood
 from benchmarks.detection.play import batches, play
-from benchmarks.detection.traffic import HOUR_US, QUIET, T0_US, Fault, Traffic, with_features
+from benchmarks.detection.traffic import HOUR_US, QUIET, T0_US, Fault, Floats, Ints, Traffic, with_features
 from detectors.summary import REGISTERS
 from seawall.baseline import Baseline
+from seawall.frames import Categorical
 from streams.core.judge import Judge
 from streams.core.layouts import Control, baseline_layout
 from streams.core.merge import ModelMerge
@@ -129,6 +130,46 @@ def test_a_gross_fault_is_paged_within_three_panes_by_a_baseline_without_times(f
         assert page is not None
         assert page.updated_us <= T0_US + 36 * HOUR_US
         assert page.features[0].name == f"x{fault.feature:03}"
+
+
+@dataclass(frozen=True)
+class NearlyEmpty(Traffic):
+    """Traffic of which 99 values in a hundred are missing, in every column."""
+
+    def _column(
+        self, i: int, seed: int, hour: Ints, common: Floats, faults: tuple[Fault, ...] = ()
+    ) -> Floats | Categorical:
+        values = super()._column(i, seed, hour, common, faults)
+        gone = np.random.default_rng([seed, 9, i]).random(len(hour)) < 0.99
+        if isinstance(values, Categorical):
+            return Categorical(np.where(gone, -1, values.codes).astype(np.int32), values.dictionary)
+        return np.where(gone, np.nan, values)
+
+
+@pytest.mark.parametrize(("days", "times"), [(1, True), (2, True), (28, False)])
+def test_a_nearly_empty_column_keeps_the_budget_of_a_baseline_that_cannot_teach_it(days: int, times: bool):
+    """One value in an hour is anywhere, and a distance of one: 5 pages in 30 days of one day's baseline, and 11 of none."""
+    pages = 0
+    for seed in range(2):
+        traffic = NearlyEmpty("nearly empty")
+        baseline = traffic.baseline(days, 500 + seed, times=times)
+        layout, counts = traffic.counts(baseline, 30, 600 + seed)
+        pages += len(play(baseline, layout, counts, SPEC).opened)
+    assert pages <= 1
+
+
+@pytest.mark.parametrize(("days", "times"), [(1, True), (28, False)])
+def test_a_nearly_empty_column_whose_unit_changes_is_paged_once_there_are_enough_values(
+    days: int, times: bool
+):
+    """Six values an hour: there are twenty of them after four."""
+    traffic = NearlyEmpty("nearly empty", rows=600.0)
+    baseline = traffic.baseline(days, 500, times=times)
+    layout, counts = traffic.counts(baseline, 2, 600, (Fault("unit", 1000.0, 30),))
+    page = play(baseline, layout, counts, SPEC).first_page_after(30)
+    assert page is not None
+    assert page.features[0].name == "x000"
+    assert page.updated_us <= T0_US + 37 * HOUR_US
 
 
 def test_what_a_short_baseline_shows_itself_is_not_gross():
