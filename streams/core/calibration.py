@@ -42,6 +42,9 @@ UNKNOWN_WANDER = 0.05**2
 #: Of columns, where it has no time and limits are not widened: that of a distance of .087, a shift by .2 standard
 #: deviations. What columns have in common wanders less than they do.
 TIMELESS_WANDER = 3.0 * UNKNOWN_WANDER
+#: And so many rows that count as one: a correlation of .9 from row to row in a window of sixty rows. In one of many
+#: that is 19, for which the wander has room.
+TIMELESS_ALIKE = 16.0
 #: What whoever is paged by such limits is told.
 NO_TIME = "the baseline has no times: limits allow for rows that are alike and levels that wander"
 #: The square of what makes a small distance of normal values is so many times that of the distance: of a shift in
@@ -384,10 +387,10 @@ def calibrate_windows(
 def _of_no_time(independent: Scale, union: float, looked_at: int) -> Calibration:
     """Allow for what nothing is known of: rows that resemble their neighbours, and levels that wander.
 
-    A limit that is a multiple of what independent rows go by holds neither: twenty rows that count as one go
-    4.5 times as far. So it is the scale that is wide, and the limit what normal scores need.
+    A limit that is a multiple of what independent rows go by holds neither: sixteen rows that count as one go
+    four times as far. So it is the scale that is wide, and the limit what normal scores need.
     """
-    alike = replace(independent, chance=MOST_ALIKE * independent.chance)
+    alike = replace(independent, chance=TIMELESS_ALIKE * independent.chance)
     return replace(_uncalibrated(alike, Limit(union, NO_TIME), looked_at), is_timeless=True)
 
 

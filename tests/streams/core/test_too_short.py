@@ -63,7 +63,7 @@ def test_it_is_said_of_a_baseline_without_times_what_that_costs_and_what_to_do(z
     assert all(said.startswith("horizon") for said in of_hours)
     assert of_days == (
         "horizon 1d: the baseline has no times: limits allow for rows that are alike and levels that wander, so a number "
-        "must move by 0.7 standard deviations to be paged, by 1.8 where a window has 100 rows; from about four weeks of "
+        "must move by 0.7 standard deviations to be paged, by 1.6 where a window has 100 rows; from about four weeks of "
         "rows with times (--time-column of `seawall baseline build`) limits are learnt"
     )
 
