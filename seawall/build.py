@@ -184,16 +184,15 @@ def read_reference(
 
     A column that cannot be read is `Reference.unreadable`, unless `features` names it: then it is an error.
     """
-    for about, said in (("model", model), ("version", version)):
-        if not said.strip():
-            msg = f"{about}: {said!r}: expected a name"
-            raise ContractError(msg)
+    _check_about(model, version)
     if isinstance(scores, Mapping):
         named = {name: pick(table, f"score {name!r}", column) for name, column in scores.items()}
         score_columns = {c for c in scores.values() if isinstance(c, str)}
     else:
         named = pick(table, "scores", scores)
         score_columns = {scores} if isinstance(scores, str) else set()
+    if isinstance(truths, str):
+        _check_truths(truths, labels, score_columns)
     predicted, truth = pick(table, "labels", labels), pick(table, "truths", truths)
     found_truths = None if truth is None else read_column("truths", truth)
     task = task or guess_task(found_truths)
@@ -251,6 +250,21 @@ def guess_task(truths: Categorical | Floats | None) -> str:
         return "binary_classification" if classes <= 2 else "multiclass_classification"
     known = truths[~np.isnan(truths)]
     return "binary_classification" if np.isin(known, (0.0, 1.0)).all() else "regression"
+
+
+def _check_about(model: str, version: str) -> None:
+    for about, said in (("model", model), ("version", version)):
+        if not said.strip():
+            msg = f"{about}: {said!r}: expected a name"
+            raise ContractError(msg)
+
+
+def _check_truths(truths: str, labels: Any, scores: Collection[str]) -> None:
+    """Refuse truths that are what was predicted: nothing would ever be wrong."""
+    said = "labels" if isinstance(labels, str) and labels == truths else "scores" if truths in scores else ""
+    if said:
+        msg = f"truths: {truths!r} is what {said} name too, expected what turned out, not what was predicted"
+        raise ContractError(msg)
 
 
 def _check_names(table: Any, names: Collection[str], categorical: Collection[str]) -> None:

@@ -14,6 +14,7 @@ from seawall.durations import format_duration
 from seawall.errors import ConfigError, WireError
 from seawall.monitor import HOUR_US, MonitorSpec
 from seawall.settings import Settings
+from seawall.values import printable
 
 if TYPE_CHECKING:
     from seawall.build import Reference
@@ -147,7 +148,7 @@ def _notes(baseline: Baseline, reference: Reference, pane: str | None) -> list[s
 
     notes = []
     if reference.left_out:
-        notes.append(f"left out, being times or an index: {', '.join(reference.left_out)}")
+        notes.append(f"left out, being times or an index: {', '.join(map(printable, reference.left_out))}")
     notes += [f"left out: {why}" for why in reference.unreadable.values()]
     if pane is None and baseline.pane_us > HOUR_US:
         notes.append(

@@ -68,6 +68,12 @@ def read_history(
     _check_names(table, scores, arguments)
     features = {c.name: c.kind for c in baseline.columns if c.role == "feature"}
     wanted = [n for n in table.columns if is_known(n, features) or n in spec.segments]
+    if not wanted and not any(
+        o in {"--score-column", "--score", "--prediction-column"} for o, _ in _named(scores, arguments)
+    ):
+        known = any_of(list(features), 8) if features else "nothing: it has no features"
+        msg = f"{arguments.data.name} has none of the baseline's features: expected some of {known}"
+        raise ConfigError(msg)
     reference = read_reference(
         table,
         model=spec.model,

@@ -143,7 +143,7 @@ class Seasons:
         starts = self._starts.min() + np.arange(panes, dtype=np.int64) * self.pane_us
         counts = np.zeros((panes, self.layout.slots), dtype=np.int64)
         counts[at] = self._counts
-        rows = np.add.reduceat(counts, self.layout.first_slots, axis=1).max(axis=1)
+        rows = np.add.reduceat(counts, self.layout.first_slots, axis=1).max(axis=1, initial=0)
         return starts, counts, rows
 
 

@@ -163,6 +163,13 @@ def test_a_baseline_of_nobody_is_refused(about: str) -> None:
         build_baseline(COLUMNS, **{"model": "m", "version": "1", about: " "})
 
 
+@pytest.mark.parametrize("roles", [{"labels": "truth"}, {"scores": "truth"}, {"scores": {"late": "truth"}}])
+def test_what_was_predicted_is_no_truth(roles: dict[str, Any]) -> None:
+    """Every prediction would be right."""
+    with pytest.raises(ContractError, match=r"truths: 'truth' is what (labels|scores) name too"):
+        build_baseline(COLUMNS, model="m", version="1", truths="truth", **roles)
+
+
 def test_whole_numbers_of_more_than_53_bits_stay_apart_as_text() -> None:
     """As `log_prediction` writes them: two neighbours would be one float."""
     ids = [2**60 + 1, 2**60 + 2, 2**64 + 1]

@@ -199,6 +199,14 @@ def test_columns_that_the_history_does_not_have_are_told(
     assert "note: not in history.parquet, and so missing in every row: temp" in shown
 
 
+def test_a_history_of_something_else_is_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pl.read_parquet("history.parquet").select("ts", "id").write_parquet("history.parquet")
+    capsys.readouterr()
+    run = [part for part in RUN if part not in {"--score-column", "p"}]
+    assert main(run) == 1
+    assert "history.parquet has none of the baseline's features: expected some of" in capsys.readouterr().err
+
+
 def test_what_the_baseline_has_and_no_option_names_is_told(
     labelled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

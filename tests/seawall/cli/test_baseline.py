@@ -233,6 +233,14 @@ def test_the_index_that_pandas_writes_along_is_no_feature(
         assert [c.name for c in built.columns if c.role == "feature"] == ["code", "origin", "temp"]
 
 
+def test_a_baseline_of_nothing_but_labels_is_built(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["baseline", "build", str(data), *BUILD, *roles()[:4], "--label-column", "late"]) == 0
+    pl.read_parquet(data).select("ts", "late").write_parquet(data)
+    assert main(["baseline", "build", str(data), *BUILD, *roles()[:4], "--label-column", "late"]) == 0
+    built = Baseline.from_bytes(Path("late-1.baseline").read_bytes())
+    assert [f"{c.role}/{c.name}" for c in built.columns] == ["label/label"]
+
+
 def test_ids_beyond_64_bits_in_csv_are_numbers(tmp_path: Path) -> None:
     rows = "".join(f"{2**63 + i * 10**6},{i}\n" for i in range(50))
     (tmp_path / "d.csv").write_text("id,x\n" + rows)
