@@ -44,7 +44,7 @@ _LISTS = ("bins", "before", "after", "of")
 #: Why an onset is where it is when only a window, as a whole, shows the change: it began anywhere in it.
 ONSET_OF_WINDOW = "the start of the first window that shows it"
 #: Kinds that are about traffic and not about what is in it.
-_SAID_OF_TRAFFIC = {
+ABOUT_TRAFFIC = {
     "volume": "traffic is far from its usual volume",
     "freshness": "no fresh predictions arrive",
 }
@@ -260,8 +260,8 @@ def drift_sentence(
         said = silence_text(silence.value, silence.limit, silence.chance)
         last_us = verdict.end_us - round(silence.value * 1e6)
         return f"{subject(verdict.model, verdict.version, verdict.segment)}: {said} since {utc_text(last_us)}"
-    if not culprits or verdict.kind in _SAID_OF_TRAFFIC:
-        said = _SAID_OF_TRAFFIC.get(verdict.kind, f"{verdict.kind} is far from its baseline")
+    if not culprits or verdict.kind in ABOUT_TRAFFIC:
+        said = ABOUT_TRAFFIC.get(verdict.kind, f"{verdict.kind} is far from its baseline")
         said += "".join(f" ({_traffic_numbers(c)})" for c in culprits[:1])
         return f"{subject(verdict.model, verdict.version, verdict.segment)}: {said} {since}"
     worst, *others = culprits
@@ -331,7 +331,7 @@ def resolved_sentence(step: AlarmStep, at_us: int, reason: str) -> str:
     """Say that it is over, and why."""
     lasted = span_text(at_us - step.opened_us)
     name = subject(step.model, step.version, step.segment)
-    of_what = () if step.kind in _SAID_OF_TRAFFIC else step.culprits
+    of_what = () if step.kind in ABOUT_TRAFFIC else step.culprits
     # Two incidents of a model may be open: which of them is over? What follows from columns is told without them only.
     named = distinct_names(c for c in of_what if c.role not in ACROSS) or distinct_names(of_what)
     about = f" on {list_text(named)}" if named else ""

@@ -307,6 +307,9 @@ def _coincidences(
         at_us = int(event["ts"])
         if event["action"] != "promoted" or abs(at_us - onset_us) > near_us:
             continue
+        # Services run a version before the registry hears of it; another one did not begin before it was there.
+        if event["version"] != step.version and at_us >= onset_us + 2 * spec.pane_us:
+            continue
         kind, said = (
             ("rollback", "the rollback to") if event.get("rollback_id") else ("release", "the release of")
         )

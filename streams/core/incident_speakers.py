@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from streams.core.alarm_steps import AlarmStep, resolved_sentence, spread_sentence
+from streams.core.alarm_steps import ABOUT_TRAFFIC, AlarmStep, resolved_sentence, spread_sentence
 from streams.core.alarm_tracks import OpenAlarm, Track
 from streams.core.causes import (
     began_together,
@@ -27,6 +27,13 @@ from streams.core.story import member_name, news_of, story_of
 from streams.core.track_table import TrackTable
 from streams.core.verdicts import WindowVerdict
 from streams.core.words import list_text
+
+#: How an alarm about traffic, or a promise, ends with the last of its incident; other kinds have a baseline.
+OVER = {
+    "volume": "back to its usual volume",
+    "freshness": "predictions arrive again",
+    "promise": "the promise is kept",
+}
 
 
 class Incidents:
@@ -161,7 +168,8 @@ class Incidents:
             is_last = not self.members(speaker) and not self._tracks.is_awaited(speaker.step.alarm_id)
             if speaker.is_settled and is_last:
                 track.part(at_us)
-                return self.close(track, at_us, "back to its baseline, and so is all that began with it")
+                over = OVER.get(speaker.step.kind, "back to its baseline")
+                return self.close(track, at_us, f"{over}, and all that began with it is over too")
         return []
 
     def end_unshown(self, causes: Iterable[str], at_us: int) -> list[AlarmStep]:
@@ -197,8 +205,9 @@ def _joined(speaker: AlarmStep, member: AlarmStep) -> list[str]:
     joins = member_of(member)
     if all(m.alarm_id != joins.alarm_id or not m.is_open for m in speaker.members):
         worst = member.culprits[0] if member.culprits else None
-        # What was promised and what came is what the owner of a promise asks first.
-        said = worst.detail if worst and worst.role == "promise" else list_text(joins.columns)
+        # What was promised and what came, or how much traffic there is, says more than its name.
+        in_words = worst is not None and (worst.role == "promise" or member.kind in ABOUT_TRAFFIC)
+        said = worst.detail if worst and in_words else list_text(joins.columns)
         return [f"{member_name(joins)} ({said})"]
     named = {c.name for c in speaker.culprits}.union(*(m.columns for m in speaker.members))
     return [name for name in joins.columns if name not in named]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seawall.monitor import HOUR_US
 from seawall.sparks import spark_pair
 from streams.core.messages import SEVERITIES, SHOWN_FEATURES, Step, clip, severity_of
 from streams.core.words import SILENCE, silence_text, utc_text, value_text
@@ -47,7 +48,7 @@ def slack_message(alarm: Step, *, link: str = "") -> dict[str, Any]:
         blocks.append(_section(escape(str(alarm["story"]), 1500)))
     if alarm["features"] and state != "resolved":
         shown = alarm["features"][:SHOWN_FEATURES]
-        lines = [_feature_line(feature) for feature in shown]
+        lines = [_feature_line(feature, alarm["onset_us"]) for feature in shown]
         if len(alarm["features"]) > len(shown):
             lines.append(f"… and {len(alarm['features']) - len(shown)} more")
         blocks.append(_section("\n".join(lines)))
@@ -127,7 +128,7 @@ def _slack_rollback(step: Step, link: str) -> dict[str, Any]:
     return {"text": escape(f"{title} – {step['reason']}", 500), "blocks": blocks}
 
 
-def _feature_line(feature: Mapping[str, Any]) -> str:
+def _feature_line(feature: Mapping[str, Any], began_us: int | None) -> str:
     if feature["statistic"] == SILENCE:
         return "• " + silence_text(feature["value"], feature["limit"], feature["chance"])
     value, limit, chance = (
@@ -137,7 +138,11 @@ def _feature_line(feature: Mapping[str, Any]) -> str:
     tail = f" – {escape(str(feature['detail']), 80)}" if feature["detail"] else ""
     before, after = spark_pair(feature["before"], feature["after"])
     drawn = f" `{before} → {after}`" if before else ""
-    return f"• `{_code(feature['name'], 80)}` {escape(str(feature['statistic']), 40)} {numbers}{tail}{drawn}"
+    own_us = feature["onset_us"]
+    # What joined later may be another fault, which the page's own time hides.
+    apart = own_us is not None and began_us is not None and abs(own_us - began_us) >= HOUR_US
+    since = f" – began {utc_text(own_us)}" if apart else ""
+    return f"• `{_code(feature['name'], 80)}` {escape(str(feature['statistic']), 40)} {numbers}{tail}{since}{drawn}"
 
 
 def _code(text: object, limit: int = 200) -> str:

@@ -228,6 +228,21 @@ def test_a_release_at_the_time_is_named_and_one_long_before_is_not() -> None:
     assert "together with the release of v1 at" in step.story
 
 
+@pytest.mark.parametrize(("released", "named"), [("v1", ["release"]), ("v2", [])])
+def test_a_release_after_it_began_is_named_only_where_it_is_of_the_version_that_shows_it(
+    released: str, named: list[str]
+) -> None:
+    """A version may serve before the registry hears of it; what the old one showed did not come with the new one."""
+    registry = RegistryView()
+    for version, at in (("v2" if released == "v1" else "v1", at_us(0)), (released, at_us(AT) + 40 * MINUTE)):
+        registry.observe(make_event("m", version, "promoted", at))
+    columns = shifted(by=0.5)
+    steps = [s for s in told(columns, registry=registry) if s.kind == "drift" and not s.segment]
+    assert steps
+    assert steps[0].updated_us > at_us(AT) + 40 * MINUTE
+    assert [c.kind for c in steps[0].coincides] == named
+
+
 def test_other_columns_at_the_time_are_named() -> None:
     before, after = rows_of(shifted(), np.arange(AT)), rows_of(shifted(), np.arange(AT, ROWS))
     after.numeric["novel"] = np.ones(after.rows)

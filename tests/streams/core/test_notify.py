@@ -196,6 +196,14 @@ def test_why_it_is_whose_fault_is_said_once_in_a_slack_message() -> None:
         assert said.count(why) == 1
 
 
+def test_slack_says_of_a_column_that_it_began_hours_after_the_incident() -> None:
+    step = alarm()
+    later = feature(name="seats_left", onset_us=step["onset_us"] + 6 * 3_600_000_000)
+    first, second = slack_message(alarm(features=[feature(), later]))["blocks"][3]["text"]["text"].split("\n")
+    assert "began" not in first
+    assert "– began 2023-11-15 04:11 UTC" in second
+
+
 def test_slack_says_a_silence_in_words() -> None:
     silence = feature(
         name="freshness", statistic="silent_seconds", value=2520.0, limit=600.0, chance=180.0,

@@ -231,3 +231,20 @@ def test_an_alarm_about_freshness_says_how_long_nothing_came_in_words():
 )
 def test_durations_are_said_in_their_two_largest_units(seconds: float, said: str):
     assert duration_text(seconds) == said
+
+
+def test_a_silence_that_is_a_loss_of_volume_too_is_one_page_that_says_so_and_ends_as_a_silence_does():
+    spec = replace(SPEC, notify=("log",))
+    traffic, book = Traffic("m"), AlarmBook("m")
+    rows = {T0 + h * HOUR_US: 600 for h in range(24 * 12) if not 24 * 9 + 12 <= h < 24 * 9 + 18}
+    steps = [
+        step
+        for at, n in sorted(rows.items())
+        for verdict in traffic.advance(spec, dict.fromkeys(range(at, at + HOUR_US, spec.pane_us), n // 6), at)
+        for step in book.step(verdict, spec)
+    ]
+    page = [s for s in steps if s.notify]
+    assert [s.state for s in page] == ["open", "updated", "resolved"]
+    assert {s.kind for s in page} == {"freshness"}
+    assert page[1].story.startswith("New: volume (0 predictions in the hour, usually 600) joined.")
+    assert page[2].summary.endswith("predictions arrive again, and all that began with it is over too")
