@@ -264,7 +264,7 @@ def _unseen(
 def _lacks(name: str, found: Mapping[str, Floats]) -> str:
     """Say why a loss, or a metric that has none, cannot be had of labels; empty where it can."""
     from streams.core.losses import SCORED
-    from streams.core.ranking import why_not
+    from streams.core.scored import why_not
 
     nothing = np.empty(0)
     if name not in _MADE_OF:

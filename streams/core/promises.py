@@ -1,6 +1,6 @@
 """Whether a promised performance is kept: means of losses against their bounds, over the longest windows.
 
-`streams.core.ranking` has what is no mean over single predictions.
+`streams.core.scored` has what is no mean over single predictions.
 
 A window breaks a promise when its mean is beyond the bound by more than chance gives a model that just keeps it, as
 seldom as a tenth of the budget of false pages allows:
@@ -30,7 +30,7 @@ from detectors.moments import M2, MEAN
 from seawall.monitor import MonitorSpec
 from streams.core.loss_verdicts import mean_of_bins
 from streams.core.losses import LOSS_OF_METRIC, counted_for
-from streams.core.ranking import LEAST_PANES, WARNING_AT, Measured, calibrated, ranked
+from streams.core.scored import LEAST_PANES, WARNING_AT, Measured, calibrated, ranked
 from streams.core.series import WindowBatch
 from streams.core.verdicts import ColumnVerdict, Verdict, WindowVerdict
 
