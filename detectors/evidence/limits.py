@@ -95,6 +95,25 @@ def widening(stretches: int) -> float:
     return max(WIDENED, float(np.cbrt(stretches / chdtri(stretches, 1.0 - _UNDERRATED))))
 
 
+def underrated(looks_taken: int) -> float:
+    r"""Say how many times its estimate a standard deviation may be, which so many independent looks were taken at.
+
+    .. math:: \sqrt{\frac{k}{\chi^2_k(0.05)}},\quad k = \text{looks} - 1
+
+    Returns
+    -------
+    float
+        Above 1: of normal looks the true one is greater in 5 % of cases. Infinite below two looks.
+
+    Examples
+    --------
+    >>> round(underrated(4), 2), round(underrated(56), 2)
+    (2.92, 1.19)
+    """
+    degrees = looks_taken - 1
+    return float(np.sqrt(degrees / chdtri(degrees, 1.0 - _UNDERRATED))) if degrees > 0 else float("inf")
+
+
 def union_limit(probability: float, quantities: int) -> float:
     r"""Return the normal score with :math:`P(\max_q z_q > h) \le p` whatever the dependence of quantities.
 

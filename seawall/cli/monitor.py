@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seawall.errors import ConfigError
 from seawall.settings import Settings
+
+if TYPE_CHECKING:
+    from seawall.baseline import Baseline
+    from seawall.monitor_yaml.traffic import Scatter
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,6 +56,8 @@ def init(arguments: argparse.Namespace, settings: Settings) -> int:
         msg = f"--model: {model!r}: expected {baseline.model!r}, the model of {arguments.baseline}"
         raise ConfigError(msg)
     text = monitor_template(model, baseline)
+    if baseline is not None:
+        text = monitor_template(model, baseline, _scatter_in(baseline, text))
     for column in identifiers(baseline) if baseline else ():
         print(
             f"note: {column.name} is not watched: {column.distinct:,} different values in {column.count:,} rows look "
@@ -71,6 +78,17 @@ def init(arguments: argparse.Namespace, settings: Settings) -> int:
         raise ConfigError(msg) from error
     print(f"wrote {arguments.out}; `seawall check {arguments.out}` checks it", file=sys.stderr)
     return 0
+
+
+def _scatter_in(baseline: Baseline, text: str) -> Mapping[str, Scatter]:
+    """Return how the baseline scatters in the windows of a monitor; nothing where the SDK alone is installed."""
+    from seawall.monitor_yaml import parse_monitor
+
+    try:
+        from streams.core.reference_promises import scatter_in
+    except ImportError:
+        return {}
+    return scatter_in(baseline, parse_monitor(text))
 
 
 def publish(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -11,7 +11,19 @@ def notes_on(spec: MonitorSpec, baseline: Baseline | None) -> list[str]:
     """Say what the monitor should not watch, and what its baseline cannot know."""
     if baseline is None:
         return []
-    return watched_identifiers(spec, baseline) + short_horizons(spec, baseline)
+    return [
+        *broken_promises(spec, baseline),
+        *watched_identifiers(spec, baseline),
+        *short_horizons(spec, baseline),
+    ]
+
+
+def broken_promises(spec: MonitorSpec, baseline: Baseline) -> list[str]:
+    """Say which promises the reference itself would have broken, how often, and which it would have kept."""
+    from streams.core.reference_promises import broken_in, in_words, scatter_in
+
+    broken = broken_in(baseline, spec)
+    return in_words(broken, spec, scatter_in(baseline, spec)) if broken else []
 
 
 def watched_identifiers(spec: MonitorSpec, baseline: Baseline) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from seawall.baseline import Baseline
@@ -17,11 +17,19 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _NOT_TEXT = frozenset({"yes", "no", "y", "n", "true", "false", "on", "off", "null"})
 
 
-def monitor_template(model: str, baseline: Baseline | None = None) -> str:
-    """Write a monitor file for a model. It passes `check_monitor`, against `baseline` too."""
+def monitor_template(
+    model: str, baseline: Baseline | None = None, scatter: Mapping[str, traffic.Scatter] | None = None
+) -> str:
+    """Write a monitor file for a model. It passes `check_monitor`, against `baseline` too.
+
+    Parameters
+    ----------
+    scatter
+        How windows of the reference scatter, by metric, where that is known: a promise leaves room for it.
+    """
     lines = [
         *_head(model, baseline),
-        *_promise(baseline),
+        *_promise(baseline, scatter or {}),
         *_windows(baseline),
         *_segments(baseline),
         *_columns(baseline),
@@ -66,7 +74,7 @@ def _head(model: str, baseline: Baseline | None) -> list[str]:
     ]
 
 
-def _promise(baseline: Baseline | None) -> list[str]:
+def _promise(baseline: Baseline | None, scatter: Mapping[str, traffic.Scatter]) -> list[str]:
     period = format_duration(MonitorSpec.false_pages_period_us)
     lines = [
         "",
@@ -74,9 +82,11 @@ def _promise(baseline: Baseline | None) -> list[str]:
         "  # How often you are willing to be paged for nothing. Thresholds follow from it.",
         f"  false_pages: {MonitorSpec.false_pages:g} per {period}",
     ]
-    promises = traffic.promises_for(baseline) if baseline else {}
+    promises = traffic.promises_for(baseline, scatter) if baseline else {}
     if promises and baseline:
-        reached = ", ".join(f"{name} {baseline.performance[name]:.4g}" for name in promises)
+        reached = ", ".join(
+            f"{name} {baseline.performance[name]:.4g}{_worst(scatter.get(name))}" for name in promises
+        )
         inside = ", ".join(f'{name}: "{bound}"' for name, bound in promises.items())
         lines += [
             f"  # The reference reached {reached}. {_WATCHED}.",
@@ -96,6 +106,11 @@ def _promise(baseline: Baseline | None) -> list[str]:
         "  # Page when no prediction came for this long; the reference had no such gap but in outages.",
         f"  freshness: {format_duration(freshness_us)}",
     ]
+
+
+def _worst(scatter: traffic.Scatter | None) -> str:
+    """Say what the worst window reached, where that is known."""
+    return f", and {scatter.worst:.4g} in its worst {format_duration(scatter.horizon_us)}" if scatter else ""
 
 
 def _windows(baseline: Baseline | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,25 @@ class Windows:
     pane_us: int
     horizons_us: tuple[int, ...]
     grace_us: int = HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """How windows of the reference scatter around what it reached, in a metric's own unit."""
+
+    worst: float
+    """What the worst of them reached."""
+    kept: float
+    """What may be promised, so that windows that scatter like these break it as seldom as the budget wants."""
+    horizon_us: int
+    """Their length."""
+
+    def rounded(self, name: str) -> str:
+        """Write what may be promised of a metric, rounded to the side on which it is kept."""
+        if rules.METRICS[name].higher_is_better:
+            return f"{max(np.floor(self.kept * 100.0) / 100.0, 0.0):.2f}"
+        places = 10.0 ** (3 - np.floor(np.log10(self.kept))) if self.kept > 0 else 1.0
+        return f"{min(np.ceil(self.kept * places) / places, rules.METRICS[name].most or np.inf):.4g}"
 
 
 #: From busy to quiet.
@@ -137,10 +157,11 @@ def _is_numbering(column: BaselineColumn) -> bool:
     )
 
 
-def promises_for(baseline: Baseline) -> dict[str, str]:
+def promises_for(baseline: Baseline, scatter: Mapping[str, Scatter] | None = None) -> dict[str, str]:
     """Return a promise a little below what the reference reached, as written in a monitor; none of a few rows.
 
-    It is of one metric, for each that is promised takes a part of the same budget.
+    It is of one metric, for each that is promised takes a part of the same budget. Where the windows of the reference
+    scatter further than that, it is what these would have kept.
     """
     if baseline.rows < LEAST_PROMISED:
         return {}
@@ -148,10 +169,12 @@ def promises_for(baseline: Baseline) -> dict[str, str]:
     for name in _PROMISED:
         if reached.get(name, 0.0) <= 0:
             continue
-        metric = rules.METRICS[name]
+        metric, kept = rules.METRICS[name], (scatter or {}).get(name)
         if metric.higher_is_better:
-            return {name: f">= {max(0.0, min(reached[name], 1.0) - _SLACK):.2f}"}
-        return {name: f"<= {min(reached[name] * _SLACK_FACTOR, metric.most or np.inf):.4g}"}
+            bound = f"{max(0.0, min(reached[name], 1.0) - _SLACK):.2f}"
+            return {name: f">= {min(bound, kept.rounded(name), key=float) if kept else bound}"}
+        bound = f"{min(reached[name] * _SLACK_FACTOR, metric.most or np.inf):.4g}"
+        return {name: f"<= {max(bound, kept.rounded(name), key=float) if kept else bound}"}
     return {}
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,6 +164,40 @@ def test_init_says_what_it_does_not_watch_and_check_what_one_had_better_not(
     out.write_text("model: late\n")
     assert main(["check", str(out), "--baseline", str(reference)]) == 0
     assert f"note: columns.n: {said}" in capsys.readouterr().err
+
+
+def test_init_leaves_room_for_bad_days_of_the_reference_and_check_says_what_that_would_have_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(3)
+    days = np.repeat(np.arange(40), 24 * 10)
+    bad = np.where(np.isin(days, [11, 12, 30]), 0.45, 0.2)
+    table = pl.DataFrame(
+        {
+            "ts": T0_US + np.arange(len(days)) * 6 * MINUTE_US,
+            "x": rng.normal(size=len(days)),
+            "said": np.zeros(len(days), dtype=int),
+            "truth": (rng.random(len(days)) < bad).astype(int),
+        }
+    )
+    data, reference, out = tmp_path / "d.parquet", tmp_path / "b.baseline", tmp_path / "m.yaml"
+    table.write_parquet(data)
+    roles = ["--time-column", "ts", "--prediction-column", "said", "--label-column", "truth"]
+    built = ["baseline", "build", str(data), "--model", "m", "--version", "1", "--out", str(reference)]
+    assert main([*built, *roles]) == 0
+    assert main(["monitor", "init", "--baseline", str(reference), "--out", str(out)]) == 0
+    text = out.read_text()
+    (reached,) = [line for line in text.splitlines() if "The reference reached accuracy" in line]
+    assert "in its worst 7d" in reached
+    ((_, kept),) = parse_monitor(text).performance.values()
+    capsys.readouterr()
+    assert main(["check", str(out), "--baseline", str(reference)]) == 0
+    assert "promise.performance" not in capsys.readouterr().err
+    out.write_text(text.replace(f">= {kept:.2f}", ">= 0.79"))
+    assert main(["check", str(out), "--baseline", str(reference)]) == 0
+    said = capsys.readouterr().err
+    assert "promise.performance (accuracy >= 0.79): the reference itself would have broken it " in said
+    assert f"of its windows); >= {kept:.2f} would have been kept" in said
 
 
 def test_three_rows_promise_nothing_and_are_cut_by_nothing_that_never_comes_twice() -> None:
