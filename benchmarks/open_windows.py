@@ -4,6 +4,9 @@ Run ``python -m benchmarks.open_windows``. Each case is a process of its own, wi
 through the chunker, summaries as bytes into the deciding half, whose watermark stays behind so that no pane closes.
 Reported is what resident memory has grown by, and what saved state takes on the bus. A cell is one pane of one
 segment of one model; "all traffic" is a segment, too.
+
+A second table is of what a model is kept in once a day and two hours have passed at the default windows (panes of a
+minute, five minutes, an hour and a day, an hour of grace), without what is decided about its windows.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import gc
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,9 +36,10 @@ from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import Record
 from streams.core.engine import PartitionEngine
 from streams.core.layouts import Control, LayoutBook
+from streams.core.merge import ModelMerge
 from streams.core.registry import RegistryView
 from streams.core.state import claim_of, save
-from streams.core.watermark import Watermarks
+from streams.core.watermark import Partition, Watermarks
 
 FEATURES = 20
 #: Rows of each cell of a segment.
@@ -50,18 +55,20 @@ CASES = (
     (100, 10, 10),
     (1000, 0, 10),
 )
+#: features and segments beside all traffic of a model whose day has passed
+DAYS = ((20, 0), (100, 0))
+DAY_PANES = 26 * 60
 
 
-def frames(models: int, segments: int, panes: int, work: Workload) -> list[bytes]:
-    """Make frames of 2000 rows: `ROWS` in each pane of each segment of each model."""
+def frames(models: int, segments: int, panes: int, work: Workload, size: int = 2000) -> Iterator[bytes]:
+    """Make frames of so many rows: `ROWS` in each pane of each segment of each model."""
     rng = np.random.default_rng(7)
     words = [f"s{code}" for code in range(max(segments, 1))]
     pane, code = (a.ravel() for a in np.meshgrid(np.arange(panes), np.arange(len(words)), indexing="ij"))
     pane, code = np.repeat(pane, ROWS), np.repeat(code, ROWS).astype(np.int32)
-    out = []
     for model in range(models):
-        for first in range(0, len(pane), 2000):
-            part = slice(first, first + 2000)
+        for first in range(0, len(pane), size):
+            part = slice(first, first + size)
             rows = len(pane[part])
             values = work.values[rng.integers(0, len(work.values), rows)]
             columns = Columns(
@@ -69,12 +76,11 @@ def frames(models: int, segments: int, panes: int, work: Workload) -> list[bytes
                 f"model-{model}",
                 VERSION,
                 work.end_us - (panes - pane[part]).astype(np.int64) * MINUTE_US,
-                {f"f{i:03}": values[:, i].copy() for i in range(FEATURES)},
+                {f"f{i:03}": values[:, i].copy() for i in range(work.features)},
                 frame_id=f"{model}-{first}",
                 segments={"s": Categorical(code[part], words)} if segments else {},
             )
-            out.append(encode(FRAME_CONTRACT["predictions"], to_record(columns)))
-    return out
+            yield encode(FRAME_CONTRACT["predictions"], to_record(columns))
 
 
 def control_of(models: int, segments: int, work: Workload) -> Control:
@@ -109,7 +115,7 @@ def measure(models: int, segments: int, panes: int) -> dict[str, Any]:
     control = control_of(models, segments, work)
     chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), ChunkRule())
     engine = PartitionEngine(control, RegistryView(), Watermarks({"predictions": "predictions"}, 30_000_000))
-    values = frames(models, segments, panes, work)
+    values = list(frames(models, segments, panes, work))
     empty, offset = resident(), 0
     for i, value in enumerate(values):
         summaries = [s for cut in chunker.feed([Record(i, work.end_us, value)]) for s in cut.summaries]
@@ -144,19 +150,55 @@ def measure(models: int, segments: int, panes: int) -> dict[str, Any]:
     }
 
 
+def measure_day(features: int, segments: int) -> dict[str, Any]:
+    """Fold a day and two hours of one model, let its windows close, and weigh what is kept."""
+    work = Workload.until_now(minutes=60, per_minute=1000, features=features)
+    spec = MonitorSpec(
+        "model-0", segments=("s",) if segments else (), max_segments=max(segments, 1), multivariate=False
+    )
+    control = Control()
+    control.set_monitor(spec)
+    control.set_baseline(replace(work.baseline(), model=spec.model).with_id())
+    chunker = PartitionChunker("predictions", 0, "predictions", LayoutBook(control), ChunkRule())
+    merge = ModelMerge(spec.model, Watermarks({"predictions": "predictions"}, 30_000_000))
+    empty, windows, stamp_us = resident(), 0, work.end_us
+    for i, value in enumerate(frames(1, segments, DAY_PANES, work, 5 * ROWS * max(segments, 1))):
+        summaries = [s for cut in chunker.feed([Record(i, stamp_us, value)]) for s in cut.summaries]
+        progress = chunker.progress(caught_up=False)
+        partition = Partition("predictions", 0)
+        for summary in (*summaries, *chunker.provisional(caught_up=False)):
+            merge.on_summary(
+                decode(encode("chunk_summary", summary), ("chunk_summary",))[1], "predictions", spec, stamp_us
+            )
+        merge.watermarks.heard(partition, 1, progress["max_ts"], progress["next_offset"], False, stamp_us)
+        windows += sum(batch.windows for batch in merge.advance(spec, stamp_us))
+    del chunker
+    return {
+        "features": features,
+        "segments": segments,
+        "panes": max(len(series.index) for series in merge.series.values()),
+        "windows": windows,
+        "resident_bytes": resident() - empty,
+    }
+
+
 def main() -> int:
     """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.open_windows", description=__doc__)
     parser.add_argument("--case", type=int, default=-1, help="measure one case in this process, and print it")
+    parser.add_argument("--day", type=int, default=-1, help="the same of one whose day has passed")
     parser.add_argument("--out", type=Path, default=Path("build"))
     options = parser.parse_args()
     if options.case >= 0:
         print(json.dumps(measure(*CASES[options.case])))
         return 0
-    found = []
-    for case in range(len(CASES)):
-        command = [sys.executable, "-m", "benchmarks.open_windows", "--case", str(case)]
-        found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    if options.day >= 0:
+        print(json.dumps(measure_day(*DAYS[options.day])))
+        return 0
+    found, days = (
+        [_measured(option, case) for case in range(len(cases))]
+        for option, cases in (("--case", CASES), ("--day", DAYS))
+    )
     table = Table("models", "segments", "panes", "open windows", "MiB", "KiB each", "KiB each, saved")
     for case in found:
         table.add_row(
@@ -167,8 +209,21 @@ def main() -> int:
         )
     console = Console()
     console.print(table)
-    console.print(f"[dim]{results.write(options.out, 'open_windows', {'cases': found})}")
+    table = Table("features", "segments", "panes kept", "windows closed", "MiB")
+    for day in days:
+        table.add_row(
+            *(f"{day[k]:,}" for k in ("features", "segments", "panes", "windows")),
+            f"{day['resident_bytes'] / 2**20:.0f}",
+        )
+    console.print(table)
+    console.print(f"[dim]{results.write(options.out, 'open_windows', {'cases': found, 'days': days})}")
     return 0
+
+
+def _measured(option: str, case: int) -> Any:
+    """Measure one case in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.open_windows", option, str(case)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 if __name__ == "__main__":
