@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
+import io
 import re
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from seawall.errors import ConfigError
 
@@ -20,6 +23,16 @@ if TYPE_CHECKING:
 #: What CSV writers put where there is nothing; pandas takes the same ones.
 MISSING_WORDS: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 _BLOCK_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b"
+_COMPRESSED = (
+    b"\x28\xb5\x2f\xfd",
+    b"\x78\x01",
+    b"\x78\x5e",
+    b"\x78\x9c",
+    b"\x78\xda",
+)  # zstd, and zlib's levels
+#: What `csv` and `gzip` raise for what is no text: the reader says then what is wrong with the file.
+_UNREADABLE = (csv.Error, EOFError, gzip.BadGzipFile, zlib.error)
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d|$)")
 
@@ -144,10 +157,10 @@ def _check_header(path: Path, separator: str) -> None:
     ConfigError
         Naming the separator, or the name.
     """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with _as_text(path) as file:
         try:
             names = next(csv.reader(file, delimiter=separator), [])
-        except csv.Error:  # no line end in what is no text: the reader will say so
+        except _UNREADABLE:  # no line end in what is no text: the reader will say so
             return
     if len(names) == 1 and (other := next((s for s in _SEPARATORS if s in names[0]), "")):
         msg = (
@@ -161,9 +174,20 @@ def _check_header(path: Path, separator: str) -> None:
         raise ConfigError(msg)
 
 
+def _as_text(path: Path) -> IO[str]:
+    """Open CSV as the reader does, which looks into gzip, zstd and zlib; of the latter two there is nothing to see."""
+    with path.open("rb") as file:
+        first = file.read(4)
+    if first.startswith(_GZIP):
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
+    if first.startswith(_COMPRESSED):
+        return io.StringIO()
+    return path.open(encoding="utf-8-sig", errors="replace", newline="")
+
+
 def _too_long(path: Path) -> str:
     """Say which line has more fields than the header; the CSV reader does not."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with _as_text(path) as file:
         lines = csv.reader(file, delimiter=_separator(path))
         try:
             width = len(next(lines, []))
@@ -172,7 +196,7 @@ def _too_long(path: Path) -> str:
                     return (
                         f"line {lines.line_num} has {len(fields)} fields, expected {width} as in the header"
                     )
-        except csv.Error:
+        except _UNREADABLE:
             pass  # a field longer than the module takes: what polars said must do
     return ""
 

@@ -1,6 +1,9 @@
+import gzip
 import hashlib
 import json
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,8 @@ import pytest
 from seawall.baseline import Baseline
 from seawall.cli import main
 from seawall.cli.baseline_view import sparkline
+from seawall.cli.data_file import read_data_file
+from seawall.errors import ConfigError
 from seawall.settings import Settings
 from streams.io.topics import create_topics
 
@@ -202,6 +207,27 @@ def test_what_is_wrong_with_a_csv_file_is_said(
     (tmp_path / "d.csv").write_text(text)
     assert main(["baseline", "build", str(tmp_path / "d.csv"), *BUILD]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_a_compressed_csv_file_is_read_whatever_its_bytes_look_like(tmp_path: Path, compress: Any) -> None:
+    """Bytes of a stream that is no text hold semicolons, bars and the same bytes twice."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        rows = "".join(f"{a},{b}\n" for a, b in rng.random((50, 2)).tolist())
+        (tmp_path / "d.csv.gz").write_bytes(compress(("a,b\n" + rows).encode()))
+        assert read_data_file(tmp_path / "d.csv.gz").shape == (50, 2)
+    (tmp_path / "d.csv.gz").write_bytes(gzip.compress(b"a;b\n1;2\n"))
+    with pytest.raises(ConfigError, match="separated by semicolons"):
+        read_data_file(tmp_path / "d.csv.gz")
+
+
+@pytest.mark.parametrize("kept", [4, 15, 40])
+def test_a_compressed_file_that_is_cut_short_is_an_error_in_words(tmp_path: Path, kept: int) -> None:
+    whole = gzip.compress("".join(f"{i},{i * i}\n" for i in range(500)).encode())
+    (tmp_path / "d.csv.gz").write_bytes(whole[:kept])
+    with pytest.raises(ConfigError, match=r"d\.csv\.gz: "):
+        read_data_file(tmp_path / "d.csv.gz")
 
 
 def test_columns_that_are_neither_numbers_nor_text_are_left_out_and_said_so(
