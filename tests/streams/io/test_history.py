@@ -105,11 +105,15 @@ def over_the_store(settings: Settings, spec: MonitorSpec = RULES) -> list[AlarmS
 
 
 def comparable(steps: list[AlarmStep]) -> list[Any]:
-    """Everything about steps, to ten digits; details hold a mean, which the store does not keep for single panes."""
+    """Everything about steps, to ten digits, but for means, which the store does not keep for single panes.
+
+    They are in details, and in what a summary has in brackets.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items() if k != "detail"}
+            told = {k: re.sub(r" \([^)]*\)", "", v) if k == "summary" else v for k, v in value.items()}
+            return {k: plain(v) for k, v in told.items() if k != "detail"}
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
         return float(f"{value:.10g}") if isinstance(value, float) else value
