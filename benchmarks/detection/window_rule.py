@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.compare import Comparison
+from detectors.evidence.far import Far
 from detectors.slide import sliding_sum
 from seawall.monitor import MonitorSpec
 from streams.core.judge import Judge, Reference, compare
@@ -33,6 +34,7 @@ class WindowRule(Judge):
         comparison: Comparison,
         expected: Floats,
         reference_rows: float,
+        far: Far | None,
     ) -> tuple[Floats, dict[str, Floats], None]:
         assert reference is not None
         wander = self._furthest(spec, batch, reference)
