@@ -325,8 +325,11 @@ class PartitionEngine:
             # One that is open only for others of its incident asks for nothing any more.
             for alarm in state.book.settled_alarms:
                 effects.rollbacks += self._consider(state, spec, replace(alarm, state="resolved"), end_us)
-            effects.rollbacks += state.desk.tick(end_us, self.registry, spec)
-            self._retire(state, spec, end_us, effects)
+            effects.rollbacks += state.desk.expire(end_us, spec)
+            # Labels may be read days ahead of predictions: until these have come as far, what they show is not missing.
+            seen_us = state.merge.closed_us.get("predictions")
+            effects.rollbacks += state.desk.verify(min(end_us, seen_us or 0), self.registry, spec)
+            self._retire(state, spec, end_us if seen_us is None else min(end_us, seen_us), effects)
 
     def _consider(
         self, state: ModelState, spec: MonitorSpec, alarm: AlarmStep, now_us: int

@@ -25,7 +25,8 @@ from streams.core.chunks import ChunkRule, PartitionChunker
 from streams.core.decode import Record
 from streams.core.engine import Effects, PartitionEngine
 from streams.core.layouts import Control, LayoutBook
-from streams.core.registry import RegistryView
+from streams.core.registry import RegistryView, make_event
+from streams.core.rollback_steps import RollbackStep
 from streams.core.watermark import Watermarks
 from tests.streams.core.builders import T0
 
@@ -33,7 +34,6 @@ PER_HOUR, DAYS_OF_BASELINE = 60, 28
 SPEC = MonitorSpec(
     "m", pane_us=HOUR_US, horizons_us=(6 * HOUR_US, DAY_US), lateness_us=0, grace_us=HOUR_US, notify=("log",)
 )  # fmt: skip
-SOURCES: tuple[Source, ...] = ("predictions", "labels")
 LAG_US = HOUR_US
 
 
@@ -101,6 +101,9 @@ def effects_of(
     bare: bool = False,
     known: Sequence[Baseline] | None = None,
     features: Columns | None = None,
+    labels_ahead_us: int = 0,
+    registry: RegistryView | None = None,
+    rollback: RollbackStep | None = None,
 ) -> list[Effects]:
     """Everything that comes of these rows, and of what a feature store says beside them, hour by hour."""
     sent = {"predictions": rows.predictions(), "labels": rows.labels(with_predictions=not bare)}
@@ -108,8 +111,10 @@ def effects_of(
         sent["features"] = features
     topics: dict[str, Source] = {columns.source: columns.source for columns in sent.values()}
     engine = PartitionEngine(
-        control_of(spec, known), RegistryView(), Watermarks(topics, HOUR_US, replay=True)
+        control_of(spec, known), registry or RegistryView(), Watermarks(topics, HOUR_US, replay=True)
     )
+    if rollback:
+        engine.on_rollback_step(rollback.to_record(0))
     rule = ChunkRule(bytes=cut_bytes)
     chunkers = {s: PartitionChunker(s, 0, topics[s], LayoutBook(engine.control), rule) for s in topics}
     found: list[Effects] = []
@@ -125,17 +130,18 @@ def effects_of(
         chunker.start_at(0)
     first_us = int(rows.ts.min()) // HOUR_US * HOUR_US
     last_us = int(rows.ts.max()) + LAG_US
-    for start_us in range(first_us, last_us + HOUR_US, HOUR_US):
-        now_us = start_us + HOUR_US
-        for source, columns in sent.items():
-            at = np.flatnonzero((columns.ts >= start_us) & (columns.ts < now_us))
-            chunker = chunkers[source]
-            value = encode(FRAME_CONTRACT[columns.source], to_record(rows_of(columns, at)))
-            records = [Record(chunker.next_offset, now_us, value)] if len(at) else []
-            for cut in chunker.feed(records):
-                publish(cut.summaries, now_us)
-            publish(chunker.provisional(caught_up=True), now_us)
-            publish([chunker.progress(caught_up=True)], now_us)
+    # Labels that are read ahead come hours before the predictions of the same time.
+    hours = [(at_us, source) for at_us in range(first_us, last_us + HOUR_US, HOUR_US) for source in sent]
+    hours.sort(key=lambda hour: hour[0] - (labels_ahead_us if hour[1] == "labels" else 0))
+    for start_us, source in hours:
+        now_us, columns, chunker = start_us + HOUR_US, sent[source], chunkers[source]
+        at = np.flatnonzero((columns.ts >= start_us) & (columns.ts < now_us))
+        value = encode(FRAME_CONTRACT[columns.source], to_record(rows_of(columns, at)))
+        records = [Record(chunker.next_offset, now_us, value)] if len(at) else []
+        for cut in chunker.feed(records):
+            publish(cut.summaries, now_us)
+        publish(chunker.provisional(caught_up=True), now_us)
+        publish([chunker.progress(caught_up=True)], now_us)
     return found
 
 
@@ -259,3 +265,18 @@ def test_detectors_of_errors_signal_them_outside_the_budget() -> None:
 def test_the_same_log_cut_otherwise_tells_the_same() -> None:
     rows = Rows(T0, 4 * 24, seed=1, flipped=0.15, from_hour=48)
     assert happens(rows) == happens(rows, cut_bytes=3000)
+
+
+def test_a_rollback_is_not_judged_before_predictions_are_read_as_far_as_labels() -> None:
+    """After an outage labels, of which there is less to read, are days ahead: they show nothing of what was cured."""
+    rows, at_us = Rows(T0, 5 * 24, seed=2), T0 + DAY_US
+    registry = RegistryView()
+    for version, action, when_us in (("v1", "promoted", T0 - DAY_US), ("v2", "promoted", at_us - HOUR_US)):
+        registry.observe(make_event("m", version, action, when_us))  # type: ignore[arg-type]
+    registry.observe(make_event("m", "v1", "promoted", at_us))
+    evidence = {"kind": "drift", "culprits": '["feature/x"]'}
+    applied = RollbackStep(
+        "r", "m", "v2", "v1", "applied", "auto", 2, at_us, "", "seawall", evidence=evidence
+    )
+    found = effects_of(rows, labels_ahead_us=3 * DAY_US, registry=registry, rollback=applied)
+    assert [s.state for e in found for s in e.rollbacks] == ["recovered"]
