@@ -123,6 +123,8 @@ def _add_thin(
 
 def merge_sums(parts: Sequence[PaneSums]) -> PaneSums:
     """Add up sums of the same plan: equal panes become one. Associative and commutative, exactly."""
+    if len(parts) == 1:
+        return parts[0]
     panes, place = np.unique(np.concatenate([p.panes for p in parts]), return_inverse=True)
     out = np.zeros((len(panes), parts[0].sums.shape[1]), dtype=np.int64)
     np.add.at(out, place, np.concatenate([p.sums for p in parts]))

@@ -66,6 +66,10 @@ class _Known:
     def last(self) -> int:
         return self.forgotten + len(self.names) - 1
 
+    @property
+    def beginning(self) -> Beginning:
+        return Beginning(self.last, self.begins, self.may_go_on)
+
 
 @dataclass
 class Lives:
@@ -89,10 +93,14 @@ class Lives:
         Returns where the partition's last life begins, or None for a log whose life is over. A log that goes on is
         read from a cut, or from its beginning while there is none; there only the topic's id tells it from another.
         """
+        known = self._known.get(partition)
+        if known is not None and name == known.names[-1]:
+            return known.beginning
         life = self.find(partition, name)
         if life is None:
             return None
-        known = self._known.setdefault(partition, _Known([name], 0, first_offset))
+        if known is None:
+            known = self._known[partition] = _Known([name], 0, first_offset)
         if life > known.last:
             is_same_topic = bool(name.topic_id) and name.topic_id == known.names[-1].topic_id
             known.may_go_on = is_same_topic or first_offset > 0
@@ -103,7 +111,7 @@ class Lives:
                 known.forgotten += 1
         elif name.topic_id:
             known.names[-1] = name  # an earlier version's reader, or a broker's, gave no id
-        return Beginning(life, known.begins, known.may_go_on)
+        return known.beginning
 
     def snapshot(self) -> list[list[Any]]:
         """Return what is known, fit for JSON."""

@@ -55,6 +55,8 @@ from streams.core.watermark import Partition, Progress, Watermarks
 _BATCH, _BATCH_SLOTS = 256, 1 << 21
 #: Late events are stored under their chunk's first offset, and those of another life must not replace them.
 _LIFE_BITS = 48
+#: Where the first of no panes begins.
+_NEVER = 1 << 62
 _SOURCES: tuple[Source, ...] = ("predictions", "features", "labels")
 
 
@@ -181,10 +183,10 @@ class ModelMerge:
             return  # an older picture
         told_as = first + (life.life << _LIFE_BITS)
         part = self._taken_out(known, source) or OpenPart(-1, begins=begins, told_as=told_as)
-        found = self._read(summary["blocks"], source, summary["pane_us"] or spec.pane_us, spec)
+        found, begin_us = self._read(summary["blocks"], source, summary["pane_us"] or spec.pane_us, spec)
         widths_us = frozenset(f.width_us for f in found)
         refused_us = max(part.refused_upto_us, self._recounted(part, found, widths_us, begins))
-        accepted = self._accepted(found, part, LateAt(source, partition, part.told_as), refused_us)
+        accepted = self._accepted(found, begin_us, part, LateAt(source, partition, part.told_as), refused_us)
         if part.begins < begins or part.next_offset > following:
             accepted = best_of(part.cells, accepted, by_pane=part.widths <= widths_us)
             widths_us |= part.widths
@@ -321,12 +323,15 @@ class ModelMerge:
 
     def _read(
         self, blocks: list[dict[str, Any]], source: Source, pane_us: int, spec: MonitorSpec
-    ) -> list[_Found]:
+    ) -> tuple[list[_Found], int]:
+        """Read what a summary holds; returns the cells of each series, and where the first pane begins."""
         room: Room | None = None
+        begin_us = _NEVER
         placed: dict[tuple[str, str, int], tuple[str, list[Block], list[PaneSums]]] = {}
         for record in blocks:
             version, baseline_id, block = record["version"], record["baseline_id"], read_block(record)
             seen = int(block.panes.min())
+            begin_us = min(begin_us, seen)
             self.first_us[version, source] = min(self.first_us.get((version, source), seen), seen)
             layout_id, width_us = block.layout.layout_id, record["pane_us"] or pane_us
             if not all(self._holds((version, source, layout_id, name)) for name in set(block.segments)):
@@ -349,7 +354,7 @@ class ModelMerge:
                 if key not in self.series:
                     earlier = self.buried.pop(key, None)
                     self.series[key] = Series(block.layout, baseline_id, self.pane_us, earlier)
-        return out
+        return out, begin_us
 
     def _holds(self, key: SeriesKey) -> bool:
         """Whether something is kept of a series: what a restart from saved state would find."""
@@ -376,12 +381,20 @@ class ModelMerge:
         return out | (panes < refused_upto_us) | np.isin(panes, wide)
 
     def _accepted(
-        self, found: list[_Found], part: OpenPart, at: LateAt, refused_upto_us: int
+        self, found: list[_Found], begin_us: int, part: OpenPart, at: LateAt, refused_upto_us: int
     ) -> dict[SeriesKey, Cells]:
-        """Return what is counted of a summary; rows of final panes that were not in them before are late."""
+        """Return what is counted of a summary; rows of final panes that were not in them before are late.
+
+        `begin_us` is where the first of its panes begins.
+        """
         parts: dict[SeriesKey, list[Cells]] = {}
         late: Counter[tuple[str, int]] = Counter()
+        # Asked once of them all, for that is what nearly every summary is.
+        are_open = not part.wide and begin_us >= max(self.final_us[at.source], refused_upto_us)
         for one in found:
+            if are_open:
+                parts.setdefault(one.key, []).append(one.cells)
+                continue
             is_final = self._is_final(one, part, refused_upto_us)
             parts.setdefault(one.key, []).append(one.cells.take(~is_final))
             if not one.key[3]:  # segments are views of the same traffic

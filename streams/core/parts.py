@@ -76,7 +76,8 @@ class Waiting:
                 return None
             blocks = [block for _, part in sorted(found.items()) for block in part["blocks"]]
             summary = {**summary, "blocks": blocks, "part": 0, "parts": 1}
-        self._drop(_picture(summary))
+        if self.parts:
+            self._drop(_picture(summary))
         return summary
 
     def put(self, part: dict[str, Any]) -> None:

@@ -40,8 +40,8 @@ class Cells:
     joint: Ints | None = None
     """Sums across columns, [panes, sums]; only of all traffic, where the baseline says what to sum."""
 
-    def take(self, keep: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Cells:
-        """Return the chosen cells."""
+    def take(self, keep: npt.NDArray[np.bool_] | list[int] | slice) -> Cells:
+        """Return the chosen cells; of a slice, without a copy."""
         return Cells(
             self.panes[keep],
             self.rows[keep],
@@ -96,24 +96,25 @@ def _summed(cells: Cells, panes: Ints, layout: Layout) -> Cells:
 
 def split_by_segment(block: Block, sums: PaneSums | None = None) -> dict[str, Cells]:
     """Split a block into the cells of each segment; `sums` are of all traffic."""
-    segments = np.array(block.segments, dtype=object)
-    out = {}
-    for name in dict.fromkeys(block.segments):
-        keep = np.flatnonzero(segments == name)
-        out[name] = Cells(
-            block.panes[keep],
-            block.rows[keep],
-            block.weights[keep],
-            block.counts[keep],
-            block.moments[keep],
-            block.distinct[keep],
-        )
+    cells = Cells(block.panes, block.rows, block.weights, block.counts, block.moments, block.distinct)
+    of_segment: dict[str, list[int]] = {}
+    for at, name in enumerate(block.segments):
+        of_segment.setdefault(name, []).append(at)
+    out = {name: cells.take(_in_a_row(at)) for name, at in of_segment.items()}
     if sums is not None and "" in out:
         out[""].joint = _of_panes(sums, out[""].panes)
     return out
 
 
+def _in_a_row(places: list[int]) -> slice | list[int]:
+    """Places as a slice where there is one: cells of a segment lie together, and a slice copies nothing."""
+    first, last = places[0], places[-1]
+    return slice(first, last + 1) if last - first + 1 == len(places) else places
+
+
 def _of_panes(sums: PaneSums, panes: Ints) -> Ints:
+    if np.array_equal(sums.panes, panes):
+        return sums.sums
     at = np.minimum(np.searchsorted(sums.panes, panes), len(sums.panes) - 1)
     found = sums.sums[at]
     found[sums.panes[at] != panes] = 0

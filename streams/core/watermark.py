@@ -173,9 +173,9 @@ class Watermarks:
 
     def _fresh(self, model: str, source: Source, spec: MonitorSpec, now_us: int) -> int | None:
         mine = self._seen.get(model, {})
-        topics = [t for t, s in self.sources.items() if s == source]
-        if not any(p.topic in topics for p in mine):
+        if all(self.sources.get(partition.topic) != source for partition in mine):
             return None  # asked of every model once a second, and few have labels or feature events
+        topics = [t for t, s in self.sources.items() if s == source]
         holding: list[int] = []
         resting: list[int] = []
         greatest, last_us = -1, 0
