@@ -301,10 +301,29 @@ def merge(blocks: Sequence[Block]) -> Block:
         panes[keys % len(panes)],
         np.add.reduceat(whole.rows[order], starts),
         np.add.reduceat(whole.weights[order], starts),
-        np.add.reduceat(whole.counts[order], starts, axis=0),
+        _gathered(np.add, [b.counts for b in blocks], group, len(keys)),
         combine_moments(finite, whole.moments[order], starts, group[order]),
-        np.maximum.reduceat(whole.distinct[order], starts, axis=0),
+        _gathered(np.maximum, [b.distinct for b in blocks], group, len(keys)),
     )
+
+
+def _gathered(
+    ufunc: np.ufunc, parts: Sequence[npt.NDArray[Any]], group: Ints, cells: int
+) -> npt.NDArray[Any]:
+    """Add rows of whole numbers to the cells that they are of, part after part.
+
+    ``reduceat`` along the first axis goes from row to row for each number, which takes ten times as long.
+    """
+    out = np.zeros((cells, *parts[0].shape[1:]), dtype=np.result_type(*parts))
+    first = 0
+    for part in parts:
+        to = group[first : first + len(part)]
+        first += len(part)
+        if len(np.unique(to)) == len(to):
+            out[to] = ufunc(out[to], part)
+        else:
+            ufunc.at(out, to, part)
+    return out
 
 
 def laid_out(block: Block, layout: Layout) -> Block:
