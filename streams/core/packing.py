@@ -13,7 +13,7 @@ from seawall.errors import ContractError
 DTYPES = ("<u1", "<u2", "<u4")
 #: From so many bytes on they are compressed here: a limit on messages is one on what they are before the producer
 #: compresses them, and the counts of a backfill, a row or two in each of thousands of panes, are nearly all zeros.
-_LARGE = 4 << 20
+_LARGE = 2 << 20
 
 
 def packed(raw: bytes) -> bytes:
